@@ -1,0 +1,494 @@
+"""`BeamServer`: all that an application holds.
+
+It puts the parts together and owns their life: settings, registry, queue, node, network thread, registration with
+epmd. Handlers belong to the server and survive `stop` and `start`; everything else is made anew each time.
+"""
+
+import concurrent.futures
+import errno
+import logging
+import signal
+import socket
+import threading
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from beam_bpy import settings
+from beam_bpy.connection import Connection
+from beam_bpy.dispatch import CallQueue, Worker, host_queue
+from beam_bpy.epmd import Registrar
+from beam_bpy.erlang_variant import ErlangVariantEncoder
+from beam_bpy.handlers import BinaryType, Handler, Registry, plain_module
+from beam_bpy.node import Node
+from beam_bpy.protocol.epmd import Registration
+from beam_bpy.rpc import Rpc
+from beam_bpy.settings import Settings, SettingsError
+from beam_bpy.transport import Listener, Loop, Stream, listen
+
+log = logging.getLogger("beam_bpy")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DEFAULT_TICK_TIME = 60.0
+"""Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
+
+_START_TIME = 10.0
+_SLICE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The constructor's arguments: None means the environment, then the default."""
+
+    node_name: str | None
+    cookie: str | None
+    host: str | None
+    port: int | None
+    tick_time: float
+    embed_epmd: bool
+
+
+class BeamServer:
+    """A node of the BEAM that lives in this program and answers calls with Python functions.
+
+    Args:
+        node_name: `name`, or the whole `name@host`; default BPY_BEAM_NODE, then `beam_bpy`. A bare name gets the
+            host, `127.0.0.1` for `localhost`.
+        cookie: the secret that every node of the cluster shares; default BPY_BEAM_COOKIE, then `beam_bpy_cookie`.
+        host: the address or name to listen on; default BPY_BEAM_HOST, then `localhost`.
+        port: the TCP port to listen on, 0 for any free one; default BPY_BEAM_PORT, then 0.
+        tick_time: seconds of silence after which a peer counts as gone, the BEAM's `net_ticktime`; default 60.
+        embed_epmd: start an epmd in this program when none answers on this machine; default True.
+
+    Values that cannot be used are reported by `start`, in `last_error`.
+    """
+
+    def __init__(
+        self,
+        node_name: str | None = None,
+        cookie: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        tick_time: float = DEFAULT_TICK_TIME,
+        embed_epmd: bool = True,
+    ) -> None:
+        self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+        self._registry = Registry()
+        self._encoder = ErlangVariantEncoder()
+        self._queue = CallQueue()
+        self._rpc = Rpc(self._registry, self._encoder, self._current_queue)
+        self._lock = threading.RLock()
+        self._running: _Running | None = None
+        self._worker: Worker | None = None
+        self._serving = False
+        self._state = "stopped"
+        self._last_error: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<BeamServer {self.node_name} {self.state}>"
+
+    # -- handlers
+
+    def register_handler(
+        self,
+        name: str,
+        function: Callable[[list[Any]], Any],
+        *,
+        inline: bool = False,
+        binaries: BinaryType = str,
+        arrays: bool = False,
+        module: str | None = None,
+        owner: str | None = None,
+    ) -> None:
+        """Answer calls of `name` with `function(args)`; a handler of that name and module is replaced.
+
+        Args:
+            name: what the BEAM calls.
+            function: gets one parameter, the list of the call's arguments. What it returns is the answer.
+            inline: run it on the network thread, where the call arrives: for what is quick, thread-safe and has
+                nothing to do with bpy. Default False, through the dispatcher.
+            binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
+                `memoryview`, which copies nothing.
+            arrays: True lets number runs arrive as numpy arrays.
+            module: only calls to this module, `Blender` in Elixir or 'Blender' in Erlang. Default any.
+            owner: whose it is, by convention `__package__`, for `unregister_owner`.
+        """
+        self._add(
+            name, function, spread=False, inline=inline, binaries=binaries, arrays=arrays, module=module, owner=owner
+        )
+
+    @overload
+    def expose(self, function: Function, /) -> Function: ...
+
+    @overload
+    def expose(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        inline: bool = False,
+        binaries: BinaryType = str,
+        arrays: bool = False,
+        module: str | None = None,
+        owner: str | None = None,
+    ) -> Callable[[Function], Function]: ...
+
+    def expose(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        name: str | None = None,
+        inline: bool = False,
+        binaries: BinaryType = str,
+        arrays: bool = False,
+        module: str | None = None,
+        owner: str | None = None,
+    ) -> Any:
+        """Let the BEAM call a plain function by its own name, each argument a parameter; a decorator.
+
+        Use it bare, `@server.expose`, or with the options of `register_handler`, `@server.expose(inline=True)`.
+
+        Args:
+            name: what the BEAM calls; default the function's own name.
+        """
+
+        def add(exposed: Function) -> Function:
+            called = name or exposed.__name__
+            self._add(
+                called,
+                exposed,
+                spread=True,
+                inline=inline,
+                binaries=binaries,
+                arrays=arrays,
+                module=module,
+                owner=owner,
+            )
+            return exposed
+
+        return add if function is None else add(function)
+
+    def unregister_handler(self, name: str, *, module: str | None = None) -> bool:
+        """Remove a handler; False when there was none."""
+        return self._registry.remove(name, module and plain_module(module))
+
+    def unregister_owner(self, owner: str) -> int:
+        """Remove all handlers that were registered with this owner; returns how many there were."""
+        return self._registry.remove_owner(owner)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The registered handlers."""
+        return self._registry.all()
+
+    @property
+    def encoder(self) -> ErlangVariantEncoder:
+        """Turns what handlers return into terms; `register` types of your own there."""
+        return self._encoder
+
+    # -- settings
+
+    def configure(
+        self,
+        node_name: str | None = None,
+        cookie: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        tick_time: float = DEFAULT_TICK_TIME,
+        embed_epmd: bool = True,
+    ) -> None:
+        """Set what the constructor sets, for the next `start`.
+
+        Raises:
+            RuntimeError: the server is running.
+        """
+        with self._lock:
+            if self._running is not None:
+                raise RuntimeError("stop the server before you configure it")
+            self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+
+    @property
+    def node_name(self) -> str:
+        """The node's full name, such as `beam_bpy@127.0.0.1`."""
+        running = self._running
+        if running is not None:
+            return running.settings.node_name
+        try:
+            return self._resolve().node_name
+        except SettingsError:
+            return self._options.node_name or settings.DEFAULT_NODE_NAME
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; before it runs, the one that it was told."""
+        running = self._running
+        return running.port if running is not None else self._options.port or 0
+
+    def get_address(self) -> str:
+        """Node name and port, such as `beam_bpy@127.0.0.1:45123`."""
+        return f"{self.node_name}:{self.port}"
+
+    # -- life
+
+    @property
+    def state(self) -> str:
+        """`stopped`, `starting`, `running` or `failed`."""
+        return self._state
+
+    @property
+    def running(self) -> bool:
+        """True from a successful `start` to `stop`."""
+        return self._state == "running"
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last `start` failed, as a sentence; None after one that did not."""
+        return self._last_error
+
+    @property
+    def connected_nodes(self) -> tuple[str, ...]:
+        """The names of the nodes that are connected."""
+        running = self._running
+        return tuple(peer.name for peer in running.node.peers) if running is not None and running.node else ()
+
+    def start(self) -> bool:
+        """Listen, register with epmd and answer calls; True if that worked or it was running already.
+
+        What a user can get wrong does not raise: False is returned, and `last_error` says why.
+        """
+        with self._lock:
+            if self._running is not None:
+                return True
+            self._state, self._last_error = "starting", None
+            try:
+                running = _Running(self._resolve(), self._options, self._rpc, daemon=host_queue() is not None)
+            except (SettingsError, OSError) as error:
+                return self._failed(_sentence(error, self._options))
+            refusal = running.start()
+            if refusal is not None:
+                return self._failed(refusal)
+            self._running = running
+            self._state = "running"
+            self._start_worker()
+            log.info("%s answers on port %d", running.settings.node_name, running.port)
+            return True
+
+    def stop(self) -> None:
+        """Disconnect every node, unregister and end the threads. Handlers stay registered.
+
+        It waits for a handler that is running on the server's own worker thread, unless it is called from there.
+        """
+        with self._lock:
+            running, self._running = self._running, None
+            self._state = "stopped"
+        if running is None:
+            return
+        # Outside the lock: a handler on the worker thread may want it before it can end.
+        running.stop()
+        self._stop_worker()
+        self._queue.wake()
+        log.info("%s has stopped", running.settings.node_name)
+
+    def serve_forever(self) -> None:
+        """Run the handlers on this thread until `stop` is called; starts the server if it is not running.
+
+        On the main thread SIGINT (Ctrl-C) and SIGTERM end it: it stops the server and returns.
+
+        Raises:
+            RuntimeError: the server cannot be started; the message is `last_error`.
+        """
+        if not self.start():
+            raise RuntimeError(self._last_error)
+        self._serving = True
+        self._stop_worker()
+        interrupt = _Interrupt()
+        try:
+            with interrupt:
+                self._serve(interrupt)
+        finally:
+            self._serving = False
+            if interrupt.seen:
+                self.stop()
+            with self._lock:
+                self._start_worker()
+
+    def _serve(self, interrupt: "_Interrupt") -> None:
+        while self.running and not interrupt.seen:
+            calls = self._current_queue()
+            if calls.wait(_SLICE):
+                calls.drain(_SLICE)
+
+    # -- inside
+
+    def _add(self, name: str, function: Callable[..., Any], *, module: str | None, **options: Any) -> None:
+        if not name:
+            raise ValueError("a handler needs a name")
+        self._registry.add(Handler(name, function, module=module and plain_module(module), **options))
+
+    def _resolve(self) -> Settings:
+        options = self._options
+        return settings.resolve(options.node_name, options.cookie, options.host, options.port)
+
+    def _current_queue(self) -> CallQueue:
+        return host_queue() or self._queue
+
+    def _start_worker(self) -> None:
+        if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
+            self._worker = Worker(self._queue, daemon=False)
+
+    def _stop_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+
+    def _failed(self, sentence: str) -> bool:
+        self._state, self._last_error = "failed", sentence
+        log.error("the server cannot start: %s", sentence)
+        return False
+
+
+class _Running:
+    """What lives from `start` to `stop`.
+
+    Raises:
+        OSError: the port or the host cannot be used.
+    """
+
+    def __init__(self, checked: Settings, options: _Options, rpc: Rpc, *, daemon: bool) -> None:
+        self.settings = checked
+        self.node: Node | None = None
+        self._options = options
+        self._rpc = rpc
+        self._connections: set[Connection] = set()
+        self._socket = listen(checked.bind_host, checked.port)
+        self.port: int = self._socket.getsockname()[1]
+        self._listener: Listener | None = None
+        self._registrar: Registrar | None = None
+        self._loop = Loop("beam_bpy network", daemon=daemon)
+        self._outcome: concurrent.futures.Future[str | None] = concurrent.futures.Future()
+
+    def start(self) -> str | None:
+        """Register and listen; returns why that failed, else None."""
+        self._loop.call_soon(self._open)
+        self._loop.start()
+        try:
+            refusal = self._outcome.result(_START_TIME)
+        except concurrent.futures.TimeoutError:
+            refusal = f"epmd gave no answer within {_START_TIME:g} seconds"
+        if refusal is not None:
+            self.stop()
+        return refusal
+
+    def stop(self) -> None:
+        """Close everything and wait for the network thread."""
+        self._loop.call_soon(self._close)
+        self._loop.stop()
+
+    # -- on the network thread
+
+    def registered(self, creation: int) -> None:
+        """See `epmd.Outcome`."""
+        if self.node is None:
+            self.node = self._rpc.open(self.settings.node_name, creation)
+            self._listener = Listener(self._loop, self._socket, self._accepted)
+            self._outcome.set_result(None)
+
+    def refused(self, sentence: str) -> None:
+        """See `epmd.Outcome`."""
+        self._outcome.set_result(sentence)
+
+    def connection(self, name: str) -> Connection | None:
+        """See `connection.Owner`."""
+        for connection in self._connections:
+            if connection.peer is not None and connection.peer.name == name:
+                return connection
+        return None
+
+    def gone(self, connection: Connection) -> None:
+        """See `connection.Owner`."""
+        self._connections.discard(connection)
+
+    def _open(self) -> None:
+        registration = Registration(self.settings.short_name, self.port)
+        self._registrar = Registrar(self._loop, registration, self, embed=self._options.embed_epmd)
+        self._registrar.open()
+
+    def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        assert self.node is not None
+        connection = Connection(
+            self._loop, self.node, self.settings.cookie, self._options.tick_time, self, f"{address[0]}:{address[1]}"
+        )
+        self._connections.add(connection)
+        connection.open(Stream(self._loop, sock, connection))
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        else:
+            self._socket.close()
+        for connection in tuple(self._connections):
+            connection.close("this node stops")
+        if self._registrar is not None:
+            self._registrar.close()
+
+
+class _Interrupt:
+    """SIGINT and SIGTERM while handlers run on the main thread: a note to stop, not an exception inside a handler."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+
+    def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: types.FrameType | None) -> None:
+        self.seen = True
+        # A second one gets what it would have got without us: the way out of a handler that hangs.
+        signal.signal(number, self._previous[number])
+
+
+def _sentence(error: SettingsError | OSError, options: _Options) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    if isinstance(error, socket.gaierror):
+        return f"the host {options.host!r} is not known: choose localhost or an address of this machine"
+    return _socket_sentence(error, options)
+
+
+def _socket_sentence(error: OSError, options: _Options) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {options.port} is taken by another program; choose another, or 0 for any"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"the host {options.host!r} is not an address of this machine: choose localhost or one that is"
+    if error.errno == errno.EACCES:
+        return f"port {options.port} is not allowed to this user; choose one above 1023, or 0 for any"
+    return f"it cannot listen: {error.strerror}"
+
+
+_shared_lock = threading.Lock()
+_shared: BeamServer | None = None
+
+
+def get_beam_server() -> BeamServer:
+    """The one server of this process, made on first use; inside Blender it is the extension's own.
+
+    Handlers may be registered before it starts.
+    """
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = BeamServer()
+        return _shared

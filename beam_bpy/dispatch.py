@@ -1,0 +1,130 @@
+"""Where a handler runs.
+
+A handler registered with `inline=True` runs on the network thread, where the call arrives. All others go through a
+`CallQueue`, and one thread drains it: Blender's main thread, the thread inside `BeamServer.serve_forever`, or else
+a `Worker` of the server's own. So no two queued handlers ever run at once.
+
+A program with a main thread of its own installs its queue for the whole process (`install_host_queue`); from then on
+the handlers of every server in the process go there. That is how the extension gets the handlers of a server that
+somebody's script made, without this package knowing of Blender.
+"""
+
+import queue
+import threading
+import time
+from typing import Protocol
+
+
+class Runnable(Protocol):
+    """What a queue holds: something to run once."""
+
+    def run(self) -> None:
+        """Run it. Never raises."""
+
+
+class CallQueue:
+    """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self._next: Runnable | None = None
+
+    def __len__(self) -> int:
+        return self._calls.qsize() + (self._next is not None)
+
+    def put(self, call: Runnable) -> None:
+        """Queue a call; from any thread."""
+        self._calls.put(call)
+
+    def wake(self) -> None:
+        """Make a `wait` that is going on return; from any thread."""
+        self._calls.put(None)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
+        if self._next is None:
+            self._next = self._take(timeout)
+        return self._next is not None
+
+    def drain(self, budget: float, linger: float = 0.0) -> int:
+        """Run queued calls on this thread; returns how many were run.
+
+        Args:
+            budget: seconds after which no further call is begun.
+            linger: seconds to wait for a next call after each one, within the budget. A caller that sends its next
+                call when it has the answer to the last one is then served without waiting for the next `drain`.
+        """
+        deadline = time.perf_counter() + budget
+        served = 0
+        call = self._take(0.0)
+        while call is not None:
+            call.run()
+            served += 1
+            left = deadline - time.perf_counter()
+            if left <= 0.0:
+                break
+            call = self._take(min(linger, left))
+        return served
+
+    def _take(self, timeout: float | None) -> Runnable | None:
+        call, self._next = self._next, None
+        if call is not None:
+            return call
+        try:
+            return self._calls.get_nowait() if timeout == 0.0 else self._calls.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+
+class Worker:
+    """One thread that drains a queue.
+
+    Args:
+        calls: the queue.
+        daemon: True lets the interpreter end while the worker runs.
+    """
+
+    def __init__(self, calls: CallQueue, *, daemon: bool) -> None:
+        self._calls = calls
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beam_bpy worker", daemon=daemon)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread once the handler that runs has returned; what is queued stays queued."""
+        self._stopping.set()
+        self._calls.wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._calls.wait(None):
+                self._calls.drain(0.0)
+
+
+_host_queue: CallQueue | None = None
+
+
+def install_host_queue(calls: CallQueue) -> None:
+    """Send the handlers of every server in this process to `calls`, which the host drains on its main thread.
+
+    Raises:
+        RuntimeError: another queue is installed.
+    """
+    global _host_queue
+    if _host_queue is not None:
+        raise RuntimeError("this process has a host queue already: remove it first")
+    _host_queue = calls
+
+
+def remove_host_queue(calls: CallQueue) -> None:
+    """Undo `install_host_queue`; nothing happens when `calls` is not the one that is installed."""
+    global _host_queue
+    if _host_queue is calls:
+        _host_queue = None
+
+
+def host_queue() -> CallQueue | None:
+    """The queue that the host has installed, if any."""
+    return _host_queue

@@ -1,0 +1,272 @@
+"""Being found: registering with the port mapper, and the embedded port mapper for a host that runs none.
+
+Chapter "Distribution Protocol", section "EPMD Protocol". A node is registered for as long as its connection to epmd
+stays open. When that breaks, `Registrar` registers again: with whatever answers, or with an epmd of its own.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from beam_bpy.protocol import ProtocolError, epmd
+from beam_bpy.protocol.epmd import Registration
+from beam_bpy.transport import Listener, Loop, Stream, connect, listen
+
+log = logging.getLogger("beam_bpy")
+
+ADDRESSES = ("127.0.0.1", "::1")
+"""Where the embedded epmd listens: this machine only."""
+
+_RETRY = 2.0
+_ANSWER_TIME = 5.0
+
+
+def port() -> int:
+    """The port of epmd: ERL_EPMD_PORT, else 4369."""
+    text = os.environ.get("ERL_EPMD_PORT", "")
+    return int(text) if text.isdecimal() else epmd.DEFAULT_PORT
+
+
+class Outcome(Interface):
+    """What the owner of a registrar is told, on the network thread."""
+
+    def registered(self, creation: int) -> None:
+        """The node can be found now; `creation` is what epmd gave it. Called again after each new registration."""
+
+    def refused(self, sentence: str) -> None:
+        """The node cannot be registered."""
+
+
+class Registrar:
+    """Keeps a node registered.
+
+    Args:
+        loop: where it lives; all methods are called on the network thread.
+        registration: what to register.
+        outcome: whom to tell.
+        embed: True starts an epmd in this program when none answers.
+    """
+
+    def __init__(self, loop: Loop, registration: Registration, outcome: Outcome, *, embed: bool) -> None:
+        self._loop = loop
+        self._registration = registration
+        self._outcome = outcome
+        self._embed = embed
+        self._server: Server | None = None
+        self._stream: Stream | None = None
+        self._closing = False
+        self._succeeded = False
+
+    def open(self) -> None:
+        """Register; the outcome is told later."""
+        connect(self._loop, (ADDRESSES[0], port()), self._connected)
+
+    def close(self) -> None:
+        """Unregister, and end the embedded epmd."""
+        self._closing = True
+        if self._stream is not None:
+            self._stream.close("the node stops")
+        if self._server is not None:
+            self._server.close()
+
+    def _connected(self, result: socket.socket | str) -> None:
+        if self._closing:
+            if isinstance(result, socket.socket):
+                result.close()
+        elif isinstance(result, socket.socket):
+            self._register(result)
+        elif self._embed and self._server is None:
+            self._start_server()
+        else:
+            self._fail(
+                f"epmd does not answer on port {port()} of this machine ({result}): start it with 'epmd -daemon'"
+            )
+
+    def _start_server(self) -> None:
+        try:
+            self._server = Server(self._loop, port())
+        except OSError as error:
+            self._fail(f"no epmd answers on port {port()}, and none can be started there: {error.strerror}")
+            return
+        log.info("no epmd answers on this machine; this program runs one on port %d", port())
+        self.open()
+
+    def _register(self, sock: socket.socket) -> None:
+        conversation = _Conversation(self._answered, self._lost)
+        self._stream = Stream(self._loop, sock, conversation)
+        self._stream.send(epmd.register(self._registration))
+        self._loop.call_later(_ANSWER_TIME, lambda: self._too_slow(conversation))
+
+    def _too_slow(self, conversation: "_Conversation") -> None:
+        if not conversation.done and self._stream is not None and not self._closing:
+            self._stream.close("epmd gave no answer")
+
+    def _answered(self, answer: bytes) -> bool:
+        result = epmd.take_creation(answer)
+        if result is None:
+            return False
+        code, creation = result
+        if code:
+            self._fail(
+                f"the name {self._registration.name!r} is taken by another node on this machine;"
+                " stop that node, or choose another name"
+            )
+        else:
+            self._succeeded = True
+            # An epmd that is older than OTP 23 counts creations from 1 to 3.
+            self._outcome.registered(creation if creation > 3 else secrets.randbelow(2**32 - 4) + 4)
+        return True
+
+    def _lost(self, reason: str) -> None:
+        if self._closing:
+            return
+        if self._succeeded:
+            log.warning("epmd is gone (%s); this node registers again as soon as it can", reason)
+            self._retry()
+        else:
+            self._fail(f"epmd on port {port()} of this machine broke off the registration: {reason}")
+
+    def _fail(self, sentence: str) -> None:
+        if self._succeeded:
+            self._retry()
+        else:
+            self._closing = True
+            self._outcome.refused(sentence)
+
+    def _retry(self) -> None:
+        self._loop.call_later(_RETRY, lambda: None if self._closing else self.open())
+
+
+class _Conversation:
+    """The stream protocol of a registration: an answer, and then silence for as long as the node lives."""
+
+    def __init__(self, answered: Callable[[bytes], bool], lost: Callable[[str], None]) -> None:
+        self._buffer = bytearray(64)
+        self._answer = b""
+        self._answered = answered
+        self._lost = lost
+        self.done = False
+
+    def buffer(self) -> memoryview:
+        return memoryview(self._buffer)
+
+    def received(self, count: int) -> None:
+        if not self.done:
+            self._answer += self._buffer[:count]
+            self.done = self._answered(self._answer)
+
+    def closed(self, reason: str) -> None:
+        self._lost(reason)
+
+
+class Server:
+    """The embedded epmd. It refuses to be killed or stopped: it lives as long as the program's node.
+
+    Args:
+        loop: where it lives.
+        port: the port to listen on, on the loopback addresses.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, loop: Loop, port: int) -> None:
+        self._loop = loop
+        self._port = port
+        self._clients: set[_Client] = set()
+        self.registrations: dict[str, tuple[Registration, int]] = {}
+        sockets = [listen(ADDRESSES[0], port)]
+        with contextlib.suppress(OSError):  # A machine without IPv6.
+            sockets.append(listen(ADDRESSES[1], port))
+        self._listeners = [Listener(loop, sock, self._accepted) for sock in sockets]
+
+    def close(self) -> None:
+        """End; every node that is registered loses its registration."""
+        for listener in self._listeners:
+            listener.close()
+        for client in tuple(self._clients):
+            client.close()
+
+    def answer(self, request: epmd.Request) -> bytes:
+        """The answer to anything but a registration."""
+        match request:
+            case epmd.LookUp(name):
+                known = self.registrations.get(name)
+                return epmd.port_answer(known and known[0])
+            case epmd.ListNames(dump):
+                known_nodes = [registration for registration, _creation in self.registrations.values()]
+                return epmd.names_answer(self._port, known_nodes, dump=dump)
+            case epmd.Refused(what):
+                log.warning("someone asked the epmd in this program to %s; it does not", what)
+                return b"NO" if what == "kill" else b"NOEXIST"
+        raise ProtocolError("a registration is answered by its connection")
+
+    def register(self, registration: Registration) -> int:
+        """Register a node; returns its creation, 0 when the name is taken."""
+        if registration.name in self.registrations:
+            return 0
+        creation = secrets.randbelow(2**32 - 4) + 4
+        self.registrations[registration.name] = (registration, creation)
+        return creation
+
+    def forget(self, client: "_Client") -> None:
+        """A connection is gone, and with it the registration that it held."""
+        self._clients.discard(client)
+        if client.registered is not None:
+            del self.registrations[client.registered]
+
+    def _accepted(self, sock: socket.socket, _address: tuple[str, int]) -> None:
+        client = _Client(self)
+        client.open(Stream(self._loop, sock, client))
+        self._clients.add(client)
+
+
+class _Client:
+    """One connection to the embedded epmd: one request, and for a registration the rest of a node's life."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._stream: Stream | None = None
+        self._buffer = bytearray(2 + epmd.MAX_REQUEST)
+        self._request = b""
+        self.registered: str | None = None
+
+    def open(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close("this epmd ends")
+
+    def buffer(self) -> memoryview:
+        return memoryview(self._buffer)
+
+    def received(self, count: int) -> None:
+        if self.registered is not None:
+            return
+        self._request += self._buffer[:count]
+        request = epmd.parse_request(self._request)
+        if request is None or self._stream is None:
+            return
+        if isinstance(request, epmd.Register):
+            self._register(self._stream, request.registration)
+        else:
+            self._stream.send(self._server.answer(request))
+            self._stream.close_when_sent("answered")
+
+    def closed(self, _reason: str) -> None:
+        self._server.forget(self)
+
+    def _register(self, stream: Stream, registration: Registration) -> None:
+        creation = self._server.register(registration)
+        version = registration.highest_version
+        if creation:
+            self.registered = registration.name
+            stream.send(epmd.creation_answer(0, creation, highest_version=version))
+        else:
+            stream.send(epmd.creation_answer(1, 99, highest_version=version))
+            stream.close_when_sent("the name is taken")

@@ -1,0 +1,85 @@
+"""The registry: which Python function answers to which name, who owns it, and how it wants to be called."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+BinaryType = type[str] | type[bytes] | type[memoryview]
+"""How binaries reach a handler: see `BeamServer.register_handler`."""
+
+ELIXIR_PREFIX = "Elixir."
+"""What Elixir puts before the name of each of its modules: `Blender` is the atom 'Elixir.Blender'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function that the BEAM can call.
+
+    Attributes:
+        name: what it is called by.
+        function: the Python function.
+        spread: True when the arguments are passed one by one, False when they are passed as one list.
+        inline: True runs it on the network thread, False through the server's dispatcher.
+        binaries: str (valid UTF-8 as str, else bytes), bytes or memoryview.
+        arrays: number runs arrive as numpy arrays.
+        module: the only module that calls may name, None for any.
+        owner: who registered it, so that all of an owner's handlers can be removed at once.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    spread: bool
+    inline: bool = False
+    binaries: BinaryType = str
+    arrays: bool = False
+    module: str | None = None
+    owner: str | None = None
+
+    def invoke(self, args: list[Any]) -> Any:
+        """Call the function with a call's arguments."""
+        return self.function(*args) if self.spread else self.function(args)
+
+
+def plain_module(module: str) -> str:
+    """`module` as an Elixir or Erlang programmer writes it: without Elixir's prefix."""
+    return module.removeprefix(ELIXIR_PREFIX)
+
+
+class Registry:
+    """Handlers by name and module. Changes may come from any thread; looking up takes no lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handlers: dict[tuple[str, str | None], Handler] = {}
+
+    def add(self, handler: Handler) -> None:
+        """Register a handler; one of the same name and module is replaced."""
+        with self._lock:
+            self._handlers[handler.name, handler.module] = handler
+
+    def remove(self, name: str, module: str | None = None) -> bool:
+        """Remove a handler; False when there was none."""
+        with self._lock:
+            return self._handlers.pop((name, module), None) is not None
+
+    def remove_owner(self, owner: str) -> int:
+        """Remove all handlers of `owner`; returns how many there were."""
+        with self._lock:
+            gone = [key for key, handler in self._handlers.items() if handler.owner == owner]
+            for key in gone:
+                del self._handlers[key]
+        return len(gone)
+
+    def find(self, name: str, module: str | None = None) -> Handler | None:
+        """The handler for a call to `module`: the one bound to that module, else the one for any module."""
+        if module is not None:
+            handler = self._handlers.get((name, plain_module(module)))
+            if handler is not None:
+                return handler
+        return self._handlers.get((name, None))
+
+    def all(self) -> tuple[Handler, ...]:
+        """All handlers, in the order in which they were registered."""
+        with self._lock:
+            return tuple(self._handlers.values())

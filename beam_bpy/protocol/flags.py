@@ -1,0 +1,85 @@
+"""The capability flags that two nodes exchange in the handshake.
+
+Chapter "Distribution Handshake", section "Distribution Flags". What both sides set is what the connection may use.
+"""
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """One bit for each capability, by the name that the chapter gives it without its `DFLAG_`."""
+
+    PUBLISHED = 0x1
+    ATOM_CACHE = 0x2
+    EXTENDED_REFERENCES = 0x4
+    DIST_MONITOR = 0x8
+    FUN_TAGS = 0x10
+    DIST_MONITOR_NAME = 0x20
+    HIDDEN_ATOM_CACHE = 0x40
+    NEW_FUN_TAGS = 0x80
+    EXTENDED_PIDS_PORTS = 0x100
+    EXPORT_PTR_TAG = 0x200
+    BIT_BINARIES = 0x400
+    NEW_FLOATS = 0x800
+    UNICODE_IO = 0x1000
+    DIST_HDR_ATOM_CACHE = 0x2000
+    SMALL_ATOM_TAGS = 0x4000
+    UTF8_ATOMS = 0x10000
+    MAP_TAG = 0x20000
+    BIG_CREATION = 0x40000
+    SEND_SENDER = 0x80000
+    BIG_SEQTRACE_LABELS = 0x100000
+    EXIT_PAYLOAD = 0x400000
+    FRAGMENTS = 0x800000
+    HANDSHAKE_23 = 0x1000000
+    UNLINK_ID = 0x2000000
+    MANDATORY_25_DIGEST = 1 << 36
+    SPAWN = 1 << 32
+    NAME_ME = 1 << 33
+    V4_NC = 1 << 34
+    ALIAS = 1 << 35
+    ALTACT_SIG = 1 << 37
+
+
+MANDATORY_BEFORE_25 = (
+    Flag.EXTENDED_REFERENCES
+    | Flag.FUN_TAGS
+    | Flag.EXTENDED_PIDS_PORTS
+    | Flag.UTF8_ATOMS
+    | Flag.NEW_FUN_TAGS
+    | Flag.BIG_CREATION
+    | Flag.NEW_FLOATS
+    | Flag.MAP_TAG
+    | Flag.EXPORT_PTR_TAG
+    | Flag.BIT_BINARIES
+    | Flag.HANDSHAKE_23
+)
+"""What a peer has to offer to be let in: the flags that OTP 25 made mandatory."""
+
+OURS = (
+    MANDATORY_BEFORE_25
+    | Flag.DIST_MONITOR
+    | Flag.DIST_MONITOR_NAME
+    | Flag.SMALL_ATOM_TAGS
+    | Flag.SEND_SENDER
+    | Flag.BIG_SEQTRACE_LABELS
+    | Flag.EXIT_PAYLOAD
+    | Flag.UNLINK_ID
+    | Flag.MANDATORY_25_DIGEST
+    | Flag.SPAWN
+    | Flag.V4_NC
+    | Flag.ALIAS
+)
+"""What this node offers. Without `PUBLISHED` the BEAM treats it as a hidden node, as it does any C node."""
+
+
+def expand(flags: int) -> Flag:
+    """The flags that `flags` stands for: MANDATORY_25_DIGEST is one bit that implies all that OTP 25 demands.
+
+    Section "Distribution Flags", DFLAG_MANDATORY_25_DIGEST.
+    """
+    known = Flag(flags & _ALL)
+    return known | MANDATORY_BEFORE_25 if Flag.MANDATORY_25_DIGEST in known else known
+
+
+_ALL = sum(Flag)

@@ -1,0 +1,421 @@
+"""Sockets, the selector loop and the one network thread. Nothing else in the package does I/O.
+
+`Loop` runs one thread that waits for sockets and timers. A `Stream` is one TCP connection on it: what is read goes to
+its `Protocol` on the network thread; `Stream.send` may be called from any thread.
+
+Sending is where the speed of a call is made. On the network thread what is sent while one read is handled goes out in
+one system call. On any other thread it goes straight to the socket, without waking the network thread, unless bytes
+that came earlier are still waiting for room.
+"""
+
+import contextlib
+import errno
+import heapq
+import itertools
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from beam_bpy.protocol import ProtocolError
+
+log = logging.getLogger("beam_bpy")
+
+LARGE = 64 * 1024
+"""Parts of at least this many bytes are handed to the kernel as they are; smaller ones are joined first."""
+
+_BACKLOG = 128
+
+
+class Protocol(Interface):
+    """What a stream talks to; every method is called on the network thread."""
+
+    def buffer(self) -> memoryview:
+        """The memory to read into next; never empty."""
+
+    def received(self, count: int) -> None:
+        """`count` bytes of the last `buffer` are filled. A ProtocolError closes the stream."""
+
+    def closed(self, reason: str) -> None:
+        """The stream is gone; called once."""
+
+
+class Timer:
+    """Something to do later; `cancel` before then and it is not done."""
+
+    __slots__ = ("callback", "cancelled")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Loop:
+    """One selector on one thread.
+
+    Args:
+        name: the thread's name.
+        daemon: True lets the interpreter end while the loop runs: for a host that has a life of its own, like Blender.
+    """
+
+    def __init__(self, name: str, *, daemon: bool) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
+        self._soon: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._timer_numbers = itertools.count()
+        self._unsent: list[Stream] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns."""
+        self.call_soon(self._stop)
+        if not self.on_thread():
+            self._thread.join()
+
+    def on_thread(self) -> bool:
+        """True on the network thread."""
+        return threading.get_ident() == self._thread.ident
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the network thread; may be called from any thread."""
+        self._soon.append(callback)
+        with contextlib.suppress(BlockingIOError, OSError):  # A full pipe wakes it as well.
+            self._wake_sender.send(b"\0")
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Run `callback` after `delay` seconds; only on the network thread."""
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (time.monotonic() + delay, next(self._timer_numbers), timer))
+        return timer
+
+    def watch(self, sock: socket.socket, events: int, callback: Callable[[int], None]) -> None:
+        """Call `callback(events)` whenever `sock` is ready; 0 ends it. Only on the network thread."""
+        if sock not in self._selector.get_map():
+            if events:
+                self._selector.register(sock, events, callback)
+        elif events:
+            self._selector.modify(sock, events, callback)
+        else:
+            self._selector.unregister(sock)
+
+    def flush_later(self, stream: "Stream") -> None:
+        """Send what `stream` holds once the present read has been handled; only on the network thread."""
+        self._unsent.append(stream)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                for key, events in self._selector.select(self._timeout()):
+                    self._guarded(key.data, events)
+                    self._flush()
+                self._run_due()
+                self._flush()
+        finally:
+            self._selector.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _woken(self, _events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake_receiver.recv(4096)
+
+    def _timeout(self) -> float | None:
+        if self._soon:
+            return 0.0
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _run_due(self) -> None:
+        for _ in range(len(self._soon)):
+            self._guarded(self._soon.popleft())
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if not timer.cancelled:
+                self._guarded(timer.callback)
+
+    def _flush(self) -> None:
+        while self._unsent:
+            streams, self._unsent = self._unsent, []
+            for stream in streams:
+                self._guarded(stream.flush)
+
+    def _guarded(self, callback: Callable[..., None], *args: int) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            log.exception("the network thread met an error of its own and goes on")
+
+
+class Stream:
+    """One TCP connection on a loop.
+
+    Args:
+        loop: whose thread reads it.
+        sock: a connected socket; the stream owns it from now on.
+        protocol: what is told of bytes and of the end.
+    """
+
+    def __init__(self, loop: Loop, sock: socket.socket, protocol: Protocol) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._protocol = protocol
+        self._lock = threading.Lock()
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._blocked = False
+        self._closed = False
+        self._close_when_sent: str | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):  # A socket that is no TCP socket, or is gone already.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop.watch(sock, selectors.EVENT_READ, self._ready)
+
+    def send(self, data: bytes) -> None:
+        """Send `data`, now or as soon as there is room; from any thread. On a closed stream nothing happens."""
+        with self._lock:
+            if self._closed:
+                return
+            self._unsent.append(data)
+            if self._blocked:
+                return
+            if self._loop.on_thread():
+                if len(self._unsent) == 1:
+                    self._loop.flush_later(self)
+                return
+            failed = self._send_some()
+        self._handle_failure(failed)
+
+    def flush(self) -> None:
+        """Send what is waiting; only on the network thread."""
+        with self._lock:
+            failed = None if self._closed or self._blocked else self._send_some()
+        self._handle_failure(failed)
+
+    def close(self, reason: str) -> None:
+        """Close at once; only on the network thread. The protocol is told `reason`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._unsent.clear()
+        self._loop.watch(self._sock, 0, self._ready)
+        self._sock.close()
+        self._protocol.closed(reason)
+
+    def close_when_sent(self, reason: str) -> None:
+        """Close once everything has been handed to the kernel; only on the network thread."""
+        self._close_when_sent = reason
+        self.flush()
+        self._close_if_done()
+
+    def _handle_failure(self, failed: str | None) -> None:
+        if failed is not None:
+            self._on_loop(lambda: self.close(failed))
+        elif self._blocked:
+            self._on_loop(self._watch)
+
+    def _on_loop(self, callback: Callable[[], None]) -> None:
+        if self._loop.on_thread():
+            callback()
+        else:
+            self._loop.call_soon(callback)
+
+    def _watch(self) -> None:
+        if not self._closed:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._blocked else 0)
+            self._loop.watch(self._sock, events, self._ready)
+
+    def _ready(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._writable()
+        if events & selectors.EVENT_READ and not self._closed:
+            self._readable()
+
+    def _writable(self) -> None:
+        with self._lock:
+            self._blocked = False
+            failed = self._send_some()
+        if failed is not None:
+            self.close(failed)
+            return
+        self._watch()
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._close_when_sent is not None and not self._unsent:
+            self.close(self._close_when_sent)
+
+    def _readable(self) -> None:
+        try:
+            count = self._sock.recv_into(self._protocol.buffer())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(error.strerror or "the connection broke")
+            return
+        if count == 0:
+            self.close("the other side closed the connection")
+            return
+        self.bytes_received += count
+        try:
+            self._protocol.received(count)
+        except ProtocolError as error:
+            self.close(str(error))
+        except Exception:
+            log.exception("an error of this program's own closes a connection")
+            self.close("an error of this program's own")
+
+    def _send_some(self) -> str | None:
+        """Send until nothing is left or there is no room; returns why the connection broke, else None."""
+        try:
+            while self._unsent:
+                data = self._next_part()
+                sent = self._sock.send(data)
+                self.bytes_sent += sent
+                if sent < len(data):
+                    self._unsent.appendleft(memoryview(data)[sent:])
+        except (BlockingIOError, InterruptedError):
+            self._unsent.appendleft(data)
+            self._blocked = True
+        except OSError as error:
+            return error.strerror or "the connection broke"
+        return None
+
+    def _next_part(self) -> bytes | memoryview:
+        first = self._unsent.popleft()
+        if not self._unsent or len(first) >= LARGE:
+            return first
+        parts, size = [first], len(first)
+        while self._unsent and size + len(self._unsent[0]) < LARGE:
+            part = self._unsent.popleft()
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts) if len(parts) > 1 else first
+
+
+class Listener:
+    """A listening socket on a loop; each connection is handed to `accepted` on the network thread."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, accepted: Callable[[socket.socket, tuple[str, int]], None]
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._accepted = accepted
+        loop.watch(sock, selectors.EVENT_READ, self._ready)
+
+    def close(self) -> None:
+        """Stop listening; only on the network thread."""
+        self._loop.watch(self._sock, 0, self._ready)
+        self._sock.close()
+
+    def _ready(self, _events: int) -> None:
+        try:
+            sock, address = self._sock.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                log.error("a connection has to wait: this program has no file descriptor left")
+                self._pause()
+            return
+        self._accepted(sock, address[:2])
+
+    def _pause(self) -> None:
+        # The connection stays in the kernel's queue; without a pause the loop would spin on it.
+        self._loop.watch(self._sock, 0, self._ready)
+        self._loop.call_later(1.0, self._resume)
+
+    def _resume(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host`, a name or an IPv4 or IPv6 address; port 0 takes any free port.
+
+    Raises:
+        OSError: the port is taken, or the host is not an address of this machine.
+    """
+    family, _type, _protocol, _name, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Not on Windows, where it would let two programs share the port.
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+class _Connecting:
+    """A connection that is being made; `done` gets the socket, or the sentence that says why there is none."""
+
+    def __init__(
+        self, loop: Loop, address: tuple[str, int], timeout: float, done: Callable[[socket.socket | str], None]
+    ) -> None:
+        self._loop = loop
+        self._done = done
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sock.setblocking(False)
+        self._timer = loop.call_later(timeout, lambda: self._fail("no answer in time"))
+        code = self._sock.connect_ex(address)
+        if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            loop.watch(self._sock, selectors.EVENT_WRITE, self._ready)
+        else:
+            self._fail(os.strerror(code))
+
+    def _ready(self, _events: int) -> None:
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(os.strerror(code))
+            return
+        self._timer.cancel()
+        self._loop.watch(self._sock, 0, self._ready)
+        self._done(self._sock)
+
+    def _fail(self, reason: str) -> None:
+        self._timer.cancel()
+        self._loop.watch(self._sock, 0, self._ready)
+        self._sock.close()
+        self._done(reason)
+
+
+def connect(
+    loop: Loop, address: tuple[str, int], done: Callable[[socket.socket | str], None], *, timeout: float = 5.0
+) -> None:
+    """Connect to a numeric address without blocking; only on the network thread.
+
+    Args:
+        done: gets the connected socket, or a sentence that says why there is none.
+        timeout: seconds.
+    """
+    _Connecting(loop, address, timeout, done)

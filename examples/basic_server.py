@@ -1,0 +1,51 @@
+"""A node of the BEAM in a few lines of Python, without Blender.
+
+Start it, then call it from another terminal:
+
+    python examples/basic_server.py
+    elixir --name me@127.0.0.1 --cookie beam_bpy_cookie -e \
+        'IO.inspect(:erpc.call(:"beam_bpy@127.0.0.1", Basic, :add, [1, 2]))'
+
+The environment variables BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST and BPY_BEAM_PORT change what it is called.
+"""
+
+import logging
+import platform
+import sys
+from typing import Any
+
+from beam_bpy import BeamServer
+
+
+def register(server: BeamServer) -> None:
+    """Register this example's handlers; `beam-bpy serve --handlers` calls it too."""
+    server.register_handler("ping", lambda args: "pong")
+    server.register_handler("echo", lambda args: args)
+    server.expose(add)
+    server.expose(info)
+
+
+def add(a: float, b: float) -> float:
+    """The sum of two numbers."""
+    return a + b
+
+
+def info() -> dict[str, Any]:
+    """What answers here."""
+    return {"python": platform.python_version(), "system": platform.system()}
+
+
+def main() -> int:
+    """Serve until Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    server = BeamServer()
+    register(server)
+    if not server.start():
+        return 1
+    print(f"{server.get_address()} is ready; Ctrl-C ends it", flush=True)
+    server.serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
