@@ -1,0 +1,68 @@
+# What a person does with this repository. `make help` lists it.
+#
+# Environments, each made when something first needs it:
+#   .venv        Blender 4.5 as the Python module bpy, the project (editable), pytest: runs and tests
+#   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
+
+PYTHON ?= python3.11
+BPY := 4.5.15
+VENV := .venv
+TYPES := .venv-types
+PY := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit interop blender zip lint types check format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the picture as out/demo.png
+	@tools/need elixir
+	$(PY) tools/run_demo.py
+
+test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
+	@tools/need elixir erlang
+	$(PY) -m pytest
+
+unit: $(VENV)/ready ## Only the unit tests
+	$(PY) -m pytest tests/unit
+
+interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
+	@tools/need elixir erlang
+	$(PY) -m pytest tests/interop
+
+blender: $(VENV)/ready zip ## Only the tests in real Blender
+	@tools/need elixir erlang
+	$(PY) -m pytest tests/blender
+
+zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
+	$(PY) tools/build_zip.py
+
+check: lint types ## lint and types
+
+lint: $(TYPES)/ready ## Check style with ruff
+	$(TYPES)/bin/ruff check .
+	$(TYPES)/bin/ruff format --check .
+
+types: $(TYPES)/ready ## Check types with mypy and the stubs of Blender 4.5
+	$(TYPES)/bin/mypy
+
+format: $(TYPES)/ready ## Format the code with ruff
+	$(TYPES)/bin/ruff check --fix .
+	$(TYPES)/bin/ruff format .
+
+clean: ## Remove what the other commands have made
+	rm -rf build dist out $(VENV) $(TYPES)
+
+$(VENV)/ready: pyproject.toml Makefile tools/need
+	@tools/need venv blender-libraries
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet "bpy==$(BPY)" --editable ".[dev]"
+	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
+	touch $@
+
+$(TYPES)/ready: pyproject.toml Makefile
+	@tools/need venv
+	$(PYTHON) -m venv $(TYPES)
+	$(TYPES)/bin/pip install --quiet mypy ruff fake-bpy-module-4.5 numpy pytest hypothesis
+	touch $@
