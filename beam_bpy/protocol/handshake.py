@@ -11,9 +11,9 @@ Chapter "Distribution Handshake". Node A calls, node B is called:
     send_challenge_reply -------------->
                <------------------------  send_challenge_ack
 
-`Acceptor` is B. Feed it what the socket gave with `receive`, send what `take_output` returns, and
-look at what `receive` returned: `PeerNamed` asks for a decision (`answer`), `Established` ends the handshake.
-Whatever the protocol forbids raises `HandshakeError`.
+`Initiator` is A, `Acceptor` is B. Feed them what the socket gave with `receive`, send what `take_output` returns, and
+look at what `receive` returned: `PeerNamed` asks the acceptor's owner for a decision (`answer`, `name_peer`),
+`Established` ends the handshake. Whatever the protocol forbids raises `HandshakeError`.
 
 The handshake proves that both sides know the cookie. It does not encrypt, and it does not protect what follows.
 """
@@ -37,9 +37,24 @@ class HandshakeError(ProtocolError):
     """The handshake cannot go on; the message says why and never holds the cookie or a digest."""
 
 
+class HandshakeRefusedError(HandshakeError):
+    """The node that was called does not want the connection.
+
+    Attributes:
+        status: `nok` when it is calling us at the same time and its own call goes on, `not_allowed` otherwise.
+    """
+
+    def __init__(self, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class PeerNamed:
-    """The peer said who it is, and has proved nothing yet. Decide with `Acceptor.answer`."""
+    """The peer said who it is, and has proved nothing yet. Decide with `Acceptor.answer`.
+
+    A peer with the flag NAME_ME gave its host only, and wants a name: `Acceptor.name_peer`.
+    """
 
     name: str
     flags: Flag
@@ -110,42 +125,36 @@ def _demand(flags: Flag, name: str) -> None:
         raise HandshakeError(f"{name} lacks capabilities that every node since OTP 25 has: {names}")
 
 
-class _AcceptorState(Enum):
+class _State(Enum):
     NAME = auto()
     DECISION = auto()
+    STATUS = auto()
     ALIVE = auto()
+    CHALLENGE = auto()
     COMPLEMENT = auto()
     REPLY = auto()
+    ACK = auto()
     DONE = auto()
 
 
-class Acceptor:
-    """Node B: the side that was called.
+class _Side:
+    """What both sides of a handshake have in common."""
 
-    Args:
-        name: our full node name.
-        creation: our incarnation, a 32-bit number.
-        flags: what we offer.
-        cookie: the shared secret.
-        challenge: a fresh random 32-bit number for this connection alone.
-    """
-
-    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int) -> None:
+    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, state: _State) -> None:
         self._name = name
         self._creation = creation
         self._flags = flags
         self._cookie = cookie
         self._challenge = challenge
+        self._state = state
         self._messages = _Messages()
         self._output = bytearray()
-        self._state = _AcceptorState.NAME
         self._peer_name = ""
         self._peer_flags = Flag(0)
         self._peer_creation = 0
-        self._old_name = False
 
     def __repr__(self) -> str:
-        return f"<Acceptor {self._state.name} peer={self._peer_name!r}>"
+        return f"<{type(self).__name__} {self._state.name} peer={self._peer_name!r}>"
 
     def receive(self, data: bytes) -> PeerNamed | Established | None:
         """Take bytes from the peer; returns what there is to decide or to know, else None.
@@ -154,7 +163,7 @@ class Acceptor:
             HandshakeError: the bytes are no handshake, the peer lacks a mandatory capability, or its digest is wrong.
         """
         self._messages.feed(data)
-        while self._state not in (_AcceptorState.DECISION, _AcceptorState.DONE):
+        while self._state not in (_State.DECISION, _State.DONE):
             message = self._messages.next()
             if message is None:
                 return None
@@ -169,31 +178,70 @@ class Acceptor:
         self._output.clear()
         return output
 
+    def _handle(self, message: bytes) -> PeerNamed | Established | None:
+        raise NotImplementedError
+
+    def _send(self, message: bytes) -> None:
+        self._output += _framed(message)
+
+    def _check_digest(self, received: bytes) -> None:
+        if not hmac.compare_digest(received, digest(self._cookie, self._challenge)):
+            raise HandshakeError(f"{self._peer_name} was refused: its cookie is not this node's cookie")
+
+    def _established(self) -> Established:
+        self._state = _State.DONE
+        return Established(self._peer_name, self._flags & self._peer_flags, self._peer_creation, self._messages.rest())
+
+
+class Acceptor(_Side):
+    """Node B: the side that was called.
+
+    Args:
+        name: our full node name.
+        creation: our incarnation, a 32-bit number.
+        flags: what we offer.
+        cookie: the shared secret.
+        challenge: a fresh random 32-bit number for this connection alone.
+    """
+
+    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int) -> None:
+        super().__init__(name, creation, flags, cookie, challenge, _State.NAME)
+        self._old_name = False
+
     def answer(self, status: str) -> None:
         """Decide about the peer that `PeerNamed` announced: `ok`, `ok_simultaneous`, `nok`, `not_allowed` or `alive`.
 
         After `nok` and `not_allowed` the connection is to be closed once the output is sent.
         """
-        if self._state is not _AcceptorState.DECISION:
+        if self._state is not _State.DECISION:
             raise RuntimeError("there is nothing to decide")
-        self._output += _framed(b"s" + status.encode())
+        self._send(b"s" + status.encode())
         match status:
             case "ok" | "ok_simultaneous":
                 self._send_challenge()
             case "alive":
-                self._state = _AcceptorState.ALIVE
+                self._state = _State.ALIVE
             case _:
-                self._state = _AcceptorState.DONE
+                self._state = _State.DONE
+
+    def name_peer(self, name: str, creation: int) -> None:
+        """Give a peer that asked for it (NAME_ME) its full name and its creation, and go on."""
+        if self._state is not _State.DECISION:
+            raise RuntimeError("there is nothing to decide")
+        self._peer_name, self._peer_creation = name, creation
+        raw = name.encode()
+        self._send(b"snamed:" + struct.pack(">H", len(raw)) + raw + struct.pack(">I", creation))
+        self._send_challenge()
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:
         match self._state:
-            case _AcceptorState.NAME:
+            case _State.NAME:
                 return self._name_received(message)
-            case _AcceptorState.ALIVE:
+            case _State.ALIVE:
                 self._alive_answered(message)
-            case _AcceptorState.COMPLEMENT:
+            case _State.COMPLEMENT:
                 self._complement_received(message)
-            case _AcceptorState.REPLY:
+            case _State.REPLY:
                 return self._reply_received(message)
         return None
 
@@ -215,7 +263,7 @@ class Acceptor:
         self._peer_name = _text(raw)
         self._peer_flags = expand(flags)
         _demand(self._peer_flags, self._peer_name)
-        self._state = _AcceptorState.DECISION
+        self._state = _State.DECISION
         return PeerNamed(self._peer_name, self._peer_flags)
 
     def _alive_answered(self, message: bytes) -> None:
@@ -225,24 +273,83 @@ class Acceptor:
 
     def _send_challenge(self) -> None:
         name = self._name.encode()
-        self._output += _framed(
-            struct.pack(">cQIIH", b"N", self._flags, self._challenge, self._creation, len(name)) + name
-        )
-        self._state = _AcceptorState.COMPLEMENT if self._old_name else _AcceptorState.REPLY
+        head = struct.pack(">cQIIH", b"N", self._flags, self._challenge, self._creation, len(name))
+        self._send(head + name)
+        self._state = _State.COMPLEMENT if self._old_name else _State.REPLY
 
     def _complement_received(self, message: bytes) -> None:
         if len(message) != 9 or message[:1] != b"c":
             raise HandshakeError(f"{self._peer_name} sent no complement after its old name message")
         high, self._peer_creation = struct.unpack_from(">II", message, 1)
         self._peer_flags = expand(int(self._peer_flags) | high << 32)
-        self._state = _AcceptorState.REPLY
+        self._state = _State.REPLY
 
     def _reply_received(self, message: bytes) -> Established:
         if len(message) != 21 or message[:1] != b"r":
             raise HandshakeError(f"{self._peer_name} sent no answer to the challenge")
         (peer_challenge,) = struct.unpack_from(">I", message, 1)
-        if not hmac.compare_digest(message[5:], digest(self._cookie, self._challenge)):
-            raise HandshakeError(f"{self._peer_name} was refused: its cookie is not this node's cookie")
-        self._output += _framed(b"a" + digest(self._cookie, peer_challenge))
-        self._state = _AcceptorState.DONE
-        return Established(self._peer_name, self._flags & self._peer_flags, self._peer_creation, self._messages.rest())
+        self._check_digest(message[5:])
+        self._send(b"a" + digest(self._cookie, peer_challenge))
+        return self._established()
+
+
+class Initiator(_Side):
+    """Node A: the side that calls.
+
+    Args:
+        name: our full node name.
+        creation: our incarnation, a 32-bit number.
+        flags: what we offer.
+        cookie: the shared secret.
+        challenge: a fresh random 32-bit number for this connection alone.
+        peer: the full name of the node that is called; another node in its place is an error.
+    """
+
+    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, peer: str) -> None:
+        super().__init__(name, creation, flags, cookie, challenge, _State.STATUS)
+        self._peer_name = peer
+        raw = name.encode()
+        self._send(struct.pack(">cQIH", b"N", flags, creation, len(raw)) + raw)
+
+    def _handle(self, message: bytes) -> PeerNamed | Established | None:
+        match self._state:
+            case _State.STATUS:
+                self._status_received(message)
+            case _State.CHALLENGE:
+                self._challenge_received(message)
+            case _State.ACK:
+                return self._ack_received(message)
+        return None
+
+    def _status_received(self, message: bytes) -> None:
+        if message[:1] != b"s":
+            raise HandshakeError(f"{self._peer_name} did not answer like an Erlang node")
+        match message[1:]:
+            case b"ok" | b"ok_simultaneous":
+                self._state = _State.CHALLENGE
+            case b"alive":
+                # We call because we have no connection: the one that the peer sees is broken.
+                self._send(b"strue")
+                self._state = _State.CHALLENGE
+            case b"nok":
+                raise HandshakeRefusedError("nok", f"{self._peer_name} is calling this node at the same time")
+            case _:
+                raise HandshakeRefusedError("not_allowed", f"{self._peer_name} does not allow this node to connect")
+
+    def _challenge_received(self, message: bytes) -> None:
+        if message[:1] != b"N" or len(message) < 19:
+            raise HandshakeError(f"{self._peer_name} sent no challenge")
+        flags, peer_challenge, self._peer_creation, length = struct.unpack_from(">QIIH", message, 1)
+        name = _text(message[19 : 19 + length])
+        if name != self._peer_name:
+            raise HandshakeError(f"the node at that address is {name}, not {self._peer_name}")
+        self._peer_flags = expand(flags)
+        _demand(self._peer_flags, name)
+        self._send(struct.pack(">cI", b"r", self._challenge) + digest(self._cookie, peer_challenge))
+        self._state = _State.ACK
+
+    def _ack_received(self, message: bytes) -> Established:
+        if len(message) != 17 or message[:1] != b"a":
+            raise HandshakeError(f"{self._peer_name} did not finish the handshake")
+        self._check_digest(message[1:])
+        return self._established()
