@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 from . import arrays as _arrays
@@ -79,6 +80,8 @@ MAX_INFLATED = 256 * 1024 * 1024
 """How many bytes a compressed term may inflate to."""
 
 MAX_CACHED_ATOMS = 4096
+_MANY_KEYS = 256
+_COMPRESSED = bytes((COMPRESSED,))
 
 Buffer = bytes | bytearray | memoryview
 
@@ -89,7 +92,7 @@ _unpack_double = struct.Struct(">d").unpack_from
 _unpack_fun = struct.Struct(">IB16sII").unpack_from
 
 # What the elements in hand become. For LIST the tail is still to be read.
-_ROOT, _TUPLE, _MAP, _LIST, _IMPROPER, _FUN, _EXPORT = range(7)
+_TUPLE, _MAP, _LIST, _IMPROPER, _FUN, _EXPORT, _ROOT = range(7)
 
 _CONSTANTS: dict[str, Any] = {"nil": None, "true": True, "false": False}
 
@@ -132,14 +135,16 @@ def decode(data: Buffer, *, binaries: Callable[..., Any] = str, arrays: bool = F
 
     Source: External Term Format, ERTS user's guide.
     """
-    if not len(data):
+    data = _readable(data)
+    if not data:
         raise DecodeError("no data: an external term begins with the byte 131")
     if data[0] != VERSION:
         raise DecodeError(f"an external term begins with the byte 131, not with {data[0]}")
     offset = 1
-    if len(data) > 1 and data[1] == COMPRESSED:
+    if data[1:2] == _COMPRESSED:
         data, offset = _inflate(data), 0
-    value, end = decode_term(data, offset, binaries=binaries, arrays=arrays)
+    _check_binaries(binaries)
+    value, end = _read(data, offset, binaries, arrays and _arrays.numpy_module() is not None)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes follow the term, which ends at offset {end}")
     return value
@@ -152,16 +157,26 @@ def decode_term(
 
     Arguments and exceptions as for `decode`.
     """
-    if binaries is not str and binaries is not bytes and binaries is not memoryview:
-        raise ValueError(f"binaries is str, bytes or memoryview, not {binaries!r}")
+    _check_binaries(binaries)
     if offset < 0:
         raise ValueError("the offset is negative")
-    if type(data) is not bytes:
-        view = memoryview(data)
-        # A view of the whole of a bytes object is that object; anything else is read through a view.
-        whole = view.nbytes == len(view.obj) if type(view.obj) is bytes else False
-        data = view.obj if whole else view.cast("B").toreadonly()
-    return _read(data, offset, binaries, arrays and _arrays.numpy_module() is not None)
+    return _read(_readable(data), offset, binaries, arrays and _arrays.numpy_module() is not None)
+
+
+def _check_binaries(binaries: Callable[..., Any]) -> None:
+    if binaries is not str and binaries is not bytes and binaries is not memoryview:
+        raise ValueError(f"binaries is str, bytes or memoryview, not {binaries!r}")
+
+
+def _readable(data: Buffer) -> bytes | memoryview:
+    """bytes if `data` are bytes (a view of all of a bytes object is that object), else a read-only view."""
+    if type(data) is bytes:
+        return data
+    view = memoryview(data)
+    whole: Any = view.obj
+    if type(whole) is bytes and view.nbytes == len(whole):
+        return whole
+    return view.cast("B").toreadonly()
 
 
 def tuple_header(data: Buffer, offset: int) -> tuple[int, int]:
@@ -224,20 +239,22 @@ def _inflate(data: Buffer) -> bytes:
 def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arrays: bool) -> tuple[Any, int]:
     size = len(data)
     viewed = type(data) is not bytes
+    as_text = binaries is str and not viewed
     utf8_atoms, latin1_atoms = _utf8_atoms, _latin1_atoms
     unpack_u32, unpack_i32, unpack_double = _unpack_u32, _unpack_i32, _unpack_double
-    float_tags, float_runs, small_run = _arrays.FLOAT_TAGS, _arrays.FLOAT_RUNS, _arrays.SMALL_RUN
-    stack: list[tuple[int, list[Any], int, int]] = []
+    float_tags, float_runs = _arrays.FLOAT_TAGS, _arrays.FLOAT_RUNS
+    small_run, int_run, array_min = _arrays.SMALL_RUN, _arrays.INT_RUN, _arrays.ARRAY_MIN
+    plain_map = 0 if binaries is memoryview else _MANY_KEYS * 2
+    stack: list[tuple[int, list[Any], Iterator[None], int]] = []
     limit = MAX_DEPTH
     kind = _ROOT
     items: list[Any] = []
     append = items.append
-    left = 1
+    turns: Iterator[None] = repeat(None, 1)  # one for each term that is still to be read into `items`
     tag = 0
     try:
         while True:
-            while left:
-                left -= 1
+            for _ in turns:
                 tag = data[pos]
                 if tag == BINARY:
                     begin = pos + 5
@@ -245,28 +262,23 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     if end > size:
                         raise IndexError
                     raw = data[begin:end]
-                    if binaries is str:
-                        if viewed:
-                            raw = bytes(raw)
+                    if as_text:
                         try:
                             append(raw.decode())  # type: ignore[union-attr]
                         except UnicodeDecodeError:
                             append(raw)
-                    elif binaries is bytes:
-                        append(bytes(raw))
-                    else:
+                    elif binaries is memoryview:
                         append(raw if viewed else memoryview(data)[begin:end])
+                    else:
+                        append(_binary(bytes(raw), binaries))
                     pos = end
                     continue
-                if tag == SMALL_ATOM_UTF8 or tag == SMALL_ATOM:  # noqa: PLR1714 -- a chain of ifs is what is fast here
+                if tag == SMALL_ATOM_UTF8:
                     begin = pos + 2
                     end = begin + data[pos + 1]
                     if end > size:
                         raise IndexError
-                    raw = data[begin:end]
-                    if viewed:
-                        raw = bytes(raw)
-                    append(utf8_atoms[raw] if tag == SMALL_ATOM_UTF8 else latin1_atoms[raw])  # type: ignore[index]
+                    append(utf8_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
                     pos = end
                     continue
                 if tag == SMALL_INTEGER:
@@ -276,7 +288,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                 if tag == NEW_FLOAT:
                     number = unpack_double(data, pos + 1)[0]
                     if number - number:  # nan for nan and the infinities
-                        raise _not_finite(pos)
+                        raise _arrays.not_finite(pos)
                     append(number)
                     pos += 9
                     continue
@@ -284,15 +296,12 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     append(unpack_i32(data, pos + 1)[0])
                     pos += 5
                     continue
-                if tag == ATOM or tag == ATOM_UTF8:
+                if tag == ATOM:
                     begin = pos + 3
                     end = begin + (data[pos + 1] << 8) + data[pos + 2]
                     if end > size:
                         raise IndexError
-                    raw = data[begin:end]
-                    if viewed:
-                        raw = bytes(raw)
-                    append(latin1_atoms[raw] if tag == ATOM else utf8_atoms[raw])  # type: ignore[index]
+                    append(latin1_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
                     pos = end
                     continue
                 if tag == NIL:
@@ -341,71 +350,106 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     continue
 
                 if count > size - end:
-                    raise DecodeError(
-                        f"{tags.describe(tag)} at offset {pos} needs {count} terms, but {size - end} bytes are left"
-                    )
+                    raise _too_many(tag, pos, count, size - end)
                 if len(stack) >= limit:
                     raise DecodeError(f"nested deeper than {MAX_DEPTH} levels (a map's key: {MAX_KEY_DEPTH})")
-                if count > 1 and opened != _MAP:
-                    # Vectors and the like, then the long runs of numbers.
+                if count > 1 and opened != _MAP and opened <= _LIST:
+                    # Vectors and the like at once, longer runs of numbers by `arrays`.
                     first = data[end]
                     if first == NEW_FLOAT:
-                        if count <= small_run and data[end : end + 9 * count : 9] == float_tags[count]:
+                        if arrays and opened == _LIST and count >= array_min:
+                            array = _arrays.read_array(data, end, count)
+                            if array is not None:
+                                append(array)
+                                pos = end + 9 * count + 1
+                                continue
+                        if count > small_run:
+                            head = _arrays.read_floats(data, end, count)
+                        elif data[end : end + 9 * count : 9] == float_tags[count]:
                             head = list(float_runs[count](data, end))
                             total = sum(head)
                             if total - total:
                                 _arrays.check_finite(head, end)
-                            end += 9 * count
-                            count = 0
-                        elif count > small_run:
-                            pass
-                stack.append((kind, items, left, limit))
+                        end += 9 * len(head)
+                        count -= len(head)
+                    elif count >= int_run and first in (INTEGER, SMALL_INTEGER):
+                        if arrays and opened == _LIST and count >= array_min:
+                            array = _arrays.read_array(data, end, count)
+                            if array is not None:
+                                append(array)
+                                pos = end + 5 * count + 1
+                                continue
+                        head, end = _arrays.read_ints(data, end, count)
+                        count -= len(head)
+                if not count:
+                    # Nothing more to read: no need to open it.
+                    if opened == _TUPLE:
+                        append(tuple(head))
+                        pos = end
+                        continue
+                    if opened == _MAP:
+                        append({})
+                        pos = end
+                        continue
+                    if opened == _LIST and data[end] == NIL:
+                        append(_arrays.as_array(head) if arrays else head)
+                        pos = end + 1
+                        continue
+                stack.append((kind, items, turns, limit))
                 if kind == _MAP and not len(items) & 1:
-                    limit = min(limit, len(stack) + MAX_KEY_DEPTH)
+                    limit = min(limit, len(stack) - 1 + MAX_KEY_DEPTH)
                 kind = opened
                 items = head
                 append = items.append
-                left = count
+                turns = repeat(None, count)
                 pos = end
-
-            if kind == _TUPLE:
-                value = tuple(items)
-            elif kind == _MAP:
-                value = _map(items, binaries is memoryview)
-            elif kind == _LIST:
-                tag = data[pos]
-                if tag == NIL:
-                    pos += 1
-                    value = _arrays.as_array(items) if arrays else items
-                elif tag == LIST:
-                    left = unpack_u32(data, pos + 1)[0]
-                    if left > size - pos - 5:
-                        raise IndexError
-                    pos += 5
-                    continue
-                elif tag == STRING:
-                    end = pos + 3 + (data[pos + 1] << 8) + data[pos + 2]
-                    if end > size:
-                        raise IndexError
-                    items += data[pos + 3 : end]
-                    pos = end
-                    value = _arrays.as_array(items) if arrays else items
-                else:
-                    kind = _IMPROPER
-                    left = 1
-                    continue
-            elif kind == _ROOT:
-                return items[0], pos
-            elif kind == _IMPROPER:
-                tail = items.pop()
-                value = ImproperList(items, tail) if items else tail
-            elif kind == _FUN:
-                value = _fun(items, pos)
+                break
             else:
-                value = _export(items, pos)
-            kind, items, left, limit = stack.pop()
-            append = items.append
-            append(value)
+                if kind == _TUPLE:
+                    value = tuple(items)
+                elif kind == _MAP:
+                    try:
+                        value = dict(zip(items[::2], items[1::2])) if len(items) < plain_map else ()  # noqa: B905
+                    except (TypeError, RecursionError):
+                        value = ()
+                    if len(value) * 2 != len(items):
+                        value = _map(items, binaries is memoryview)
+                elif kind == _LIST:
+                    tag = data[pos]
+                    if tag == NIL:
+                        pos += 1
+                        value = _arrays.as_array(items) if arrays else items
+                    elif tag == LIST:
+                        # A list as the tail is more of the same list. (No release writes that, but all read it.)
+                        count = unpack_u32(data, pos + 1)[0]
+                        if count > size - pos - 5:
+                            raise _too_many(tag, pos, count, size - pos - 5)
+                        pos += 5
+                        turns = repeat(None, count)
+                        continue
+                    elif tag == STRING:
+                        end = pos + 3 + (data[pos + 1] << 8) + data[pos + 2]
+                        if end > size:
+                            raise IndexError
+                        items += data[pos + 3 : end]
+                        pos = end
+                        value = _arrays.as_array(items) if arrays else items
+                    else:
+                        kind = _IMPROPER
+                        turns = repeat(None, 1)
+                        continue
+                elif kind == _ROOT:
+                    return items[0], pos
+                elif kind == _IMPROPER:
+                    tail = items.pop()
+                    value = ImproperList(items, tail) if items else tail
+                elif kind == _FUN:
+                    value = _fun(items, pos)
+                else:
+                    value = _export(items, pos)
+                kind, items, turns, limit = stack.pop()
+                append = items.append
+                append(value)
     except (IndexError, struct.error):
         if pos >= size:
             raise DecodeError(f"the data end at offset {size}, where a term was expected") from None
@@ -414,8 +458,8 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
         raise DecodeError(f"the atom at offset {pos} is not valid UTF-8: {error.reason}") from None
 
 
-def _not_finite(offset: int) -> DecodeError:
-    return DecodeError(f"the float at offset {offset} is nan or infinite, which Erlang has not")
+def _too_many(tag: int, pos: int, count: int, left: int) -> DecodeError:
+    return DecodeError(f"{tags.describe(tag)} at offset {pos} needs {count} terms, but {left} bytes are left")
 
 
 def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
@@ -425,9 +469,12 @@ def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
     if views:
         keys = [bytes(key) if type(key) is memoryview else key for key in keys]
     try:
-        result = dict(zip(keys, values, strict=True))
-        if len(result) == len(keys):
-            return result
+        # Python hashes numbers without a secret: keys can be chosen to share one hash, and a dict of them takes
+        # quadratic time.
+        if len(keys) < _MANY_KEYS or len(set(map(hash, keys))) * 2 > len(keys):
+            result = dict(zip(keys, values, strict=True))
+            if len(result) == len(keys):
+                return result
     except TypeError:
         pass  # a key that Python cannot hash
     except RecursionError:
@@ -436,6 +483,8 @@ def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
         return PairsMap(zip(keys, values, strict=True))
     except ValueError as error:
         raise DecodeError(str(error)) from None
+    except RecursionError:
+        raise DecodeError("a map's keys are nested too deeply to be compared") from None
 
 
 def _atom(value: Any) -> Atom | None:
@@ -506,15 +555,20 @@ _latin1_nodes = _NodeCache("latin-1")
 
 def _read_rare(data: bytes | memoryview, pos: int, tag: int, binaries: Callable[..., Any]) -> tuple[Any, int]:
     """The terms that occur too seldom for a place in the loop. None of them holds other terms."""
-    if tag in (SMALL_BIG, LARGE_BIG):
-        return _big(data, pos, tag)
-    if tag in (NEW_PID, PID):
+    if tag == NEW_PID:
         node, at = _node(data, pos + 1)
-        if tag == NEW_PID:
-            return Pid.from_ext(b"X" + node + _cut(data, at, at + 12)), at + 12
-        return Pid.from_ext(b"X" + node + _cut(data, at, at + 8) + b"\0\0\0" + _cut(data, at + 8, at + 9)), at + 9
+        return Pid.from_ext(b"X" + node + _cut(data, at, at + 12)), at + 12
     if tag in (NEWER_REFERENCE, NEW_REFERENCE, REFERENCE):
         return _reference(data, pos, tag)
+    if tag in (SMALL_BIG, LARGE_BIG):
+        return _big(data, pos, tag)
+    if tag in (SMALL_ATOM, ATOM_UTF8):
+        begin = pos + (2 if tag == SMALL_ATOM else 3)
+        end = begin + int.from_bytes(_cut(data, pos + 1, begin), "big")
+        return (_utf8_atoms if tag == ATOM_UTF8 else _latin1_atoms)[_cut(data, begin, end)], end
+    if tag == PID:
+        node, at = _node(data, pos + 1)
+        return Pid.from_ext(b"X" + node + _cut(data, at, at + 8) + b"\0\0\0" + _cut(data, at + 8, at + 9)), at + 9
     if tag in (V4_PORT, NEW_PORT, PORT):
         return _port(data, pos, tag)
     if tag == BIT_BINARY:
@@ -568,9 +622,21 @@ def _bit_binary(data: bytes | memoryview, pos: int, binaries: Callable[..., Any]
     length, bits = _unpack_u32(data, pos + 1)[0], data[pos + 5]
     end = pos + 6 + length
     raw = _cut(data, pos + 6, end)
+    if (length and bits == 8) or (not length and not bits):
+        return _binary(raw, binaries), end
     if not length or not 1 <= bits <= 7:
         raise DecodeError(f"BIT_BINARY_EXT (77) at offset {pos} has {length} bytes and {bits} bits in the last one")
     return BitString(raw, bits), end
+
+
+def _binary(raw: bytes, binaries: Callable[..., Any]) -> Any:
+    """A binary outside the loop."""
+    if binaries is not str:
+        return binaries(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _old_float(data: bytes | memoryview, pos: int) -> tuple[float, int]:
@@ -580,5 +646,5 @@ def _old_float(data: bytes | memoryview, pos: int) -> tuple[float, int]:
     except ValueError:
         raise DecodeError(f"FLOAT_EXT (99) at offset {pos} holds no number: {text!r}") from None
     if number - number:
-        raise _not_finite(pos)
+        raise _arrays.not_finite(pos)
     return number, pos + 32

@@ -1,3 +1,17 @@
+"""From Python values to bytes.
+
+The strategy. One loop takes one value after the other from the iterator of the container that is open, and appends
+its bytes to a list that is joined at the end; an explicit stack holds the containers around it. A map is walked flat
+(key, value, key, value), so that it is an iterator like any other. What follows a container's elements (NIL_EXT behind
+a list) is kept beside the iterator.
+
+Types are told apart by identity, the frequent ones in the loop, the rest by a table. A type in neither is looked at
+once more, slowly: a subclass of a known one, a numpy value, then the caller's `default`.
+
+The loop does not track where it is. The stack knows the open containers, and only when something cannot be encoded is
+the way from one to the next looked up, for the error message.
+"""
+
 from __future__ import annotations
 
 import struct
@@ -5,107 +19,354 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from . import arrays
+from . import arrays, tags
 from .errors import EncodeError
 from .types import Atom, BitString, Export, Fun, ImproperList, PairsMap, Pid, Port, Reference, atom_ext
 
 MAX_DEPTH = 10_000
+"""How deep lists, tuples, dicts and funs may nest."""
+
+_MAX_CACHED_ATOMS = 4096
+_MAX_CACHED_STRINGS = 1024
+_CACHED_STRING_LENGTH = 64
+_FIRST_CYCLE_CHECK = 64
+_LONGEST_KEY_SHOWN = 60
+_MOST_STEPS_SHOWN = 20
+
+_SMALL_INTEGERS = [bytes((tags.SMALL_INTEGER, number)) for number in range(256)]
+_NIL, _TRUE, _FALSE = map(atom_ext, ("nil", "true", "false"))
+_EMPTY_LIST = bytes((tags.NIL,))
+_VERSION = bytes((tags.VERSION,))
+
+_pack_int = struct.Struct(">Bi").pack
+_pack_float = struct.Struct(">Bd").pack
+_pack_length = struct.Struct(">BI").pack
+_pack_fun = struct.Struct(">BIB16sII").pack
+
+_Default = Callable[[Any], Any] | None
+_Part = bytes | bytearray | memoryview
+
+# A container that is open: the iterator over its elements; the bytes behind them (for a fun, where in the output its
+# header will go); the container itself, None where a value stands in for another; what stands in its own container.
+_Frame = tuple[Iterator[Any], bytes | int, Any, Any]
 
 
-def encode(value: Any, *, default: Callable[[Any], Any] | None = None) -> bytes:
-    """131 and the external form of `value`."""
-    return b"\x83" + encode_term(value, default=default)
+class _AtomCache(dict[str, bytes]):
+    """External forms by name. Two threads that add the same atom do the work twice, no more."""
+
+    def __missing__(self, name: str) -> bytes:
+        try:
+            ext = atom_ext(name)
+        except UnicodeEncodeError:
+            raise
+        except ValueError as error:
+            raise EncodeError(f"cannot encode an Atom: {error}") from None
+        if len(self) >= _MAX_CACHED_ATOMS:
+            self.clear()
+        self[name] = ext
+        return ext
 
 
-def encode_term(value: Any, *, default: Callable[[Any], Any] | None = None) -> bytes:
-    """The external form of `value` without the leading 131."""
-    out: list[bytes] = []
-    stack: list[Iterator[Any]] = [iter((value,))]
-    while stack:
-        for item in stack[-1]:
-            children = _leaf(item, out.append, default)
-            if children is not None:
-                stack.append(iter(children))
-                if len(stack) > MAX_DEPTH:
-                    raise EncodeError("nested too deeply, or contains itself")
-                break
-        else:
-            stack.pop()
+_atoms = _AtomCache()
+
+
+def encode(value: Any, *, default: _Default = None) -> bytes:
+    """The external term of `value`: the version byte 131 and its external form.
+
+    None, True and False become the atoms nil, true and false; int and float numbers; str a binary of its UTF-8; bytes,
+    bytearray and memoryview a binary; `Atom` an atom; list, tuple and dict a list, tuple and map; a numpy array
+    (nested) lists of its numbers; the codec's own types the terms that they stand for. A subclass counts as the type
+    it derives from.
+
+    Args:
+        value: what to encode.
+        default: called with a value of any other type; it returns what to encode in its place, or raises TypeError.
+
+    Raises:
+        EncodeError: the value, or one inside it, has no term: nan, an infinity, a str with a lone surrogate, an Atom of
+            more than 255 characters, an unknown type; or it is nested deeper than `MAX_DEPTH`, or contains itself.
+            The message gives the way to it: `result["mesh"][3]: cannot encode bpy_types.Object`.
+
+    Source: External Term Format, ERTS user's guide.
+    """
+    out: list[_Part] = [_VERSION]
+    _write(value, out, default)
     return b"".join(out)
 
 
-class _Raw(bytes):
-    pass
+def encode_term(value: Any, *, default: _Default = None) -> bytes:
+    """The external form of `value` without the version byte. Arguments and exceptions as for `encode`."""
+    out: list[_Part] = []
+    _write(value, out, default)
+    return b"".join(out)
 
 
-_NIL = _Raw(b"j")
+def _write(value: Any, out: list[_Part], default: _Default) -> None:
+    append = out.append
+    strings: dict[str, bytes] = {}
+    cached_string = strings.get
+    atoms, small_integers, encode_run = _atoms, _SMALL_INTEGERS, arrays.ENCODE_RUN
+    pack_int, pack_float, pack_length, write_numbers = _pack_int, _pack_float, _pack_length, arrays.write_numbers
+    stack: list[_Frame] = []
+    cycle_check = _FIRST_CYCLE_CHECK
+    iterator: Iterator[Any] = iter((value,))
+    closing: bytes | int = b""
+    container: Any = None
+    source: Any = None
+    item: Any = None
+    try:
+        while True:
+            for item in iterator:
+                kind = type(item)
+                if kind is str:
+                    known = cached_string(item)
+                    if known is None:
+                        raw = item.encode()
+                        known = pack_length(109, len(raw)) + raw
+                        if len(raw) <= _CACHED_STRING_LENGTH and len(strings) < _MAX_CACHED_STRINGS:
+                            strings[item] = known
+                    append(known)
+                    continue
+                if kind is float:
+                    if item - item:  # nan for nan and the infinities
+                        raise EncodeError(f"{item!r} has no Erlang term")
+                    append(pack_float(70, item))
+                    continue
+                if kind is int:
+                    if 0 <= item <= 255:
+                        append(small_integers[item])
+                    elif -0x80000000 <= item <= 0x7FFFFFFF:
+                        append(pack_int(98, item))
+                    else:
+                        append(_big(item))
+                    continue
+                if kind is Atom:
+                    append(atoms[item])
+                    continue
+
+                children: Iterable[Any]
+                after: bytes | int
+                if kind is dict:
+                    append(pack_length(116, len(item)))
+                    children, after = chain.from_iterable(item.items()), b""
+                elif kind is list:
+                    count = len(item)
+                    if not count:
+                        append(_EMPTY_LIST)
+                        continue
+                    first = item[0]
+                    if count >= encode_run or (type(first) is int and 0 <= first <= 255):
+                        run = write_numbers(item)
+                        if run is not None:
+                            append(run)
+                            continue
+                    append(pack_length(108, count))
+                    children, after = item, _EMPTY_LIST
+                elif kind is tuple:
+                    count = len(item)
+                    append(bytes((104, count)) if count <= 255 else pack_length(105, count))
+                    children, after = item, b""
+                elif item is None:
+                    append(_NIL)
+                    continue
+                elif kind is bool:
+                    append(_TRUE if item else _FALSE)
+                    continue
+                elif kind is bytes:
+                    append(pack_length(109, len(item)))
+                    append(item)
+                    continue
+                elif kind in _LEAVES:
+                    _LEAVES[kind](item, append)
+                    continue
+                elif kind in _OPENERS:
+                    children, after = _OPENERS[kind](item, out)
+                else:
+                    children, after = _stand_in(item, append, default), b""
+                    if not children:
+                        continue
+                stack.append((iterator, closing, container, source))
+                if len(stack) >= cycle_check:
+                    cycle_check = _check_depth(stack, item)
+                iterator, closing, source = iter(children), after, item
+                container = item if kind in _CONTAINERS else None
+                break
+            else:
+                if type(closing) is int:
+                    _close_fun(container, out, closing)
+                elif closing:
+                    append(closing)  # type: ignore[arg-type]
+                if not stack:
+                    return
+                iterator, closing, container, source = stack.pop()
+    except (EncodeError, UnicodeEncodeError, struct.error) as error:
+        stack.append((iterator, closing, container, source))
+        raise EncodeError(_failure(stack, item, error)) from error.__cause__
 
 
-def _int(value: int) -> bytes:
-    if 0 <= value <= 255:
-        return bytes((97, value))
-    if -(2**31) <= value < 2**31:
-        return struct.pack(">Bi", 98, value)
-    magnitude = abs(value)
+def _big(number: int) -> bytes:
+    magnitude = abs(number)
     raw = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "little")
-    sign = int(value < 0)
     if len(raw) <= 255:
-        return bytes((110, len(raw), sign)) + raw
-    return struct.pack(">BIB", 111, len(raw), sign) + raw
+        return bytes((tags.SMALL_BIG, len(raw), number < 0)) + raw
+    return _pack_length(tags.LARGE_BIG, len(raw)) + bytes((number < 0,)) + raw
 
 
-def _leaf(value: Any, append: Callable[[bytes], None], default: Callable[[Any], Any] | None) -> Iterable[Any] | None:
-    if type(value) is _Raw:
-        append(value)
-    elif value is None or value is True or value is False:
-        append(atom_ext({None: "nil", True: "true", False: "false"}[value]))
-    elif isinstance(value, Atom):
-        append(atom_ext(value))
-    elif isinstance(value, str):
-        raw = value.encode()
-        append(struct.pack(">BI", 109, len(raw)) + raw)
-    elif isinstance(value, bytes | bytearray | memoryview):
-        raw = bytes(value)
-        append(struct.pack(">BI", 109, len(raw)) + raw)
-    elif isinstance(value, int):
-        append(_int(int(value)))
-    elif isinstance(value, float):
-        if value - value:
-            raise EncodeError(f"{value!r} has no Erlang term")
-        append(struct.pack(">Bd", 70, value))
-    elif isinstance(value, list):
-        if not value:
-            append(b"j")
-        else:
-            append(struct.pack(">BI", 108, len(value)))
-            return chain(value, (_NIL,))
-    elif isinstance(value, tuple):
-        append(bytes((104, len(value))) if len(value) <= 255 else struct.pack(">BI", 105, len(value)))
-        return value
-    elif isinstance(value, dict | PairsMap):
-        append(struct.pack(">BI", 116, len(value)))
-        return chain.from_iterable(value.items())
-    elif isinstance(value, Pid | Port | Reference):
-        append(value.ext)
-    elif isinstance(value, ImproperList):
-        append(struct.pack(">BI", 108, len(value.elements)))
-        return (*value.elements, value.tail)
-    elif isinstance(value, BitString):
-        append(struct.pack(">BIB", 77, len(value.data), value.bits) + value.data)
-    elif isinstance(value, Export):
-        append(b"q")
-        return Atom(value.module), Atom(value.function), value.arity
-    elif isinstance(value, Fun):
-        inner = b"".join(
-            encode_term(item) for item in (Atom(value.module), value.old_index, value.old_uniq, value.pid, *value.free)
-        )
-        append(struct.pack(">BIB16sII", 112, 29 + len(inner), value.arity, value.uniq, value.index, len(value.free)))
-        append(inner)
+def _write_buffer(item: bytearray | memoryview, append: Callable[[_Part], None]) -> None:
+    raw = bytes(item)
+    append(_pack_length(tags.BINARY, len(raw)))
+    append(raw)
+
+
+def _write_identifier(item: Pid | Port | Reference, append: Callable[[_Part], None]) -> None:
+    append(item.ext)
+
+
+def _write_bit_string(item: BitString, append: Callable[[_Part], None]) -> None:
+    append(_pack_length(tags.BIT_BINARY, len(item.data)) + bytes((item.bits,)) + item.data)
+
+
+def _write_export(item: Export, append: Callable[[_Part], None]) -> None:
+    if not 0 <= item.arity <= 255:
+        raise EncodeError(f"cannot encode an Export of arity {item.arity}")
+    append(bytes((tags.EXPORT,)) + _atoms[item.module] + _atoms[item.function] + _SMALL_INTEGERS[item.arity])
+
+
+_LEAVES: dict[type, Callable[[Any, Callable[[_Part], None]], None]] = {
+    bytearray: _write_buffer,
+    memoryview: _write_buffer,
+    Pid: _write_identifier,
+    Port: _write_identifier,
+    Reference: _write_identifier,
+    BitString: _write_bit_string,
+    Export: _write_export,
+}
+
+
+def _open_improper(item: ImproperList, out: list[_Part]) -> tuple[Iterable[Any], bytes | int]:
+    out.append(_pack_length(tags.LIST, len(item.elements)))
+    return (*item.elements, item.tail), b""
+
+
+def _open_pairs(item: PairsMap, out: list[_Part]) -> tuple[Iterable[Any], bytes | int]:
+    out.append(_pack_length(tags.MAP, len(item)))
+    return chain.from_iterable(item.items()), b""
+
+
+def _open_fun(item: Fun, out: list[_Part]) -> tuple[Iterable[Any], bytes | int]:
+    if len(item.uniq) != 16:
+        raise EncodeError("cannot encode a Fun whose uniq is not 16 bytes long")
+    out.append(b"")  # _close_fun puts the header here, which holds the size of all that follows
+    return (item.module, item.old_index, item.old_uniq, item.pid, *item.free), len(out) - 1
+
+
+def _close_fun(item: Fun, out: list[_Part], place: int) -> None:
+    body = b"".join(out[place:])
+    size = 29 + len(body)
+    out[place:] = [_pack_fun(tags.NEW_FUN, size, item.arity, item.uniq, item.index, len(item.free)), body]
+
+
+_OPENERS: dict[type, Callable[[Any, list[_Part]], tuple[Iterable[Any], bytes | int]]] = {
+    ImproperList: _open_improper,
+    PairsMap: _open_pairs,
+    Fun: _open_fun,
+}
+
+_CONTAINERS = {list, tuple, dict, *_OPENERS}
+
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (Atom, lambda item: Atom(str.__str__(item))),
+    (str, str.__str__),
+    (int, int),
+    (float, float),
+    (bytes, bytes),
+    (bytearray, bytes),
+    (list, list),
+    (tuple, tuple),
+    (dict, dict),
+)
+
+
+def _stand_in(item: Any, append: Callable[[_Part], None], default: _Default) -> tuple[Any, ...]:
+    """What to encode in place of a value of an unknown type, in a tuple; () if it is written already."""
+    array = arrays.write_array(item)
+    if type(array) is bytes:
+        append(array)
+        return ()
+    if array is not None:
+        return (array,)
+    for base, convert in _BASES:
+        if isinstance(item, base):
+            return (convert(item),)
+    if default is None:
+        raise _unknown(item)
+    try:
+        replacement = default(item)
+    except TypeError as error:
+        raise _unknown(item) from error
+    if replacement is item:
+        raise _unknown(item)
+    return (replacement,)
+
+
+def _unknown(item: Any) -> EncodeError:
+    kind = type(item)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return EncodeError(f"cannot encode {name}")
+
+
+def _check_depth(stack: list[_Frame], item: Any) -> int:
+    """Called where the depth reaches a power of two: look for a container inside itself; say when to look again."""
+    depth = len(stack)
+    if depth > MAX_DEPTH:
+        raise EncodeError(f"nested deeper than {MAX_DEPTH} levels")
+    open_now = [id(frame[2]) for frame in stack if frame[2] is not None] + [id(item)]
+    if len(set(open_now)) < len(open_now):
+        raise EncodeError("a container that contains itself has no Erlang term")
+    return min(depth * 2, MAX_DEPTH + 1)
+
+
+def _failure(stack: list[_Frame], item: Any, error: Exception) -> str:
+    """`error` in words, behind the way to `item`, at which it arose."""
+    children = [frame[3] for frame in stack[2:]] + [item]
+    steps = [_step(frame[2], child) for frame, child in zip(stack[1:], children, strict=False)]
+    if len(steps) > _MOST_STEPS_SHOWN:
+        steps[_MOST_STEPS_SHOWN:] = ["[…]"]
+    path = "result" + "".join(steps)
+    if isinstance(error, UnicodeEncodeError):
+        return f"{path}: cannot encode a str with a lone surrogate ({error.object[error.start]!r})"
+    if isinstance(error, struct.error):
+        return f"{path}: cannot encode a number or length that is too large for its field ({error})"
+    return f"{path}: {error}"
+
+
+def _step(container: Any, child: Any) -> str:
+    """How to get from `container` to the `child` in it."""
+    kind = type(container)
+    if kind is dict or kind is PairsMap:
+        for key, value in container.items():
+            if value is child:
+                return f"[{_key(key)}]"
+        return " (a key)"
+    if kind is ImproperList and container.tail is child:
+        return ".tail"
+    prefix, values = {ImproperList: "elements", Fun: "free"}.get(kind, ""), ()
+    if kind is list or kind is tuple:
+        values = container
+    elif prefix:
+        values = getattr(container, prefix)
+    for index, value in enumerate(values):
+        if value is child:
+            return f".{prefix}[{index}]" if prefix else f"[{index}]"
+    return ""
+
+
+def _key(key: Any) -> str:
+    if type(key) is str:
+        text = '"' + repr(key)[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
     else:
-        plain = arrays.plain(value)
-        if plain is not NotImplemented:
-            return (plain,)
-        if default is None:
-            raise EncodeError(f"cannot encode {type(value).__name__}")
-        return (default(value),)
-    return None
+        try:
+            text = repr(key)
+        except (ValueError, RecursionError):  # an int of thousands of digits, a key nested too deeply
+            text = "…"
+    return text if len(text) <= _LONGEST_KEY_SHOWN else text[:_LONGEST_KEY_SHOWN] + "…"

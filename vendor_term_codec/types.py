@@ -10,9 +10,9 @@ append, and two of them are equal if their bytes are. Their fields are read from
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self, TypeVar, overload
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast, overload
 
 from . import tags
 
@@ -24,6 +24,7 @@ MAX_REFERENCE_WORDS = 5
 _pack_pid = struct.Struct(">III").pack
 _pack_port = struct.Struct(">QI").pack
 _unpack_pid = struct.Struct(">III").unpack
+_new = object.__new__
 _unpack_port = struct.Struct(">QI").unpack
 
 
@@ -73,8 +74,8 @@ class _Identifier(_Immutable):
     @classmethod
     def from_ext(cls, ext: bytes) -> Self:
         """Wrap an external form that is known to be canonical; nothing is checked."""
-        self = object.__new__(cls)
-        object.__setattr__(self, "ext", ext)
+        self = _new(cls)
+        _set_ext(self, ext)
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -96,6 +97,10 @@ class _Identifier(_Immutable):
     def node(self) -> Atom:
         """The name of the node that made it."""
         return Atom(self._split()[0])
+
+
+# The slot itself: a third of the time that object.__setattr__ takes.
+_set_ext = _Identifier.__dict__["ext"].__set__
 
 
 class Pid(_Identifier):
@@ -248,17 +253,21 @@ class Reference(_Identifier):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An external fun, `fun module:function/arity` (EXPORT_EXT)."""
+    """An external fun, `fun module:function/arity` (EXPORT_EXT). The names are atoms; a str is made one."""
 
     module: str
     function: str
     arity: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "module", Atom(self.module))
+        object.__setattr__(self, "function", Atom(self.function))
+
     def __str__(self) -> str:
         return f"fun {self.module}:{self.function}/{self.arity}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fun:
     """A fun that was made on a BEAM node (NEW_FUN_EXT). Python cannot call it, only keep it and send it back.
 
@@ -266,7 +275,7 @@ class Fun:
         arity: number of its parameters.
         uniq: the 16 bytes that identify the code of its module.
         index: its number in that module.
-        module: the module's name.
+        module: the module's name, an atom; a str is made one.
         old_index, old_uniq: what older releases identified it by.
         pid: the process that made it.
         free: the values that it closed over.
@@ -281,9 +290,14 @@ class Fun:
     pid: Pid
     free: tuple[Any, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "module", Atom(self.module))
+
+    def __eq__(self, other: object) -> bool:
+        return exact(self) == exact(other) if type(other) is Fun else NotImplemented
+
     def __hash__(self) -> int:
-        # Not the free values: they may hold lists and dicts.
-        return hash((self.uniq, self.index, self.pid))
+        return hash(exact(self))
 
     def __str__(self) -> str:
         return f"#Fun<{self.module}.{self.index}.{self.old_uniq}>"
@@ -353,12 +367,10 @@ class ImproperList(_Immutable):
         object.__setattr__(self, "tail", tail)
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not ImproperList:
-            return NotImplemented
-        return self.elements == other.elements and bool(self.tail == other.tail)
+        return exact(self) == exact(other) if type(other) is ImproperList else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((ImproperList, self.elements, self.tail))
+        return hash(exact(self))
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Any, ...], Any]]:
         return type(self), (self.elements, self.tail)
@@ -425,9 +437,7 @@ class PairsMap(_Immutable):
         return self.get(key)
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not PairsMap:
-            return NotImplemented
-        return bool(exact(self) == exact(other))
+        return exact(self) == exact(other) if type(other) is PairsMap else NotImplemented
 
     def __hash__(self) -> int:
         return hash(exact(self))
@@ -442,7 +452,7 @@ class PairsMap(_Immutable):
 _CONSTANTS = {None: "nil", True: "true", False: "false"}
 
 
-def exact(value: Any) -> Any:
+def exact(value: Any) -> Hashable:
     """A hashable stand-in for `value`: two of them are equal if, and only if, the terms are `=:=`.
 
     (The one exception: 0.0 and -0.0 differ here, as they do since OTP 27.)
@@ -456,7 +466,7 @@ def exact(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes, bytes(value)
     if isinstance(value, int):
-        return int, int(value)
+        return int, hex(value)  # not the number: numbers can be chosen to share one hash
     if isinstance(value, float):
         return float, struct.pack(">d", value)
     if isinstance(value, list):
@@ -468,7 +478,7 @@ def exact(value: Any) -> Any:
     if isinstance(value, ImproperList):
         return ImproperList, tuple(map(exact, value.elements)), exact(value.tail)
     if isinstance(value, Fun):
-        return Fun, value.uniq, value.index, value.pid, value.module, tuple(map(exact, value.free))
+        return Fun, *(exact(getattr(value, field)) for field in Fun.__slots__)
     if hasattr(value, "tolist"):
         return exact(value.tolist())
-    return value
+    return cast(Hashable, value)

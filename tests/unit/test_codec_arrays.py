@@ -1,0 +1,208 @@
+"""Number runs: lists that are read and written whole, with numpy and without."""
+
+import random
+import struct
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vendor_term_codec import DecodeError, EncodeError, decode, encode, encode_term
+from vendor_term_codec.arrays import ARRAY_MIN
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def plain_list(values):
+    """A LIST_EXT as Erlang writes it: each element with the smallest tag."""
+    return b"\x83l" + struct.pack(">I", len(values)) + b"".join(map(encode_term, values)) + b"j"
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 15, 16, 17, 63, 64, 65, 255, 256, 257, 511, 512, 1000, 30000])
+@pytest.mark.parametrize("number", [float, int], ids=["floats", "ints"])
+def test_runs_of_every_length(count, number):
+    values = [number(index * 1000 - 500) for index in range(count)]
+    for data in (plain_list(values), encode(values)):
+        assert decode(data) == values
+        assert decode(bytearray(data)) == values
+    assert decode(encode(tuple(values))) == tuple(values)
+
+
+@pytest.mark.parametrize("count", [20, 300])
+@pytest.mark.parametrize("at", [0, 1, 10, 19])
+@pytest.mark.parametrize("other", ["x", 1, 1.0, -1, 300, True, None, 2**40, []], ids=repr)
+@pytest.mark.parametrize("number", [1.5, 7, 70000], ids=repr)
+def test_a_run_with_one_other_element(number, other, at, count):
+    values = [number] * count
+    values[at] = other
+    for data in (plain_list(values), encode(values)):
+        for options in ({}, {"arrays": True}):
+            decoded = decode(data, **options)
+            decoded = decoded.tolist() if isinstance(decoded, np.ndarray) else decoded
+            assert decoded == values
+            assert [type(item) for item in decoded] == [type(item) for item in values]
+    assert decode(encode(tuple(values))) == tuple(values)
+
+
+@given(st.lists(st.one_of(st.integers(0, 255), st.integers(-(2**31), 2**31 - 1), finite), max_size=200))
+def test_alternating_runs(values):
+    assert decode(plain_list(values)) == values
+    assert decode(encode(values)) == values
+
+
+def test_runs_that_alternate_in_long_stretches():
+    random.seed(7)
+    values = []
+    for _ in range(40):
+        low, high = random.choice([(0, 255), (256, 2**31 - 1), (-5, 300)])
+        values += [random.randint(low, high) for _ in range(random.choice([1, 3, 64, 200]))]
+    assert decode(plain_list(values)) == values
+
+
+@pytest.mark.parametrize("values", [[1.5] * 300, [70000] * 300, [7] * 300], ids=["floats", "ints", "bytes"])
+def test_a_run_that_is_cut_anywhere(values):
+    data = plain_list(values)
+    for end in [*range(1, 80), *range(len(data) - 80, len(data))]:
+        for options in ({}, {"arrays": True}):
+            with pytest.raises(DecodeError):
+                decode(data[:end], **options)
+
+
+def test_a_run_with_an_improper_tail():
+    for values in ([1.5] * 300, [70000] * 300):
+        data = plain_list(values)[:-1] + encode_term(9)
+        for options in ({}, {"arrays": True}):
+            assert list(decode(data, **options).elements) == values
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([0.5 * index for index in range(ARRAY_MIN)], np.float64),
+        ([0.5 * index for index in range(5000)], np.float64),
+        ([1.7e308, -1.7e308] * 50, np.float64),
+        ([70000 + index for index in range(5000)], np.int64),
+        (list(range(5000)), np.int64),
+        (list(range(200)), np.int64),
+        ([2**62, -(2**63), 2**63 - 1, 5] * 50, np.int64),
+    ],
+    ids=str,
+)
+def test_number_lists_arrive_as_arrays(values, dtype):
+    for data in (plain_list(values), encode(values)):
+        for container in (bytes, bytearray):
+            array = decode(container(data), arrays=True)
+            assert isinstance(array, np.ndarray)
+            assert array.dtype == dtype
+            assert array.tolist() == values
+            assert array.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.5] * (ARRAY_MIN - 1),
+        [7] * (ARRAY_MIN - 1),
+        [1.5, 7] * 50,
+        [1.5] * 50 + ["x"],
+        [2**63] * 50,
+        [True] * 50,
+        [],
+        tuple([1.5] * 50),
+    ],
+    ids=str,
+)
+def test_what_stays_a_list_or_tuple(values):
+    decoded = decode(encode(values), arrays=True)
+    assert type(decoded) is type(values)
+    assert decoded == values
+
+
+def test_arrays_inside_other_terms():
+    value = decode(encode({"a": [[1.0] * 20, [2] * 20], "b": ("x", [3.0] * 20)}), arrays=True)
+    assert value["a"][0].tolist() == [1.0] * 20
+    assert value["a"][1].tolist() == [2] * 20
+    assert value["b"][1].tolist() == [3.0] * 20
+
+
+@pytest.mark.parametrize("bits", [b"\x7f\xf0", b"\xff\xf0", b"\x7f\xf8"], ids=["inf", "-inf", "nan"])
+def test_nan_and_infinity_in_a_run(bits):
+    for count in (5, 20, 600):
+        data = bytearray(plain_list([1.5] * count))
+        data[6 + 9 * 3 + 1 : 6 + 9 * 3 + 3] = bits
+        data[6 + 9 * 3 + 3 : 6 + 9 * 4] = bytes(6)
+        for options in ({}, {"arrays": True}):
+            with pytest.raises(DecodeError, match="the float at offset 33 is nan or infinite"):
+                decode(bytes(data), **options)
+
+
+DTYPES = ["f2", "f4", "f8", ">f8", "i1", "u1", "i2", "u2", "i4", ">i4", "u4", "i8", "u8", "?"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1,), (5,), (700,), (3, 4), (2, 3, 4), (0,), (2, 0), (0, 2), (2, 0, 3), ()], ids=str)
+def test_arrays_encode_as_their_lists(dtype, shape):
+    size = int(np.prod(shape))
+    array = (np.arange(size) * 37 % 1000 - 100).astype(dtype).reshape(shape)
+    assert decode(encode(array)) == array.tolist()
+    assert decode(encode([array, {"a": array}])) == [array.tolist(), {"a": array.tolist()}]
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8", "i4", "u4", "i1", "u1", "f4", "f8", "f2"])
+def test_the_ends_of_each_type(dtype):
+    info = np.finfo(dtype) if dtype[0] == "f" else np.iinfo(dtype)
+    array = np.array([info.min, info.max, 0, 1], dtype=dtype)
+    assert decode(encode(array)) == array.tolist()
+
+
+def test_views_and_other_memory_orders():
+    array = np.arange(24.0).reshape(4, 6)
+    for other in (array.T, array[::2, ::-1], np.asfortranarray(array), array[1:3, 2:4]):
+        assert decode(encode(other)) == other.tolist()
+        assert decode(encode(other.astype(np.int64))) == other.astype(np.int64).tolist()
+        assert decode(encode(other.astype(np.int64) * -(2**40))) == (other.astype(np.int64) * -(2**40)).tolist()
+
+
+@pytest.mark.parametrize(
+    "scalar", [np.float64(1.5), np.float32(0.1), np.int64(-5), np.uint64(2**64 - 1), np.bool_(True), np.str_("x")]
+)
+def test_scalars(scalar):
+    decoded = decode(encode(scalar))
+    assert decoded == scalar.item()
+    assert type(decoded) is type(scalar.item())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_nan_and_infinity_in_an_array(dtype, value):
+    with pytest.raises(EncodeError, match=r'result\["a"\]: nan and infinity have no Erlang term'):
+        encode({"a": np.array([1.0, value], dtype)})
+    with pytest.raises(EncodeError, match="has no Erlang term"):
+        encode(np.array(value, dtype)[()])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array([1j]),
+        np.array(["a"]),
+        np.array([object()]),
+        np.ma.array([1, 2], mask=[0, 1]),
+        np.datetime64("2024-01-01"),
+    ],
+    ids=["complex", "str", "object", "masked", "datetime"],
+)
+def test_other_arrays_are_refused_or_left_to_default(value):
+    with pytest.raises(EncodeError, match=r"^result: cannot encode numpy\."):
+        encode(value)
+    assert decode(encode(value, default=lambda _: "chosen")) == "chosen"
+
+
+def test_without_numpy_nothing_is_lost(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    values = [[1.5] * 300, [70000] * 300, list(range(300)), [7] * 20]
+    assert decode(encode(values), arrays=True) == values
+    with pytest.raises(EncodeError, match="cannot encode object"):
+        encode(object())
