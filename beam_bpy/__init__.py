@@ -9,8 +9,9 @@ server.start()
 
 from beam_bpy.beam_server import BeamServer, get_beam_server
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
-from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
 from beam_bpy.handlers import Handler
+from beam_bpy.processes import BeamProcess
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -27,6 +28,7 @@ from vendor_term_codec import (
 
 __all__ = [
     "Atom",
+    "BeamProcess",
     "BeamServer",
     "BitString",
     "DecodeError",
@@ -40,6 +42,7 @@ __all__ = [
     "Fun",
     "Handler",
     "ImproperList",
+    "NodeDownError",
     "PairsMap",
     "Pid",
     "Port",

@@ -21,6 +21,7 @@ log = logging.getLogger("beam_bpy")
 ADDRESSES = ("127.0.0.1", "::1")
 """Where the embedded epmd listens: this machine only."""
 
+_MAX_ANSWER = 1 << 20
 _RETRY = 2.0
 _ANSWER_TIME = 5.0
 
@@ -29,6 +30,68 @@ def port() -> int:
     """The port of epmd: ERL_EPMD_PORT, else 4369."""
     text = os.environ.get("ERL_EPMD_PORT", "")
     return int(text) if text.isdecimal() else epmd.DEFAULT_PORT
+
+
+def fixed_port() -> int | None:
+    """ERL_DIST_PORT: the port of every node, on a network that does without epmd."""
+    text = os.environ.get("ERL_DIST_PORT", "")
+    return int(text) if text.isdecimal() else None
+
+
+def locate(loop: Loop, address: str, name: str, done: Callable[[int | str], None]) -> None:
+    """Ask the epmd at a numeric address where the node of that short name listens; on the network thread.
+
+    Args:
+        done: gets the port, or a sentence that says why there is none.
+    """
+    fixed = fixed_port()
+    if fixed is not None:
+        done(fixed)
+        return
+
+    def answered(answer: bytes) -> None:
+        try:
+            found = epmd.take_port(answer)
+        except ProtocolError as error:
+            done(str(error))
+            return
+        done(found if found is not None else f"the epmd at {address} knows no node {name!r}")
+
+    ask(loop, address, epmd.look_up(name), answered, done)
+
+
+def ask(
+    loop: Loop, address: str, request: bytes, answered: Callable[[bytes], None], failed: Callable[[str], None]
+) -> None:
+    """Send one request to the epmd at a numeric address; it answers and hangs up. On the network thread."""
+
+    def connected(result: socket.socket | str) -> None:
+        if isinstance(result, str):
+            failed(f"no epmd answers at {address}, port {port()} ({result})")
+            return
+        Stream(loop, result, _Question(answered)).send(request)
+
+    connect(loop, (address, port()), connected)
+
+
+class _Question:
+    """The stream protocol of a question that epmd answers once, and then hangs up."""
+
+    def __init__(self, answered: Callable[[bytes], None]) -> None:
+        self._buffer = bytearray(4096)
+        self._answer = bytearray()
+        self._answered = answered
+
+    def buffer(self) -> memoryview:
+        return memoryview(self._buffer)
+
+    def received(self, count: int) -> None:
+        self._answer += self._buffer[:count]
+        if len(self._answer) > _MAX_ANSWER:
+            raise ProtocolError("epmd's answer does not end")
+
+    def closed(self, _reason: str) -> None:
+        self._answered(bytes(self._answer))
 
 
 class Outcome(Interface):

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from beam_bpy.dispatch import CallQueue
+from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.handlers import Handler, Registry
@@ -194,7 +194,11 @@ class Rpc:
         if handler.inline:
             call.run()
         else:
-            self._queue().put(call)
+            self.submit(call)
+
+    def submit(self, work: Runnable) -> None:
+        """Run `work` where handlers run."""
+        self._queue().put(work)
 
     def _find(self, target: Target, arguments: Payload) -> tuple[Handler, Payload] | None:
         handler = self.registry.find(target.function, target.module)
@@ -222,7 +226,7 @@ class Rpc:
             node.add_link(process, peer, request.sender)
         flags = linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
         # At once, and not with the answer: a caller that gives up can only take back a monitor that it knows of.
-        peer.send(control.spawn_reply(request.ref, request.sender, flags, process.pid))
+        peer.send(control.spawn_reply(request.ref, request.sender, flags, process.pid), process.pid)
         self._run_spawned(process, request)
 
     def _run_spawned(self, process: Process, request: control.SpawnRequest) -> None:
@@ -259,11 +263,11 @@ class SpawnAnswer(Answer):
         return self._process.alive
 
     def returned(self, value: bytes) -> None:
-        self._process.exit(_NORMAL)
+        self._process.end(_NORMAL)
 
     def failed(self, failure: Failure) -> None:
         log.warning("process %s failed: %s", self._process.pid, _shortened(failure.reason))
-        self._process.exit(encode_term(failure.exit_reason))
+        self._process.end(encode_term(failure.exit_reason))
 
 
 class ErpcAnswer(Answer):
@@ -279,14 +283,14 @@ class ErpcAnswer(Answer):
         return self._process.alive and self._monitor in self._process.watches
 
     def returned(self, value: bytes) -> None:
-        self._process.exit(_TRIPLE + encode_term(self._ref) + _RETURN + value)
+        self._process.end(_TRIPLE + encode_term(self._ref) + _RETURN + value)
 
     def failed(self, failure: Failure) -> None:
         if failure.kind is Kind.ERROR:
             reason: tuple[Any, ...] = (self._ref, failure.kind.value, failure.reason, failure.stack)
         else:
             reason = (self._ref, failure.kind.value, failure.reason)
-        self._process.exit(encode_term(reason))
+        self._process.end(encode_term(reason))
 
 
 class GenAnswer(Answer):
@@ -316,7 +320,7 @@ class GenAnswer(Answer):
     def returned(self, value: bytes) -> None:
         to = self._ref if self._is_alias and self._ref is not None else self._pid
         message = _PAIR + encode_term(self._tag) + value
-        self._peer.send(control.send(self._peer.flags, self._server.pid, to, message))
+        self._peer.send(control.send(self._peer.flags, self._server.pid, to, message), self._server.pid)
 
     def failed(self, failure: Failure) -> None:
         reason = encode_term(failure.exit_reason)
@@ -345,7 +349,7 @@ class RexMessageAnswer(Answer):
 
     def returned(self, value: bytes) -> None:
         message = _PAIR + encode_term(Atom("rex")) + value
-        self._peer.send(control.send(self._peer.flags, self._server.pid, self._pid, message))
+        self._peer.send(control.send(self._peer.flags, self._server.pid, self._pid, message), self._server.pid)
 
     def failed(self, failure: Failure) -> None:
         self.returned(encode_term(failure.badrpc))
@@ -356,11 +360,12 @@ class GenServer(Process):
 
     __slots__ = ("_rpc",)
 
-    traps_exit = True
-
     def __init__(self, node: Node, rpc: Rpc) -> None:
         super().__init__(node)
         self._rpc = rpc
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """It outlives whatever it is linked to."""
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message; what is no gen_server call or cast goes to `handle_info`."""
@@ -430,7 +435,7 @@ class Rex(GenServer):
         # `rpc` of OTP 23 and later asks an unknown node whether it has erpc.
         if request.decode() == "features_request":
             reply = (Atom("features_reply"), self.node.name, [Atom("erpc")])
-            peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)))
+            peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)), self.pid)
 
     def _call(self, request: Payload, answer: Answer) -> None:
         arity, offset = tuple_header(request.data, request.offset)
