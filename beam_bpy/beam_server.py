@@ -19,6 +19,7 @@ from beam_bpy import settings
 from beam_bpy.client import Client
 from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import CallQueue, Worker, host_queue
+from beam_bpy.epmd import Mode as EpmdMode
 from beam_bpy.epmd import Registrar
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.handlers import Handler, Registry, plain_module
@@ -52,7 +53,7 @@ class _Options:
     host: str | None
     port: int | None
     tick_time: float
-    embed_epmd: bool
+    epmd: EpmdMode
 
 
 class BeamServer:
@@ -65,7 +66,9 @@ class BeamServer:
         host: the address or name to listen on; default BPY_BEAM_HOST, then `localhost`.
         port: the TCP port to listen on, 0 for any free one; default BPY_BEAM_PORT, then 0.
         tick_time: seconds of silence after which a peer counts as gone, the BEAM's `net_ticktime`; default 60.
-        embed_epmd: start an epmd in this program when none answers on this machine; default True.
+        epmd: "embed" (default) registers with the machine's epmd, and starts one in this program when none answers;
+            "host" registers with the machine's only; "none" does not register, for nodes that find each other by a
+            fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
 
     Values that cannot be used are reported by `start`, in `last_error`.
     """
@@ -78,9 +81,9 @@ class BeamServer:
         port: int | None = None,
         *,
         tick_time: float = DEFAULT_TICK_TIME,
-        embed_epmd: bool = True,
+        epmd: EpmdMode = "embed",
     ) -> None:
-        self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+        self._options = _Options(node_name, cookie, host, port, tick_time, epmd)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
@@ -206,7 +209,7 @@ class BeamServer:
         port: int | None = None,
         *,
         tick_time: float = DEFAULT_TICK_TIME,
-        embed_epmd: bool = True,
+        epmd: EpmdMode = "embed",
     ) -> None:
         """Set what the constructor sets, for the next `start`.
 
@@ -216,7 +219,7 @@ class BeamServer:
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("stop the server before you configure it")
-            self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+            self._options = _Options(node_name, cookie, host, port, tick_time, epmd)
 
     @property
     def node_name(self) -> str:
@@ -570,7 +573,7 @@ class _Running:
 
     def _open(self) -> None:
         registration = Registration(self.settings.short_name, self.port)
-        self._registrar = Registrar(self._loop, registration, self, embed=self._options.embed_epmd)
+        self._registrar = Registrar(self._loop, registration, self, self._options.epmd, self.settings.bind_host)
         self._registrar.open()
 
     def _close(self) -> None:

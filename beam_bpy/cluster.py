@@ -115,7 +115,7 @@ class Cluster:
     def new_name(self, host: str) -> tuple[str, int]:
         """See `connection.Owner`."""
         name = "".join(secrets.choice(_NAME_CHARACTERS) for _ in range(13))
-        return f"{name}@{host}", secrets.randbelow(2**32 - 4) + 4
+        return f"{name}@{host}", epmd.new_creation()
 
     def up(self, connection: Connection, peer: Peer) -> None:
         """See `connection.Owner`."""

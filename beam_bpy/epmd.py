@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from typing import Literal
 from typing import Protocol as Interface
 
 from beam_bpy.protocol import ProtocolError, epmd
@@ -19,7 +20,13 @@ from beam_bpy.transport import Listener, Loop, Stream, connect, listen
 log = logging.getLogger("beam_bpy")
 
 ADDRESSES = ("127.0.0.1", "::1")
-"""Where the embedded epmd listens: this machine only."""
+"""Where the embedded epmd listens at least, so that every node of this machine finds it."""
+
+Mode = Literal["embed", "host", "none"]
+"""Register with the machine's epmd, or start one in this program when there is none; with the machine's only; not at
+all, for nodes that find each other by a fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`)."""
+
+MODES: tuple[Mode, ...] = ("embed", "host", "none")
 
 _MAX_ANSWER = 1 << 20
 _RETRY = 2.0
@@ -30,6 +37,17 @@ def port() -> int:
     """The port of epmd: ERL_EPMD_PORT, else 4369."""
     text = os.environ.get("ERL_EPMD_PORT", "")
     return int(text) if text.isdecimal() else epmd.DEFAULT_PORT
+
+
+def new_creation() -> int:
+    """A creation that no incarnation of the node is likely to have had; 1 to 3 are what old epmds gave."""
+    return secrets.randbelow(2**32 - 4) + 4
+
+
+def _server_address() -> str:
+    """Where this machine's epmd listens: ERL_EPMD_ADDRESS, of which the first one counts, else 127.0.0.1."""
+    first = os.environ.get("ERL_EPMD_ADDRESS", "").split(",")[0].strip()
+    return first or ADDRESSES[0]
 
 
 def fixed_port() -> int | None:
@@ -111,14 +129,16 @@ class Registrar:
         loop: where it lives; all methods are called on the network thread.
         registration: what to register.
         outcome: whom to tell.
-        embed: True starts an epmd in this program when none answers.
+        mode: see `Mode`.
+        address: where the node listens; an embedded epmd listens there too.
     """
 
-    def __init__(self, loop: Loop, registration: Registration, outcome: Outcome, *, embed: bool) -> None:
+    def __init__(self, loop: Loop, registration: Registration, outcome: Outcome, mode: Mode, address: str) -> None:
         self._loop = loop
         self._registration = registration
         self._outcome = outcome
-        self._embed = embed
+        self._mode = mode
+        self._address = address
         self._server: Server | None = None
         self._stream: Stream | None = None
         self._closing = False
@@ -126,7 +146,10 @@ class Registrar:
 
     def open(self) -> None:
         """Register; the outcome is told later."""
-        connect(self._loop, (ADDRESSES[0], port()), self._connected)
+        if self._mode == "none":
+            self._outcome.registered(new_creation())
+        else:
+            connect(self._loop, (_server_address(), port()), self._connected)
 
     def close(self) -> None:
         """Unregister, and end the embedded epmd."""
@@ -142,7 +165,7 @@ class Registrar:
                 result.close()
         elif isinstance(result, socket.socket):
             self._register(result)
-        elif self._embed and self._server is None:
+        elif self._mode == "embed" and self._server is None:
             self._start_server()
         else:
             self._fail(
@@ -151,7 +174,7 @@ class Registrar:
 
     def _start_server(self) -> None:
         try:
-            self._server = Server(self._loop, port())
+            self._server = Server(self._loop, port(), self._address)
         except OSError as error:
             self._fail(f"no epmd answers on port {port()}, and none can be started there: {error.strerror}")
             return
@@ -181,7 +204,7 @@ class Registrar:
         else:
             self._succeeded = True
             # An epmd that is older than OTP 23 counts creations from 1 to 3.
-            self._outcome.registered(creation if creation > 3 else secrets.randbelow(2**32 - 4) + 4)
+            self._outcome.registered(creation if creation > 3 else new_creation())
         return True
 
     def _lost(self, reason: str) -> None:
@@ -231,20 +254,23 @@ class Server:
 
     Args:
         loop: where it lives.
-        port: the port to listen on, on the loopback addresses.
+        port: the port to listen on.
+        address: an address to listen on besides the loopback addresses.
 
     Raises:
         OSError: the port is taken.
     """
 
-    def __init__(self, loop: Loop, port: int) -> None:
+    def __init__(self, loop: Loop, port: int, address: str) -> None:
         self._loop = loop
         self._port = port
         self._clients: set[_Client] = set()
         self.registrations: dict[str, tuple[Registration, int]] = {}
         sockets = [listen(ADDRESSES[0], port)]
-        with contextlib.suppress(OSError):  # A machine without IPv6.
-            sockets.append(listen(ADDRESSES[1], port))
+        for other in dict.fromkeys((ADDRESSES[1], address)):
+            # A machine without IPv6, or an address that the first one covers.
+            with contextlib.suppress(OSError):
+                sockets.append(listen(other, port))
         self._listeners = [Listener(loop, sock, self._accepted) for sock in sockets]
 
     def close(self) -> None:
@@ -272,7 +298,7 @@ class Server:
         """Register a node; returns its creation, 0 when the name is taken."""
         if registration.name in self.registrations:
             return 0
-        creation = secrets.randbelow(2**32 - 4) + 4
+        creation = new_creation()
         self.registrations[registration.name] = (registration, creation)
         return creation
 

@@ -77,12 +77,12 @@ class BeamProcess(Process):
     def monitor(self, target: Target) -> Reference:
         """Monitor a process elsewhere; its end arrives as `("DOWN", ref, "process", object, reason)`."""
         ref = self.node.new_ref()
-        entry = Watching(self, Atom(target[0]) if isinstance(target, tuple) else target, ref)
+        plain = Atom(target[0]) if isinstance(target, tuple) else target
         self._monitored[ref.ext] = target
         self._cluster.with_peer(
             _node_of(target),
-            lambda peer: self.node.watch(self, peer, entry.target, ref),
-            lambda _sentence: self.down(entry, NOCONNECTION),
+            lambda peer: self.node.watch(self, peer, plain, ref),
+            lambda _sentence: self.down(Watching(self, plain, ref), NOCONNECTION),
         )
         return ref
 
