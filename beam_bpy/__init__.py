@@ -12,6 +12,7 @@ from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
 from beam_bpy.handlers import Handler
 from beam_bpy.processes import BeamProcess
+from beam_bpy.tls import Tls
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -47,5 +48,6 @@ __all__ = [
     "Pid",
     "Port",
     "Reference",
+    "Tls",
     "get_beam_server",
 ]

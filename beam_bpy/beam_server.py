@@ -29,6 +29,7 @@ from beam_bpy.protocol.control import BinaryType
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.rpc import Rpc
 from beam_bpy.settings import Settings, SettingsError
+from beam_bpy.tls import Tls
 from beam_bpy.transport import Listener, Loop, listen
 from vendor_term_codec import Pid, Reference
 
@@ -54,6 +55,7 @@ class _Options:
     port: int | None
     tick_time: float
     epmd: EpmdMode
+    tls: Tls | None
 
 
 class BeamServer:
@@ -69,6 +71,8 @@ class BeamServer:
         epmd: "embed" (default) registers with the machine's epmd, and starts one in this program when none answers;
             "host" registers with the machine's only; "none" does not register, for nodes that find each other by a
             fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
+        tls: certificates, which encrypt every connection and let only nodes with a certificate in; default None, plain
+            TCP. The other nodes run with `-proto_dist inet_tls`.
 
     Values that cannot be used are reported by `start`, in `last_error`.
     """
@@ -82,8 +86,9 @@ class BeamServer:
         *,
         tick_time: float = DEFAULT_TICK_TIME,
         epmd: EpmdMode = "embed",
+        tls: Tls | None = None,
     ) -> None:
-        self._options = _Options(node_name, cookie, host, port, tick_time, epmd)
+        self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
@@ -210,6 +215,7 @@ class BeamServer:
         *,
         tick_time: float = DEFAULT_TICK_TIME,
         epmd: EpmdMode = "embed",
+        tls: Tls | None = None,
     ) -> None:
         """Set what the constructor sets, for the next `start`.
 
@@ -219,7 +225,7 @@ class BeamServer:
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("stop the server before you configure it")
-            self._options = _Options(node_name, cookie, host, port, tick_time, epmd)
+            self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
 
     @property
     def node_name(self) -> str:
@@ -560,7 +566,7 @@ class _Running:
         if self._listener is not None:
             return
         self.node = self._rpc.open(self.settings.node_name, creation)
-        self.cluster = Cluster(self._loop, self.node, self.settings.cookie, self._options.tick_time)
+        self.cluster = Cluster(self._loop, self.node, self.settings.cookie, self._options.tick_time, self._options.tls)
         self.client = Client(self.node, self.cluster, self._rpc.encoder)
         self.node.add(self.client)
         self.monitors = Monitors(self.node, self.cluster, self._rpc.submit, self.new_process)

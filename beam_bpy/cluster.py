@@ -20,7 +20,8 @@ from beam_bpy.errors import NodeDownError
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.handshake import Acceptor, Initiator
-from beam_bpy.transport import Loop, Stream, Timer, connect, resolve
+from beam_bpy.tls import Tls, Wrap
+from beam_bpy.transport import Loop, Stream, Timer, TlsStream, connect, resolve
 
 log = logging.getLogger("beam_bpy")
 
@@ -35,13 +36,15 @@ class Cluster:
         node: our node.
         cookie: the shared secret.
         tick_time: seconds of silence after which a peer counts as gone.
+        tls: encrypts every connection; None for plain TCP.
     """
 
-    def __init__(self, loop: Loop, node: Node, cookie: str, tick_time: float) -> None:
+    def __init__(self, loop: Loop, node: Node, cookie: str, tick_time: float, tls: Tls | None) -> None:
         self._loop = loop
         self._node = node
         self._cookie = cookie
         self._tick_time = tick_time
+        self._tls = tls
         self._connections: set[Connection] = set()
         self._calls: dict[str, _Outgoing] = {}
         self._lock = threading.RLock()
@@ -50,7 +53,8 @@ class Cluster:
     def accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """A connection has come in."""
         handshake = Acceptor(self._node.name, self._node.creation, OURS, self._cookie, _challenge())
-        self._open(sock, handshake, f"{address[0]}:{address[1]}")
+        wrap = self._tls.server_side() if self._tls is not None else None
+        self._open(sock, handshake, f"{address[0]}:{address[1]}", wrap)
 
     def connect(self, name: str) -> "concurrent.futures.Future[Peer]":
         """The peer of that name, which is called unless it is connected; from any thread.
@@ -142,9 +146,9 @@ class Cluster:
 
     def open_outgoing(self, sock: socket.socket, name: str) -> Connection:
         """Begin the handshake with a node that we call."""
-        return self._open(
-            sock, Initiator(self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name), name
-        )
+        handshake = Initiator(self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name)
+        wrap = self._tls.client_side(name.partition("@")[2]) if self._tls is not None else None
+        return self._open(sock, handshake, name, wrap)
 
     def give_up(self, name: str, sentence: str) -> None:
         """A call has come to nothing."""
@@ -158,10 +162,13 @@ class Cluster:
         """Where all of it happens."""
         return self._loop
 
-    def _open(self, sock: socket.socket, handshake: Acceptor | Initiator, label: str) -> Connection:
+    def _open(self, sock: socket.socket, handshake: Acceptor | Initiator, label: str, wrap: Wrap | None) -> Connection:
         connection = Connection(self._loop, self._node, handshake, self._tick_time, self, label)
         self._connections.add(connection)
-        connection.open(Stream(self._loop, sock, connection))
+        if wrap is None:
+            connection.open(Stream(self._loop, sock, connection))
+        else:
+            connection.open(TlsStream(self._loop, sock, connection, wrap))
         return connection
 
 

@@ -24,39 +24,11 @@ _TOKEN = re.compile(
 )
 _ESCAPES = dict(zip("nrtsbe0dfv", "\n\r\t \b\x1b\0\x7f\f\v", strict=True))
 _PLAIN_ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*\Z")
-_RESERVED = frozenset(
-    [
-        "after",
-        "and",
-        "andalso",
-        "band",
-        "begin",
-        "bnot",
-        "bor",
-        "bsl",
-        "bsr",
-        "bxor",
-        "case",
-        "catch",
-        "cond",
-        "div",
-        "else",
-        "end",
-        "fun",
-        "if",
-        "let",
-        "maybe",
-        "not",
-        "of",
-        "or",
-        "orelse",
-        "receive",
-        "rem",
-        "try",
-        "when",
-        "xor",
-    ]
-)
+_KEYWORDS = """
+after and andalso band begin bnot bor bsl bsr bxor case catch cond div else end fun if let maybe not of or orelse
+receive rem try when xor
+"""
+_RESERVED = frozenset(_KEYWORDS.split())
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
 
 

@@ -21,6 +21,7 @@ import logging
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -197,7 +198,10 @@ class Stream:
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # A socket that is no TCP socket, or is gone already.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        loop.watch(sock, selectors.EVENT_READ, self._ready)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
 
     def send(self, data: bytes, sender: bytes = b"") -> None:
         """Send `data`, now or as soon as there is room; from any thread. On a closed stream nothing happens.
@@ -288,7 +292,7 @@ class Stream:
 
     def _readable(self) -> None:
         try:
-            count = self._sock.recv_into(self._protocol.buffer())
+            count = self._receive(self._protocol.buffer())
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -296,7 +300,16 @@ class Stream:
             return
         if count == 0:
             self.close("the other side closed the connection")
-            return
+        else:
+            self._received(count)
+
+    def _receive(self, buffer: memoryview) -> int:
+        return self._sock.recv_into(buffer)
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        return self._sock.send(data)
+
+    def _received(self, count: int) -> None:
         self.bytes_received += count
         try:
             self._protocol.received(count)
@@ -318,7 +331,7 @@ class Stream:
         """Send until nothing is left or there is no room; returns why the connection broke, else None."""
         try:
             while (data := self._next_part()) is not None:
-                sent = self._sock.send(data)
+                sent = self._transmit(data)
                 self.bytes_sent += sent
                 if sent < len(data):
                     self._unsent.appendleft(memoryview(data)[sent:])
@@ -356,6 +369,75 @@ class Stream:
             if piece is not None:
                 return piece
         return None
+
+
+class TlsStream(Stream):
+    """A TCP connection that is encrypted by TLS.
+
+    What is sent before the TLS handshake is done waits for it. OpenSSL does not allow one thread to read while another
+    one writes; so both happen under the stream's lock.
+
+    Args:
+        wrap: makes the TLS socket of one side, without shaking hands.
+    """
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, protocol: Protocol, wrap: Callable[[socket.socket], ssl.SSLSocket]
+    ) -> None:
+        sock.setblocking(False)
+        self._tls = wrap(sock)
+        self._shaken = False
+        super().__init__(loop, self._tls, protocol)
+
+    def _begin(self) -> None:
+        self._blocked = True
+        self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+        # The side that calls speaks first.
+        self._loop.call_soon(self._shake_hands)
+
+    def _ready(self, events: int) -> None:
+        if self._shaken:
+            super()._ready(events)
+        else:
+            self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        if self._closed or self._shaken:
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+        except ssl.SSLWantWriteError:
+            self._loop.watch(self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self._ready)
+        except (OSError, ValueError) as error:
+            self.close(f"no TLS connection: {getattr(error, 'reason', None) or error}")
+        else:
+            self._shaken = True
+            self._writable()
+            self._read_rest()
+
+    def _receive(self, buffer: memoryview) -> int:
+        try:
+            with self._lock:
+                return self._tls.recv_into(buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def _received(self, count: int) -> None:
+        super()._received(count)
+        self._read_rest()
+
+    def _read_rest(self) -> None:
+        # What OpenSSL has decrypted already does not make the socket readable again.
+        if not self._closed and self._tls.pending():
+            self._loop.call_soon(lambda: None if self._closed else self._readable())
 
 
 class Listener:
