@@ -242,7 +242,12 @@ class BeamServer:
     def port(self) -> int:
         """The port that it listens on; before it runs, the one that it was told."""
         running = self._running
-        return running.port if running is not None else self._options.port or 0
+        if running is not None:
+            return running.port
+        try:
+            return self._resolve().port
+        except SettingsError:
+            return self._options.port or 0
 
     def get_address(self) -> str:
         """Node name and port, such as `beam_bpy@127.0.0.1:45123`."""
@@ -281,9 +286,12 @@ class BeamServer:
                 return True
             self._state, self._last_error = "starting", None
             try:
-                running = _Running(self._resolve(), self._options, self._rpc, daemon=host_queue() is not None)
-            except (SettingsError, OSError) as error:
-                return self._failed(_sentence(error, self._options))
+                checked = self._resolve()
+                running = _Running(checked, self._options, self._rpc, daemon=host_queue() is not None)
+            except SettingsError as error:
+                return self._failed(str(error))
+            except (OSError, UnicodeError) as error:
+                return self._failed(_sentence(error, checked))
             refusal = running.start()
             if refusal is not None:
                 return self._failed(refusal)
@@ -317,9 +325,11 @@ class BeamServer:
         Raises:
             RuntimeError: the server cannot be started; the message is `last_error`.
         """
-        if not self.start():
-            raise RuntimeError(self._last_error)
+        # Before the start: a worker that lives for a moment only may take a call that belongs on this thread.
         self._serving = True
+        if not self.start():
+            self._serving = False
+            raise RuntimeError(self._last_error)
         self._stop_worker()
         interrupt = _Interrupt()
         try:
@@ -486,7 +496,13 @@ class BeamServer:
         return settings.resolve(options.node_name, options.cookie, options.host, options.port)
 
     def _current_queue(self) -> CallQueue:
-        return host_queue() or self._queue
+        host = host_queue()
+        if host is not None:  # An empty queue is falsy.
+            return host
+        if self._worker is None and not self._serving:  # The host has removed its queue while this server runs.
+            with self._lock:
+                self._start_worker()
+        return self._queue
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
@@ -615,21 +631,15 @@ class _Interrupt:
         signal.signal(number, self._previous[number])
 
 
-def _sentence(error: SettingsError | OSError, options: _Options) -> str:
-    if isinstance(error, SettingsError):
-        return str(error)
-    if isinstance(error, socket.gaierror):
-        return f"the host {options.host!r} is not known: choose localhost or an address of this machine"
-    return _socket_sentence(error, options)
-
-
-def _socket_sentence(error: OSError, options: _Options) -> str:
+def _sentence(error: OSError | UnicodeError, checked: Settings) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: a label of the host is empty or too long.
+        return f"the host {checked.bind_host!r} is not known: choose localhost or an address of this machine"
     if error.errno == errno.EADDRINUSE:
-        return f"port {options.port} is taken by another program; choose another, or 0 for any"
+        return f"port {checked.port} is taken by another program; choose another, or 0 for any"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"the host {options.host!r} is not an address of this machine: choose localhost or one that is"
+        return f"the host {checked.bind_host!r} is not an address of this machine: choose localhost or one that is"
     if error.errno == errno.EACCES:
-        return f"port {options.port} is not allowed to this user; choose one above 1023, or 0 for any"
+        return f"port {checked.port} is not allowed to this user; choose one above 1023, or 0 for any"
     return f"it cannot listen: {error.strerror}"
 
 

@@ -144,6 +144,9 @@ class Client(Process):
     def linked_exit(self, sender: Pid, reason: Payload) -> None:
         """Nothing ends this process but the end of the node."""
 
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """See `linked_exit`."""
+
     def close(self) -> None:
         """Fail every call that has no answer: the node stops."""
         with self._lock:

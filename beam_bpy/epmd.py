@@ -35,8 +35,7 @@ _ANSWER_TIME = 5.0
 
 def port() -> int:
     """The port of epmd: ERL_EPMD_PORT, else 4369."""
-    text = os.environ.get("ERL_EPMD_PORT", "")
-    return int(text) if text.isdecimal() else epmd.DEFAULT_PORT
+    return _port_from("ERL_EPMD_PORT") or epmd.DEFAULT_PORT
 
 
 def new_creation() -> int:
@@ -52,8 +51,17 @@ def _server_address() -> str:
 
 def fixed_port() -> int | None:
     """ERL_DIST_PORT: the port of every node, on a network that does without epmd."""
-    text = os.environ.get("ERL_DIST_PORT", "")
-    return int(text) if text.isdecimal() else None
+    return _port_from("ERL_DIST_PORT")
+
+
+def _port_from(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    if not text:
+        return None
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        log.warning("%s is %r, which is no port; it is left out of account", variable, text)
+        return None
+    return int(text)
 
 
 def locate(loop: Loop, address: str, name: str, done: Callable[[int | str], None]) -> None:
@@ -197,15 +205,20 @@ class Registrar:
             return False
         code, creation = result
         if code:
-            self._fail(
-                f"the name {self._registration.name!r} is taken by another node on this machine;"
-                " stop that node, or choose another name"
-            )
+            self._name_taken()
         else:
             self._succeeded = True
             # An epmd that is older than OTP 23 counts creations from 1 to 3.
             self._outcome.registered(creation if creation > 3 else new_creation())
         return True
+
+    def _name_taken(self) -> None:
+        # After a first registration nothing is left to do here: epmd hangs up now, and `_lost` tries again.
+        if not self._succeeded:
+            self._fail(
+                f"the name {self._registration.name!r} is taken by another node on this machine;"
+                " stop that node, or choose another name"
+            )
 
     def _lost(self, reason: str) -> None:
         if self._closing:

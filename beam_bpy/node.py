@@ -22,8 +22,7 @@ log = logging.getLogger("beam_bpy")
 
 NOPROC = encode_term(Atom("noproc"))
 NOCONNECTION = control.encoded(Atom("noconnection"))
-NORMAL = Atom("normal")
-KILLED = Atom("killed")
+KILLED = encode_term(Atom("killed"))
 
 
 class Peer:
@@ -102,14 +101,24 @@ class Process:
         """What this process monitors has ended; called on the network thread. The default drops it."""
 
     def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """A linked process, or `exit/2` elsewhere, tells this one to end; called on the network thread.
+        """A linked process has ended, and so does this one; called on the network thread.
 
-        "Receiving Exit Signals" in the reference manual: `normal` is ignored, `kill` becomes `killed`.
+        "Receiving Exit Signals" in the reference manual: `normal` is ignored.
         """
         term = reason.decode()
-        if term == NORMAL:
-            return
-        self.end(encode_term(KILLED if term == "kill" and isinstance(term, Atom) else term))
+        if not (isinstance(term, Atom) and term == "normal"):
+            self.end(encode_term(term))
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """`exit/2` elsewhere tells this process to end; called on the network thread.
+
+        "Receiving Exit Signals" in the reference manual: `kill` cannot be trapped, and becomes `killed`.
+        """
+        term = reason.decode()
+        if isinstance(term, Atom) and term == "kill":
+            self.end(KILLED)
+        else:
+            self.linked_exit(sender, reason)
 
     def end(self, reason: bytes) -> None:
         """End with the encoded `reason` and tell all that are linked to it or monitor it; from any thread."""
@@ -395,7 +404,7 @@ class Node:
     def _exit_signal(self, _peer: Peer, event: control.ExitSignal) -> None:
         process = self._find(event.to)
         if process is not None:
-            process.linked_exit(event.sender, event.reason)
+            process.exit_signal(event.sender, event.reason)
 
     def _monitor_exit(self, peer: Peer, event: control.MonitorExit) -> None:
         with self._lock:

@@ -123,9 +123,8 @@ class BeamProcess(Process):
 
     def linked_exit(self, sender: Pid, reason: Payload) -> None:
         """See `Process.linked_exit`; on the network thread."""
-        term = reason.decode()
-        if self.trap_exit and term != "kill":
-            self._deliver((_EXIT, sender, term))
+        if self.trap_exit:
+            self._deliver((_EXIT, sender, reason.decode()))
         else:
             super().linked_exit(sender, reason)
 

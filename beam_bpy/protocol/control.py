@@ -151,6 +151,26 @@ class SpawnReply(NamedTuple):
     result: Pid | Atom
 
 
+_NAME = (Pid, Atom)
+_ATOM = (Atom, bool, type(None))
+"""true, false and nil are atoms that are decoded to Python's own."""
+
+_SHAPES: dict[type[Any], tuple[Any, ...]] = {
+    Send: ((Pid, type(None)), (Pid, Atom, Reference)),
+    Link: (Pid, Pid),
+    Unlink: ((int, type(None)), Pid, Pid),
+    UnlinkAck: (int, Pid, Pid),
+    LinkExit: (Pid, Pid),
+    ExitSignal: (Pid, (Pid, Atom, Reference)),
+    GroupLeader: (Pid, Pid),
+    Monitor: (Pid, _NAME, Reference),
+    Demonitor: (Pid, _NAME, Reference),
+    MonitorExit: (_NAME, Pid, Reference),
+    SpawnRequest: (Reference, Pid, Pid, _ATOM, _ATOM, int, list),
+    SpawnReply: (Reference, Pid, int, (Pid, Atom)),
+}
+
+
 class NodeLink(NamedTuple):
     """NODE_LINK; no release sends it."""
 
@@ -194,12 +214,20 @@ def parse(frame: Frame) -> Event:
     start, version_bytes = _start(frame)
     try:
         term, offset = decode_term(frame, start)
+        if not isinstance(term, tuple):
+            raise ProtocolError("a control message that is no tuple")
         parser = _PARSERS.get(term[0])
-        return parser(term, Payload(frame, offset + version_bytes)) if parser else Unknown(term)
+        return _checked(parser(term, Payload(frame, offset + version_bytes))) if parser else Unknown(term)
     except DecodeError as error:
         raise ProtocolError(f"a message that cannot be decoded: {error}") from None
     except (TypeError, IndexError, ValueError, AttributeError) as error:
         raise ProtocolError(f"a control message of the wrong shape ({type(error).__name__})") from None
+
+
+def _checked(event: Event) -> Event:
+    if not all(map(isinstance, event, _SHAPES.get(type(event), ()))):
+        raise ProtocolError(f"a {type(event).__name__} message whose fields are of the wrong types")
+    return event
 
 
 def _start(frame: Frame) -> tuple[int, int]:
