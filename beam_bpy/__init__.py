@@ -9,8 +9,10 @@ server.start()
 
 from beam_bpy.beam_server import BeamServer, get_beam_server
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
-from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
 from beam_bpy.handlers import Handler
+from beam_bpy.processes import BeamProcess
+from beam_bpy.tls import Tls
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -27,6 +29,7 @@ from vendor_term_codec import (
 
 __all__ = [
     "Atom",
+    "BeamProcess",
     "BeamServer",
     "BitString",
     "DecodeError",
@@ -40,9 +43,11 @@ __all__ = [
     "Fun",
     "Handler",
     "ImproperList",
+    "NodeDownError",
     "PairsMap",
     "Pid",
     "Port",
     "Reference",
+    "Tls",
     "get_beam_server",
 ]

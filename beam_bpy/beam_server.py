@@ -16,20 +16,27 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from beam_bpy import settings
-from beam_bpy.connection import Connection
+from beam_bpy.client import Client
+from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import CallQueue, Worker, host_queue
+from beam_bpy.epmd import Mode as EpmdMode
 from beam_bpy.epmd import Registrar
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.handlers import BinaryType, Handler, Registry, plain_module
+from beam_bpy.handlers import Handler, Registry, plain_module
 from beam_bpy.node import Node
+from beam_bpy.processes import BeamProcess, Monitors, Target
+from beam_bpy.protocol.control import BinaryType
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.rpc import Rpc
 from beam_bpy.settings import Settings, SettingsError
-from beam_bpy.transport import Listener, Loop, Stream, listen
+from beam_bpy.tls import Tls
+from beam_bpy.transport import Listener, Loop, listen
+from vendor_term_codec import Pid, Reference
 
 log = logging.getLogger("beam_bpy")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 DEFAULT_TICK_TIME = 60.0
 """Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
@@ -47,7 +54,8 @@ class _Options:
     host: str | None
     port: int | None
     tick_time: float
-    embed_epmd: bool
+    epmd: EpmdMode
+    tls: Tls | None
 
 
 class BeamServer:
@@ -60,7 +68,11 @@ class BeamServer:
         host: the address or name to listen on; default BPY_BEAM_HOST, then `localhost`.
         port: the TCP port to listen on, 0 for any free one; default BPY_BEAM_PORT, then 0.
         tick_time: seconds of silence after which a peer counts as gone, the BEAM's `net_ticktime`; default 60.
-        embed_epmd: start an epmd in this program when none answers on this machine; default True.
+        epmd: "embed" (default) registers with the machine's epmd, and starts one in this program when none answers;
+            "host" registers with the machine's only; "none" does not register, for nodes that find each other by a
+            fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
+        tls: certificates, which encrypt every connection and let only nodes with a certificate in; default None, plain
+            TCP. The other nodes run with `-proto_dist inet_tls`.
 
     Values that cannot be used are reported by `start`, in `last_error`.
     """
@@ -73,9 +85,10 @@ class BeamServer:
         port: int | None = None,
         *,
         tick_time: float = DEFAULT_TICK_TIME,
-        embed_epmd: bool = True,
+        epmd: EpmdMode = "embed",
+        tls: Tls | None = None,
     ) -> None:
-        self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+        self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
@@ -201,7 +214,8 @@ class BeamServer:
         port: int | None = None,
         *,
         tick_time: float = DEFAULT_TICK_TIME,
-        embed_epmd: bool = True,
+        epmd: EpmdMode = "embed",
+        tls: Tls | None = None,
     ) -> None:
         """Set what the constructor sets, for the next `start`.
 
@@ -211,7 +225,7 @@ class BeamServer:
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("stop the server before you configure it")
-            self._options = _Options(node_name, cookie, host, port, tick_time, embed_epmd)
+            self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
 
     @property
     def node_name(self) -> str:
@@ -228,7 +242,12 @@ class BeamServer:
     def port(self) -> int:
         """The port that it listens on; before it runs, the one that it was told."""
         running = self._running
-        return running.port if running is not None else self._options.port or 0
+        if running is not None:
+            return running.port
+        try:
+            return self._resolve().port
+        except SettingsError:
+            return self._options.port or 0
 
     def get_address(self) -> str:
         """Node name and port, such as `beam_bpy@127.0.0.1:45123`."""
@@ -255,7 +274,7 @@ class BeamServer:
     def connected_nodes(self) -> tuple[str, ...]:
         """The names of the nodes that are connected."""
         running = self._running
-        return tuple(peer.name for peer in running.node.peers) if running is not None and running.node else ()
+        return tuple(peer.name for peer in running.node.peers) if running is not None else ()
 
     def start(self) -> bool:
         """Listen, register with epmd and answer calls; True if that worked or it was running already.
@@ -267,9 +286,12 @@ class BeamServer:
                 return True
             self._state, self._last_error = "starting", None
             try:
-                running = _Running(self._resolve(), self._options, self._rpc, daemon=host_queue() is not None)
-            except (SettingsError, OSError) as error:
-                return self._failed(_sentence(error, self._options))
+                checked = self._resolve()
+                running = _Running(checked, self._options, self._rpc, daemon=host_queue() is not None)
+            except SettingsError as error:
+                return self._failed(str(error))
+            except (OSError, UnicodeError) as error:
+                return self._failed(_sentence(error, checked))
             refusal = running.start()
             if refusal is not None:
                 return self._failed(refusal)
@@ -303,9 +325,11 @@ class BeamServer:
         Raises:
             RuntimeError: the server cannot be started; the message is `last_error`.
         """
-        if not self.start():
-            raise RuntimeError(self._last_error)
+        # Before the start: a worker that lives for a moment only may take a call that belongs on this thread.
         self._serving = True
+        if not self.start():
+            self._serving = False
+            raise RuntimeError(self._last_error)
         self._stop_worker()
         interrupt = _Interrupt()
         try:
@@ -324,7 +348,143 @@ class BeamServer:
             if calls.wait(_SLICE):
                 calls.drain(_SLICE)
 
+    # -- calling other nodes
+
+    def connect(self, node_name: str, timeout: float = 10.0) -> None:
+        """Connect to a node, `name@host`. Calls and sends connect by themselves; this says beforehand whether they can.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            NodeDownError: it cannot be reached; the message says why.
+            RuntimeError: this server is not running.
+        """
+        self._wait(self._active.cluster.connect(node_name), timeout)
+
+    def disconnect(self, node_name: str) -> None:
+        """Close the connection to a node, if there is one."""
+        running = self._active
+        running.on_thread(lambda: running.cluster.disconnect(node_name, "this node has disconnected it"))
+
+    def ping(self, node_name: str, timeout: float = 10.0) -> bool:
+        """Whether a node can be reached and answers: `net_adm:ping` of Erlang, `Node.ping` of Elixir."""
+        try:
+            return self._wait(self._active.client.ping(node_name), timeout)
+        except TimeoutError:
+            return False
+
+    def call(
+        self,
+        node_name: str,
+        module: str,
+        function: str,
+        args: list[Any] | None = None,
+        timeout: float | None = 5.0,
+        *,
+        binaries: BinaryType = str,
+        arrays: bool = False,
+    ) -> Any:
+        """Call a function on another node and wait for its value: `erpc:call`.
+
+        It blocks this thread. On Blender's main thread use `call_async`, unless the answer is worth a frozen window;
+        what the other node calls meanwhile has to wait too.
+
+        Args:
+            node_name: `name@host`.
+            module: as Erlang knows it: `lists`, or `Elixir.Enum` for Elixir's `Enum`.
+            function: its name.
+            args: the list of arguments; default none.
+            timeout: seconds, None for ever. The other side goes on after it; its answer is dropped.
+            binaries: how binaries in the value arrive; see `register_handler`.
+            arrays: see `register_handler`.
+
+        Raises:
+            ErlangError: it raised; `reason` and `stack` say what and where.
+            ErlangExit: it exited.
+            ErlangThrow: it threw.
+            NodeDownError: the node cannot be reached, or the connection broke.
+            TimeoutError: no answer in time.
+            RuntimeError: this server is not running, or the network thread would have to wait for itself.
+        """
+        future = self.call_async(node_name, module, function, args, binaries=binaries, arrays=arrays)
+        return self._wait(future, timeout)
+
+    def call_async(
+        self,
+        node_name: str,
+        module: str,
+        function: str,
+        args: list[Any] | None = None,
+        *,
+        binaries: BinaryType = str,
+        arrays: bool = False,
+    ) -> "concurrent.futures.Future[Any]":
+        """Call a function on another node without waiting; see `call`.
+
+        The future's `cancel` gives the call up. Its callbacks run on the network thread: keep them short, and away
+        from bpy.
+        """
+        return self._active.client.call(node_name, module, function, args or [], binaries=binaries, arrays=arrays)
+
+    def cast(self, node_name: str, module: str, function: str, args: list[Any] | None = None) -> None:
+        """Call a function on another node and want no answer: `erpc:cast`. Nothing says whether it arrived."""
+        self._active.client.cast(node_name, module, function, args or [])
+
+    def send(self, to: "Pid | Reference | tuple[str, str]", term: Any) -> None:
+        """Send a message to a pid, to `(registered name, node)` or to an alias. Nothing says whether it arrived."""
+        self._active.client.send(to, term)
+
+    def monitor(self, target: "Target | str", callback: Callable[[Any], object]) -> Reference:
+        """Call `callback(reason)` once, where handlers run, when something elsewhere has ended.
+
+        Args:
+            target: a pid, `(registered name, node)`, or the name of a node. A process that does not exist ends with
+                `noproc`, one whose node is gone with `noconnection`, and so does a node.
+
+        Returns:
+            What `demonitor` takes.
+        """
+        return self._active.monitors.add(target, callback)
+
+    def demonitor(self, ref: Reference) -> bool:
+        """Take a monitor back; False when it has fired already."""
+        return self._active.monitors.remove(ref)
+
+    def register_process(
+        self, name: str | None, callback: Callable[[BeamProcess, Any], object], *, trap_exit: bool = False
+    ) -> BeamProcess:
+        """A process on this node, which others can send to, call, monitor and link; it lives until it ends or `stop`.
+
+        Args:
+            name: what it is registered as; None for a process that is known by its pid only.
+            callback: called as `callback(process, message)` where handlers run, one message at a time. When it
+                raises, the process ends with that reason.
+            trap_exit: True turns exit signals into messages `("EXIT", pid, reason)`.
+
+        Raises:
+            ValueError: the name is registered already.
+        """
+        return self._active.new_process(callback, name=name, trap_exit=trap_exit)
+
     # -- inside
+
+    @property
+    def _active(self) -> "_Running":
+        running = self._running
+        if running is None:
+            raise RuntimeError("start the server first")
+        return running
+
+    def _wait(self, future: "concurrent.futures.Future[Result]", timeout: float | None) -> "Result":
+        running = self._running
+        if running is not None and running.is_network_thread():
+            raise RuntimeError("the network thread cannot wait for an answer: use call_async, or no inline handler")
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            future.cancel()
+            raise TimeoutError(f"no answer within {timeout:g} seconds") from None
 
     def _add(self, name: str, function: Callable[..., Any], *, module: str | None, **options: Any) -> None:
         if not name:
@@ -336,7 +496,13 @@ class BeamServer:
         return settings.resolve(options.node_name, options.cookie, options.host, options.port)
 
     def _current_queue(self) -> CallQueue:
-        return host_queue() or self._queue
+        host = host_queue()
+        if host is not None:  # An empty queue is falsy.
+            return host
+        if self._worker is None and not self._serving:  # The host has removed its queue while this server runs.
+            with self._lock:
+                self._start_worker()
+        return self._queue
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
@@ -360,12 +526,15 @@ class _Running:
         OSError: the port or the host cannot be used.
     """
 
+    node: Node
+    cluster: Cluster
+    client: Client
+    monitors: Monitors
+
     def __init__(self, checked: Settings, options: _Options, rpc: Rpc, *, daemon: bool) -> None:
         self.settings = checked
-        self.node: Node | None = None
         self._options = options
         self._rpc = rpc
-        self._connections: set[Connection] = set()
         self._socket = listen(checked.bind_host, checked.port)
         self.port: int = self._socket.getsockname()[1]
         self._listener: Listener | None = None
@@ -390,50 +559,52 @@ class _Running:
         self._loop.call_soon(self._close)
         self._loop.stop()
 
+    def on_thread(self, callback: Callable[[], object]) -> None:
+        """Run `callback` on the network thread."""
+        self._loop.call_soon(callback)
+
+    def is_network_thread(self) -> bool:
+        """True on the network thread."""
+        return self._loop.on_thread()
+
+    def new_process(
+        self, callback: Callable[[BeamProcess, Any], object], *, name: str | None = None, trap_exit: bool = False
+    ) -> BeamProcess:
+        """See `BeamServer.register_process`."""
+        process = BeamProcess(self.node, self.cluster, self.client, self._rpc.submit, callback, trap_exit=trap_exit)
+        self.node.add(process, name)
+        return process
+
     # -- on the network thread
 
     def registered(self, creation: int) -> None:
         """See `epmd.Outcome`."""
-        if self.node is None:
-            self.node = self._rpc.open(self.settings.node_name, creation)
-            self._listener = Listener(self._loop, self._socket, self._accepted)
-            self._outcome.set_result(None)
+        if self._listener is not None:
+            return
+        self.node = self._rpc.open(self.settings.node_name, creation)
+        self.cluster = Cluster(self._loop, self.node, self.settings.cookie, self._options.tick_time, self._options.tls)
+        self.client = Client(self.node, self.cluster, self._rpc.encoder)
+        self.node.add(self.client)
+        self.monitors = Monitors(self.node, self.cluster, self._rpc.submit, self.new_process)
+        self._listener = Listener(self._loop, self._socket, self.cluster.accepted)
+        self._outcome.set_result(None)
 
     def refused(self, sentence: str) -> None:
         """See `epmd.Outcome`."""
         self._outcome.set_result(sentence)
 
-    def connection(self, name: str) -> Connection | None:
-        """See `connection.Owner`."""
-        for connection in self._connections:
-            if connection.peer is not None and connection.peer.name == name:
-                return connection
-        return None
-
-    def gone(self, connection: Connection) -> None:
-        """See `connection.Owner`."""
-        self._connections.discard(connection)
-
     def _open(self) -> None:
         registration = Registration(self.settings.short_name, self.port)
-        self._registrar = Registrar(self._loop, registration, self, embed=self._options.embed_epmd)
+        self._registrar = Registrar(self._loop, registration, self, self._options.epmd, self.settings.bind_host)
         self._registrar.open()
-
-    def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        assert self.node is not None
-        connection = Connection(
-            self._loop, self.node, self.settings.cookie, self._options.tick_time, self, f"{address[0]}:{address[1]}"
-        )
-        self._connections.add(connection)
-        connection.open(Stream(self._loop, sock, connection))
 
     def _close(self) -> None:
         if self._listener is not None:
             self._listener.close()
+            self.cluster.close()
+            self.client.close()
         else:
             self._socket.close()
-        for connection in tuple(self._connections):
-            connection.close("this node stops")
         if self._registrar is not None:
             self._registrar.close()
 
@@ -460,21 +631,15 @@ class _Interrupt:
         signal.signal(number, self._previous[number])
 
 
-def _sentence(error: SettingsError | OSError, options: _Options) -> str:
-    if isinstance(error, SettingsError):
-        return str(error)
-    if isinstance(error, socket.gaierror):
-        return f"the host {options.host!r} is not known: choose localhost or an address of this machine"
-    return _socket_sentence(error, options)
-
-
-def _socket_sentence(error: OSError, options: _Options) -> str:
+def _sentence(error: OSError | UnicodeError, checked: Settings) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: a label of the host is empty or too long.
+        return f"the host {checked.bind_host!r} is not known: choose localhost or an address of this machine"
     if error.errno == errno.EADDRINUSE:
-        return f"port {options.port} is taken by another program; choose another, or 0 for any"
+        return f"port {checked.port} is taken by another program; choose another, or 0 for any"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"the host {options.host!r} is not an address of this machine: choose localhost or one that is"
+        return f"the host {checked.bind_host!r} is not an address of this machine: choose localhost or one that is"
     if error.errno == errno.EACCES:
-        return f"port {options.port} is not allowed to this user; choose one above 1023, or 0 for any"
+        return f"port {checked.port} is not allowed to this user; choose one above 1023, or 0 for any"
     return f"it cannot listen: {error.strerror}"
 
 

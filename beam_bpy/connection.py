@@ -1,19 +1,21 @@
 """One peer's connection, from the first byte to the last: handshake, frames, ticks.
 
 Chapters "Distribution Handshake" and "Protocol between Connected Nodes". It stands between a stream, which knows
-bytes, and the node, which knows control messages. All of it happens on the network thread.
+bytes, and the node, which knows control messages. All of it, but for `send`, happens on the network thread.
 """
 
+import itertools
 import logging
-import secrets
 from typing import Protocol as Interface
 
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import control
-from beam_bpy.protocol.flags import OURS
-from beam_bpy.protocol.framing import TICK, FrameReader
-from beam_bpy.protocol.handshake import Acceptor, Established, PeerNamed
+from beam_bpy.protocol.flags import Flag
+from beam_bpy.protocol.fragments import Reassembler
+from beam_bpy.protocol.framing import TICK, Frame, FrameReader
+from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeRefusedError, Initiator, PeerNamed
 from beam_bpy.transport import Loop, Stream
+from vendor_term_codec import Pid
 
 log = logging.getLogger("beam_bpy")
 
@@ -27,37 +29,47 @@ TICKS_PER_TIME = 4
 class Owner(Interface):
     """Whoever holds the connections of a node."""
 
-    def connection(self, name: str) -> "Connection | None":
-        """The connection to the node of that name, if it is up."""
+    def status(self, name: str) -> str:
+        """What to answer a node of that name that calls: see `Acceptor.answer`."""
 
-    def gone(self, connection: "Connection") -> None:
-        """The connection has ended."""
+    def new_name(self, host: str) -> tuple[str, int]:
+        """A full name, and a creation, for a node on `host` that asks to be named."""
+
+    def up(self, connection: "Connection", peer: Peer) -> None:
+        """The handshake is done."""
+
+    def gone(self, connection: "Connection", reason: str, *, yielded: bool) -> None:
+        """The connection has ended; `yielded` when the peer's own call to us takes its place."""
 
 
 class Connection:
-    """The connection of one peer that has called us.
+    """The connection with one peer.
 
     Args:
         loop: the loop of its stream.
-        node: the node that it connects to.
-        cookie: the shared secret.
+        node: our node.
+        handshake: our side of the handshake.
         tick_time: seconds of silence after which the peer counts as gone.
         owner: who holds it.
-        address: where it comes from, for the log.
+        label: what to call the other side in the log until it has proved its name.
     """
 
-    def __init__(self, loop: Loop, node: Node, cookie: str, tick_time: float, owner: Owner, address: str) -> None:
+    def __init__(
+        self, loop: Loop, node: Node, handshake: Acceptor | Initiator, tick_time: float, owner: Owner, label: str
+    ) -> None:
         self._loop = loop
         self._node = node
-        self._owner = owner
-        self._address = address
+        self._handshake: Acceptor | Initiator | None = handshake
         self._tick_time = tick_time
+        self._owner = owner
+        self._label = label
         self._stream: Stream | None = None
-        self._handshake: Acceptor | None = Acceptor(
-            node.name, node.creation, OURS, cookie, int.from_bytes(secrets.token_bytes(4))
-        )
+        self._yielded = False
         self._first_bytes = bytearray(512)
         self._frames = FrameReader()
+        self._headers = False
+        self._fragments = Reassembler()
+        self._sequences = itertools.count(1)
         self._silent_ticks = 0
         self._bytes_received = 0
         self._bytes_sent = 0
@@ -67,11 +79,21 @@ class Connection:
     def open(self, stream: Stream) -> None:
         """Begin; `stream` is the connection's own from now on."""
         self._stream = stream
+        if self._handshake is not None:
+            stream.send(self._handshake.take_output())
 
     def close(self, reason: str) -> None:
         """Close the connection."""
         if self._stream is not None:
             self._stream.close(reason)
+
+    def send(self, message: control.Message, sender: Pid) -> None:
+        """Send a message that comes from `sender`; from any thread."""
+        assert self._stream is not None
+        if self._headers and message.large:
+            self._stream.send_in_pieces(message.fragments(next(self._sequences)), sender.ext)
+        else:
+            self._stream.send(message.frame(header=self._headers), sender.ext)
 
     def buffer(self) -> memoryview:
         """See `transport.Protocol`."""
@@ -87,45 +109,51 @@ class Connection:
     def closed(self, reason: str) -> None:
         """See `transport.Protocol`."""
         self._timer.cancel()
-        if self.peer is None:
-            log.warning("a connection from %s was not let in: %s", self._address, reason)
-        else:
+        if self.peer is not None:
             log.info("%s has disconnected: %s", self.peer.name, reason)
             self._node.peer_down(self.peer)
-        self._owner.gone(self)
+        elif isinstance(self._handshake, Acceptor):
+            log.warning("a connection from %s was not let in: %s", self._label, reason)
+        self._owner.gone(self, reason, yielded=self._yielded)
 
-    def _shake_hands(self, handshake: Acceptor, data: bytes) -> None:
+    def _shake_hands(self, handshake: Acceptor | Initiator, data: bytes) -> None:
         assert self._stream is not None
-        event = handshake.receive(data)
-        if isinstance(event, PeerNamed):
-            handshake.answer(self._status(event.name))
+        try:
+            event = handshake.receive(data)
+        except HandshakeRefusedError as refusal:
+            self._yielded = refusal.status == "nok"
+            raise
+        refused = isinstance(event, PeerNamed) and isinstance(handshake, Acceptor) and self._decide(handshake, event)
         self._stream.send(handshake.take_output())
         if isinstance(event, Established):
             self._established(self._stream, event)
-        elif isinstance(event, PeerNamed) and event.name == self._node.name:
-            self._stream.close_when_sent(f"it calls itself {event.name}, which is this node's own name")
+        elif refused:
+            self._stream.close_when_sent(f"the answer to {event.name if event else 'it'} was '{refused}'")
 
-    def _status(self, peer_name: str) -> str:
-        if peer_name == self._node.name:
-            return "not_allowed"
-        return "ok" if self._owner.connection(peer_name) is None else "alive"
+    def _decide(self, handshake: Acceptor, event: PeerNamed) -> str | None:
+        """Answer a node that said its name; returns the status if it was refused."""
+        if Flag.NAME_ME in event.flags:
+            handshake.name_peer(*self._owner.new_name(event.name))
+            return None
+        status = self._owner.status(event.name)
+        handshake.answer(status)
+        return status if status in ("nok", "not_allowed") else None
 
     def _established(self, stream: Stream, event: Established) -> None:
-        old = self._owner.connection(event.name)
-        if old is not None:
-            old.close("the node has connected anew")
         self._timer.cancel()
         self._handshake = None
-        self.peer = Peer(event.name, event.flags, event.creation, stream.send)
-        self._node.peer_up(self.peer)
-        log.info("%s has connected from %s", event.name, self._address)
+        self._headers = Flag.FRAGMENTS in event.flags
+        self.peer = Peer(event.name, event.flags, event.creation, self.send)
+        self._owner.up(self, self.peer)
+        log.info("%s has connected", event.name)
         self._schedule_tick()
         self._handle(self.peer, self._frames.feed(event.rest))
 
-    def _handle(self, peer: Peer, frames: list[bytes | bytearray]) -> None:
+    def _handle(self, peer: Peer, frames: list[Frame]) -> None:
         for frame in frames:
-            if frame:
-                self._node.handle(peer, control.parse(frame))
+            whole = self._fragments.add(frame) if frame else None
+            if whole:
+                self._node.handle(peer, control.parse(whole))
 
     def _too_slow(self) -> None:
         self.close(f"the handshake was not done within {SETUP_TIME:g} seconds")

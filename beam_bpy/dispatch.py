@@ -71,7 +71,11 @@ class CallQueue:
         if call is not None:
             return call
         try:
-            return self._calls.get_nowait() if timeout == 0.0 else self._calls.get(timeout=timeout)
+            if timeout != 0.0:
+                return self._calls.get(timeout=timeout)
+            while call is None:  # A wake that nobody waited for hides no call.
+                call = self._calls.get_nowait()
+            return call
         except queue.Empty:
             return None
 

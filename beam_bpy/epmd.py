@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from typing import Literal
 from typing import Protocol as Interface
 
 from beam_bpy.protocol import ProtocolError, epmd
@@ -19,16 +20,104 @@ from beam_bpy.transport import Listener, Loop, Stream, connect, listen
 log = logging.getLogger("beam_bpy")
 
 ADDRESSES = ("127.0.0.1", "::1")
-"""Where the embedded epmd listens: this machine only."""
+"""Where the embedded epmd listens at least, so that every node of this machine finds it."""
 
+Mode = Literal["embed", "host", "none"]
+"""Register with the machine's epmd, or start one in this program when there is none; with the machine's only; not at
+all, for nodes that find each other by a fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`)."""
+
+MODES: tuple[Mode, ...] = ("embed", "host", "none")
+
+_MAX_ANSWER = 1 << 20
 _RETRY = 2.0
 _ANSWER_TIME = 5.0
 
 
 def port() -> int:
     """The port of epmd: ERL_EPMD_PORT, else 4369."""
-    text = os.environ.get("ERL_EPMD_PORT", "")
-    return int(text) if text.isdecimal() else epmd.DEFAULT_PORT
+    return _port_from("ERL_EPMD_PORT") or epmd.DEFAULT_PORT
+
+
+def new_creation() -> int:
+    """A creation that no incarnation of the node is likely to have had; 1 to 3 are what old epmds gave."""
+    return secrets.randbelow(2**32 - 4) + 4
+
+
+def _server_address() -> str:
+    """Where this machine's epmd listens: ERL_EPMD_ADDRESS, of which the first one counts, else 127.0.0.1."""
+    first = os.environ.get("ERL_EPMD_ADDRESS", "").split(",")[0].strip()
+    return first or ADDRESSES[0]
+
+
+def fixed_port() -> int | None:
+    """ERL_DIST_PORT: the port of every node, on a network that does without epmd."""
+    return _port_from("ERL_DIST_PORT")
+
+
+def _port_from(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    if not text:
+        return None
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        log.warning("%s is %r, which is no port; it is left out of account", variable, text)
+        return None
+    return int(text)
+
+
+def locate(loop: Loop, address: str, name: str, done: Callable[[int | str], None]) -> None:
+    """Ask the epmd at a numeric address where the node of that short name listens; on the network thread.
+
+    Args:
+        done: gets the port, or a sentence that says why there is none.
+    """
+    fixed = fixed_port()
+    if fixed is not None:
+        done(fixed)
+        return
+
+    def answered(answer: bytes) -> None:
+        try:
+            found = epmd.take_port(answer)
+        except ProtocolError as error:
+            done(str(error))
+            return
+        done(found if found is not None else f"the epmd at {address} knows no node {name!r}")
+
+    ask(loop, address, epmd.look_up(name), answered, done)
+
+
+def ask(
+    loop: Loop, address: str, request: bytes, answered: Callable[[bytes], None], failed: Callable[[str], None]
+) -> None:
+    """Send one request to the epmd at a numeric address; it answers and hangs up. On the network thread."""
+
+    def connected(result: socket.socket | str) -> None:
+        if isinstance(result, str):
+            failed(f"no epmd answers at {address}, port {port()} ({result})")
+            return
+        Stream(loop, result, _Question(answered)).send(request)
+
+    connect(loop, (address, port()), connected)
+
+
+class _Question:
+    """The stream protocol of a question that epmd answers once, and then hangs up."""
+
+    def __init__(self, answered: Callable[[bytes], None]) -> None:
+        self._buffer = bytearray(4096)
+        self._answer = bytearray()
+        self._answered = answered
+
+    def buffer(self) -> memoryview:
+        return memoryview(self._buffer)
+
+    def received(self, count: int) -> None:
+        self._answer += self._buffer[:count]
+        if len(self._answer) > _MAX_ANSWER:
+            raise ProtocolError("epmd's answer does not end")
+
+    def closed(self, _reason: str) -> None:
+        self._answered(bytes(self._answer))
 
 
 class Outcome(Interface):
@@ -48,14 +137,16 @@ class Registrar:
         loop: where it lives; all methods are called on the network thread.
         registration: what to register.
         outcome: whom to tell.
-        embed: True starts an epmd in this program when none answers.
+        mode: see `Mode`.
+        address: where the node listens; an embedded epmd listens there too.
     """
 
-    def __init__(self, loop: Loop, registration: Registration, outcome: Outcome, *, embed: bool) -> None:
+    def __init__(self, loop: Loop, registration: Registration, outcome: Outcome, mode: Mode, address: str) -> None:
         self._loop = loop
         self._registration = registration
         self._outcome = outcome
-        self._embed = embed
+        self._mode = mode
+        self._address = address
         self._server: Server | None = None
         self._stream: Stream | None = None
         self._closing = False
@@ -63,7 +154,10 @@ class Registrar:
 
     def open(self) -> None:
         """Register; the outcome is told later."""
-        connect(self._loop, (ADDRESSES[0], port()), self._connected)
+        if self._mode == "none":
+            self._outcome.registered(new_creation())
+        else:
+            connect(self._loop, (_server_address(), port()), self._connected)
 
     def close(self) -> None:
         """Unregister, and end the embedded epmd."""
@@ -79,7 +173,7 @@ class Registrar:
                 result.close()
         elif isinstance(result, socket.socket):
             self._register(result)
-        elif self._embed and self._server is None:
+        elif self._mode == "embed" and self._server is None:
             self._start_server()
         else:
             self._fail(
@@ -88,7 +182,7 @@ class Registrar:
 
     def _start_server(self) -> None:
         try:
-            self._server = Server(self._loop, port())
+            self._server = Server(self._loop, port(), self._address)
         except OSError as error:
             self._fail(f"no epmd answers on port {port()}, and none can be started there: {error.strerror}")
             return
@@ -111,15 +205,20 @@ class Registrar:
             return False
         code, creation = result
         if code:
+            self._name_taken()
+        else:
+            self._succeeded = True
+            # An epmd that is older than OTP 23 counts creations from 1 to 3.
+            self._outcome.registered(creation if creation > 3 else new_creation())
+        return True
+
+    def _name_taken(self) -> None:
+        # After a first registration nothing is left to do here: epmd hangs up now, and `_lost` tries again.
+        if not self._succeeded:
             self._fail(
                 f"the name {self._registration.name!r} is taken by another node on this machine;"
                 " stop that node, or choose another name"
             )
-        else:
-            self._succeeded = True
-            # An epmd that is older than OTP 23 counts creations from 1 to 3.
-            self._outcome.registered(creation if creation > 3 else secrets.randbelow(2**32 - 4) + 4)
-        return True
 
     def _lost(self, reason: str) -> None:
         if self._closing:
@@ -168,20 +267,23 @@ class Server:
 
     Args:
         loop: where it lives.
-        port: the port to listen on, on the loopback addresses.
+        port: the port to listen on.
+        address: an address to listen on besides the loopback addresses.
 
     Raises:
         OSError: the port is taken.
     """
 
-    def __init__(self, loop: Loop, port: int) -> None:
+    def __init__(self, loop: Loop, port: int, address: str) -> None:
         self._loop = loop
         self._port = port
         self._clients: set[_Client] = set()
         self.registrations: dict[str, tuple[Registration, int]] = {}
         sockets = [listen(ADDRESSES[0], port)]
-        with contextlib.suppress(OSError):  # A machine without IPv6.
-            sockets.append(listen(ADDRESSES[1], port))
+        for other in dict.fromkeys((ADDRESSES[1], address)):
+            # A machine without IPv6, or an address that the first one covers.
+            with contextlib.suppress(OSError):
+                sockets.append(listen(other, port))
         self._listeners = [Listener(loop, sock, self._accepted) for sock in sockets]
 
     def close(self) -> None:
@@ -209,7 +311,7 @@ class Server:
         """Register a node; returns its creation, 0 when the name is taken."""
         if registration.name in self.registrations:
             return 0
-        creation = secrets.randbelow(2**32 - 4) + 4
+        creation = new_creation()
         self.registrations[registration.name] = (registration, creation)
         return creation
 

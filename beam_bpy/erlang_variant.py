@@ -7,7 +7,7 @@ importing their package: they are recognised by the names of module and class, s
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.handlers import BinaryType
+from beam_bpy.protocol.control import BinaryType
 from vendor_term_codec import decode, encode, encode_term
 
 Converter = Callable[[Any], Any]

@@ -1,21 +1,29 @@
-"""The exceptions with which a handler chooses how its call fails on the BEAM.
+"""The exceptions of calls, in both directions.
 
-Any other exception reaches the caller as the error `{:python_error, %{type: …, message: …, traceback: …}}`.
+A handler raises `ErlangError`, `ErlangExit` or `ErlangThrow` to choose how its call fails on the BEAM; any other
+exception reaches the caller as the error `{:python_error, %{type: …, message: …, traceback: …}}`. A call from Python
+raises the same three for what happened on the other side.
 """
 
 from typing import Any
 
 
 class ErlangFailure(Exception):  # noqa: N818 - never raised itself
-    """What the three ways to fail have in common: a term. Raise one of the subclasses."""
+    """What the three ways to fail have in common.
 
-    def __init__(self, term: Any) -> None:
+    Args:
+        term: the reason, or the value that is thrown.
+        stack: for a call from Python, the stack trace that came with it: `[(module, function, arity, location)]`.
+    """
+
+    def __init__(self, term: Any, stack: list[Any] | None = None) -> None:
         super().__init__(term)
         self.term = term
+        self.stack = stack or []
 
 
 class ErlangError(ErlangFailure):
-    """`raise ErlangError(reason)` is `erlang:error(reason)` on the BEAM."""
+    """`raise ErlangError(reason)` is `erlang:error(reason)` on the BEAM, or Elixir's `raise`."""
 
     @property
     def reason(self) -> Any:
@@ -39,3 +47,7 @@ class ErlangThrow(ErlangFailure):
     def value(self) -> Any:
         """The term that the caller catches."""
         return self.term
+
+
+class NodeDownError(ConnectionError):
+    """A node cannot be reached, or its connection has broken; the message says which and why."""

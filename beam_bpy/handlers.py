@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-BinaryType = type[str] | type[bytes] | type[memoryview]
-"""How binaries reach a handler: see `BeamServer.register_handler`."""
+from beam_bpy.protocol.control import BinaryType
 
 ELIXIR_PREFIX = "Elixir."
 """What Elixir puts before the name of each of its modules: `Blender` is the atom 'Elixir.Blender'."""

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from beam_bpy.protocol import control
+from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.flags import Flag
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 log = logging.getLogger("beam_bpy")
 
 NOPROC = encode_term(Atom("noproc"))
-NOCONNECTION = Atom("noconnection")
-NORMAL = Atom("normal")
+NOCONNECTION = control.encoded(Atom("noconnection"))
+KILLED = encode_term(Atom("killed"))
 
 
 class Peer:
@@ -31,19 +32,24 @@ class Peer:
         name: its full node name.
         flags: the capabilities that both sides have.
         creation: its incarnation.
-        send: hands a frame to the connection; never blocks, and does nothing once the connection is gone.
+        send: hands a message, and the pid that it comes from, to the connection; never blocks, and does nothing once
+            the connection is gone.
         connected: False from the moment the connection is gone.
+        watches: the processes here that processes there monitor, by the monitor's reference.
+        watching: the monitors that processes here hold on processes there, by reference.
+        links: pairs of a pid there and a process here.
     """
 
-    __slots__ = ("connected", "creation", "flags", "links", "name", "send", "watches")
+    __slots__ = ("connected", "creation", "flags", "links", "name", "send", "watches", "watching")
 
-    def __init__(self, name: str, flags: Flag, creation: int, send: Callable[[bytes], None]) -> None:
+    def __init__(self, name: str, flags: Flag, creation: int, send: Callable[[control.Message, Pid], None]) -> None:
         self.name = name
         self.flags = flags
         self.creation = creation
         self.send = send
         self.connected = True
         self.watches: dict[bytes, Process] = {}
+        self.watching: dict[bytes, Watching] = {}
         self.links: set[tuple[bytes, Process]] = set()
 
 
@@ -56,6 +62,14 @@ class Watch(NamedTuple):
     ref: Reference
 
 
+class Watching(NamedTuple):
+    """A monitor that one of our processes holds on a peer's; a process that is being spawned has no pid yet."""
+
+    process: "Process"
+    target: Pid | Atom | None
+    ref: Reference
+
+
 class Process:
     """Something on this node that has a pid. What it does with messages is the subclass's business.
 
@@ -64,12 +78,10 @@ class Process:
         alive: False once it has ended.
         watches: the monitors on it, by the reference's encoding.
         links: the peer of each linked process, by the encoding of that process's pid.
+        unlinking: the ids of unlink signals that have not been answered, by the encoding of the other's pid.
     """
 
-    __slots__ = ("alive", "links", "node", "pid", "watches")
-
-    traps_exit = False
-    """Whether it outlives exit signals, as a BEAM process that traps exits does."""
+    __slots__ = ("alive", "links", "node", "pid", "unlinking", "watches")
 
     def __init__(self, node: "Node") -> None:
         self.node = node
@@ -77,11 +89,38 @@ class Process:
         self.alive = True
         self.watches: dict[bytes, Watch] = {}
         self.links: dict[bytes, tuple[Peer, Pid]] = {}
+        self.unlinking: dict[bytes, int] = {}
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message for this process; called on the network thread. The default drops it."""
 
-    def exit(self, reason: bytes) -> None:
+    def spawned(self, reply: control.SpawnReply) -> None:
+        """The answer to a spawn request of this process; called on the network thread. The default drops it."""
+
+    def down(self, watching: Watching, reason: Payload) -> None:
+        """What this process monitors has ended; called on the network thread. The default drops it."""
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """A linked process has ended, and so does this one; called on the network thread.
+
+        "Receiving Exit Signals" in the reference manual: `normal` is ignored.
+        """
+        term = reason.decode()
+        if not (isinstance(term, Atom) and term == "normal"):
+            self.end(encode_term(term))
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """`exit/2` elsewhere tells this process to end; called on the network thread.
+
+        "Receiving Exit Signals" in the reference manual: `kill` cannot be trapped, and becomes `killed`.
+        """
+        term = reason.decode()
+        if isinstance(term, Atom) and term == "kill":
+            self.end(KILLED)
+        else:
+            self.linked_exit(sender, reason)
+
+    def end(self, reason: bytes) -> None:
         """End with the encoded `reason` and tell all that are linked to it or monitor it; from any thread."""
         self.node.end(self, reason)
 
@@ -93,17 +132,24 @@ class Node:
         name: its full name.
         creation: its incarnation, which is part of each pid that it makes.
         spawn: called with a peer and a spawn request, on the network thread.
+
+    Attributes:
+        observers: each is called with a peer, on the network thread, when it has connected and when it is gone.
     """
 
     def __init__(self, name: str, creation: int, spawn: Callable[[Peer, control.SpawnRequest], None]) -> None:
+        self.observers: list[Callable[[Peer], None]] = []
         self.name = Atom(name)
         self.creation = creation
         self._spawn = spawn
         self._lock = threading.Lock()
         self._pid_numbers = itertools.count(1)
+        self._ref_numbers = itertools.count(1)
+        self._unlink_ids = itertools.count(1)
         self._processes: dict[bytes, Process] = {}
         self._registered: dict[str, Process] = {}
         self._peers: dict[str, Peer] = {}
+        self._nobody = self.new_pid()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
             control.SpawnRequest: self._spawn,
@@ -113,6 +159,9 @@ class Node:
             control.Unlink: self._unlink,
             control.LinkExit: self._link_exit,
             control.ExitSignal: self._exit_signal,
+            control.MonitorExit: self._monitor_exit,
+            control.SpawnReply: self._spawn_reply,
+            control.UnlinkAck: self._unlink_ack,
         }
 
     @property
@@ -126,12 +175,24 @@ class Node:
         number = next(self._pid_numbers)
         return Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
 
+    def new_ref(self) -> Reference:
+        """A reference that this incarnation has not used."""
+        number = next(self._ref_numbers)
+        # The first word has 18 bits that count (chapter "External Term Format", NEWER_REFERENCE_EXT).
+        return Reference(self.name, self.creation, (number & 0x3FFFF, number >> 18 & 0xFFFFFFFF, number >> 50))
+
     def add(self, process: Process, name: str | None = None) -> None:
-        """Make a process known, and register it under `name` if there is one."""
+        """Make a process known, and register it under `name` if there is one.
+
+        Raises:
+            ValueError: the name is registered already.
+        """
         with self._lock:
-            self._processes[process.pid.ext] = process
             if name is not None:
+                if name in self._registered:
+                    raise ValueError(f"a process is registered as {name!r} already")
                 self._registered[name] = process
+            self._processes[process.pid.ext] = process
 
     def peer(self, name: str) -> Peer | None:
         """The connected node of that name."""
@@ -141,22 +202,31 @@ class Node:
         """A node has connected."""
         with self._lock:
             self._peers[peer.name] = peer
+        self._tell_observers(peer)
 
     def peer_down(self, peer: Peer) -> None:
-        """A node is gone: its monitors are dropped, and what was linked to it gets `noconnection`."""
+        """A node is gone: its monitors are dropped, ours on it and links to it end with `noconnection`."""
         with self._lock:
             peer.connected = False
             if self._peers.get(peer.name) is peer:
                 del self._peers[peer.name]
             for ref, process in peer.watches.items():
                 process.watches.pop(ref, None)
-            links = list(peer.links)
+            watching, links = list(peer.watching.values()), list(peer.links)
             peer.watches.clear()
+            peer.watching.clear()
             peer.links.clear()
-            for pid, process in links:
-                process.links.pop(pid, None)
-        for _pid, process in links:
-            self._signal_exit(process, NOCONNECTION)
+            for key, process in links:
+                process.links.pop(key, None)
+        for key, process in links:
+            process.linked_exit(Pid.from_ext(key), NOCONNECTION)
+        for entry in watching:
+            entry.process.down(entry, NOCONNECTION)
+        self._tell_observers(peer)
+
+    def _tell_observers(self, peer: Peer) -> None:
+        for observer in tuple(self.observers):
+            observer(peer)
 
     def handle(self, peer: Peer, event: control.Event) -> None:
         """Do what a control message of `peer` asks for; on the network thread."""
@@ -167,18 +237,20 @@ class Node:
             log.debug("%s sent a %s, which this node has no use for", peer.name, type(event).__name__)
 
     def end(self, process: Process, reason: bytes) -> None:
-        """See `Process.exit`."""
+        """See `Process.end`."""
         with self._lock:
             if not process.alive:
                 return
             process.alive = False
             self._processes.pop(process.pid.ext, None)
+            for name in [name for name, registered in self._registered.items() if registered is process]:
+                del self._registered[name]
             for key, watch in process.watches.items():
                 watch.peer.watches.pop(key, None)
-                self._tell_watcher(watch, reason)
+                self._tell_watcher(process, watch, reason)
             for key, (peer, pid) in process.links.items():
                 peer.links.discard((key, process))
-                peer.send(control.link_exit(peer.flags, process.pid, pid, reason))
+                peer.send(control.link_exit(peer.flags, process.pid, pid, reason), process.pid)
             process.watches.clear()
             process.links.clear()
 
@@ -193,7 +265,7 @@ class Node:
             if watch is None:
                 return False
             watch.peer.watches.pop(ref.ext, None)
-            self._tell_watcher(watch, reason)
+            self._tell_watcher(process, watch, reason)
             return True
 
     def add_watch(self, process: Process, watch: Watch) -> None:
@@ -202,9 +274,62 @@ class Node:
             self._add_watch(process, watch)
 
     def add_link(self, process: Process, peer: Peer, pid: Pid) -> None:
-        """Link `process` with a peer's process."""
+        """Link `process` with a peer's process that knows of it."""
         with self._lock:
             self._add_link(process, peer, pid)
+
+    def link(self, process: Process, peer: Peer, pid: Pid) -> None:
+        """Link `process` with a peer's process (section "Link Protocol", "A LINK signal is sent")."""
+        with self._lock:
+            if process.alive and pid.ext not in process.links:
+                process.unlinking.pop(pid.ext, None)
+                self._add_link(process, peer, pid)
+                peer.send(control.link(process.pid, pid), process.pid)
+
+    def unlink(self, process: Process, pid: Pid) -> None:
+        """Take a link back (section "Link Protocol", "An UNLINK_ID signal is sent")."""
+        with self._lock:
+            peer, _pid = process.links.pop(pid.ext, (None, pid))
+            if peer is not None:
+                peer.links.discard((pid.ext, process))
+                id = process.unlinking[pid.ext] = next(self._unlink_ids)
+                peer.send(control.unlink(id, process.pid, pid), process.pid)
+
+    def watch(self, process: Process, peer: Peer, target: Pid | Atom, ref: Reference) -> None:
+        """Let `process` monitor a peer's process or registered name; `Process.down` is told."""
+        with self._lock:
+            self._track(peer, Watching(process, target, ref))
+            peer.send(control.monitor(process.pid, target, ref), process.pid)
+
+    def unwatch(self, peer: Peer, ref: Reference) -> bool:
+        """Take a monitor back; False when there is none, because it has fired or never was."""
+        with self._lock:
+            entry = peer.watching.pop(ref.ext, None)
+            if entry is not None and entry.target is not None:
+                peer.send(control.demonitor(entry.process.pid, entry.target, ref), entry.process.pid)
+            return entry is not None
+
+    def request_spawn(
+        self, process: Process, peer: Peer, ref: Reference, target: tuple[Atom, Atom, int], arguments: bytes
+    ) -> None:
+        """Spawn a process at a peer and monitor it; `Process.spawned` and `Process.down` are told.
+
+        `target` is `{Module, Function, Arity}`, `arguments` the encoded list.
+        """
+        with self._lock:
+            self._track(peer, Watching(process, None, ref))
+            message = control.spawn_request(ref, process.pid, target, [Atom("monitor")], arguments)
+            peer.send(message, process.pid)
+
+    def retarget(self, peer: Peer, ref: Reference, target: Pid) -> None:
+        """A spawn request was answered: what its monitor is on is known now."""
+        with self._lock:
+            entry = peer.watching.get(ref.ext)
+            if entry is not None:
+                peer.watching[ref.ext] = entry._replace(target=target)
+
+    def _track(self, peer: Peer, entry: Watching) -> None:
+        peer.watching[entry.ref.ext] = entry
 
     def _add_watch(self, process: Process, watch: Watch) -> None:
         process.watches[watch.ref.ext] = watch
@@ -215,9 +340,9 @@ class Node:
         peer.links.add((pid.ext, process))
 
     @staticmethod
-    def _tell_watcher(watch: Watch, reason: bytes) -> None:
+    def _tell_watcher(process: Process, watch: Watch, reason: bytes) -> None:
         peer = watch.peer
-        peer.send(control.monitor_exit(peer.flags, watch.target, watch.watcher, watch.ref, reason))
+        peer.send(control.monitor_exit(peer.flags, watch.target, watch.watcher, watch.ref, reason), process.pid)
 
     def _find(self, target: Any) -> Process | None:
         if isinstance(target, Pid):
@@ -232,13 +357,13 @@ class Node:
             process.receive(peer, message)
 
     def _monitor(self, peer: Peer, event: control.Monitor) -> None:
-        watch = Watch(peer, event.sender, event.target, event.ref)
         with self._lock:
             process = self._find(event.target)
             if process is None:
-                self._tell_watcher(watch, NOPROC)
+                message = control.monitor_exit(peer.flags, event.target, event.sender, event.ref, NOPROC)
+                peer.send(message, self._nobody)
             else:
-                self._add_watch(process, watch)
+                self._add_watch(process, Watch(peer, event.sender, event.target, event.ref))
 
     def _demonitor(self, peer: Peer, event: control.Demonitor) -> None:
         with self._lock:
@@ -250,8 +375,9 @@ class Node:
         with self._lock:
             process = self._find(event.to)
             if process is None:
-                peer.send(control.link_exit(peer.flags, event.to, event.sender, NOPROC))
-            else:
+                peer.send(control.link_exit(peer.flags, event.to, event.sender, NOPROC), event.to)
+            elif event.sender.ext not in process.unlinking:
+                # A link that crosses our unlink is ignored: the peer will see the unlink after it.
                 self._add_link(process, peer, event.sender)
 
     def _unlink(self, peer: Peer, event: control.Unlink) -> None:
@@ -260,28 +386,38 @@ class Node:
             if process is not None:
                 self._remove_link(process, peer, event.sender)
             if event.id is not None:
-                peer.send(control.unlink_ack(event.id, event.to, event.sender))
+                peer.send(control.unlink_ack(event.id, event.to, event.sender), event.to)
+
+    def _unlink_ack(self, _peer: Peer, event: control.UnlinkAck) -> None:
+        with self._lock:
+            process = self._find(event.to)
+            if process is not None and process.unlinking.get(event.sender.ext) == event.id:
+                del process.unlinking[event.sender.ext]
 
     def _link_exit(self, peer: Peer, event: control.LinkExit) -> None:
         with self._lock:
             process = self._find(event.to)
             linked = process is not None and self._remove_link(process, peer, event.sender)
         if process is not None and linked:
-            self._signal_exit(process, event.reason)
+            process.linked_exit(event.sender, event.reason)
 
     def _exit_signal(self, _peer: Peer, event: control.ExitSignal) -> None:
         process = self._find(event.to)
         if process is not None:
-            self._signal_exit(process, event.reason)
+            process.exit_signal(event.sender, event.reason)
+
+    def _monitor_exit(self, peer: Peer, event: control.MonitorExit) -> None:
+        with self._lock:
+            entry = peer.watching.pop(event.ref.ext, None)
+        if entry is not None:
+            entry.process.down(entry, event.reason)
+
+    def _spawn_reply(self, _peer: Peer, event: control.SpawnReply) -> None:
+        process = self._find(event.to)
+        if process is not None:
+            process.spawned(event)
 
     @staticmethod
     def _remove_link(process: Process, peer: Peer, pid: Pid) -> bool:
         peer.links.discard((pid.ext, process))
         return process.links.pop(pid.ext, None) is not None
-
-    @staticmethod
-    def _signal_exit(process: Process, reason: Any) -> None:
-        # "Receiving Exit Signals" in the reference manual: `normal` is ignored, `kill` becomes `killed`.
-        if process.traps_exit or reason == NORMAL:
-            return
-        process.exit(encode_term(Atom("killed") if reason == "kill" and isinstance(reason, Atom) else reason))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from beam_bpy.dispatch import CallQueue
+from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.handlers import Handler, Registry
@@ -30,7 +30,6 @@ from beam_bpy.protocol.framing import Frame
 from vendor_term_codec import (
     Atom,
     DecodeError,
-    EncodeError,
     ImproperList,
     Pid,
     Reference,
@@ -110,6 +109,9 @@ class Answer:
         """False once nobody waits any more, so that the call need not run."""
         return True
 
+    def abandoned(self) -> None:
+        """Nobody waits any more, and the call was not run."""
+
     def returned(self, value: bytes) -> None:
         """The handler returned; `value` is encoded."""
 
@@ -143,11 +145,12 @@ class Call:
     def run(self) -> None:
         """Run the handler on this thread, unless nobody waits for it any more. Never raises."""
         if not self.answer.wanted():
+            self.answer.abandoned()
             return
         try:
             value = self.encoder.encode_term(self.handler.invoke(self.args))
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
-            self.answer.failed(_failure(error, self.target))
+            self.answer.failed(_failure(error, self.target, self.encoder))
         else:
             self.answer.returned(value)
 
@@ -187,14 +190,18 @@ class Rpc:
                 return
             handler, place = found
             args = _arguments(place, handler)
-        except DecodeError as error:
-            answer.failed(Failure(Kind.ERROR, (Atom("badarg"), str(error)), target.stack()))
+        except _BAD_REQUEST as error:
+            answer.failed(_badarg(error, target))
             return
         call = Call(handler, args, target, answer, self.encoder)
         if handler.inline:
             call.run()
         else:
-            self._queue().put(call)
+            self.submit(call)
+
+    def submit(self, work: Runnable) -> None:
+        """Run `work` where handlers run."""
+        self._queue().put(work)
 
     def _find(self, target: Target, arguments: Payload) -> tuple[Handler, Payload] | None:
         handler = self.registry.find(target.function, target.module)
@@ -213,6 +220,10 @@ class Rpc:
         answer.failed(Failure(Kind.ERROR, Atom("undef"), target.stack(arguments.decode())))
 
     def _spawn(self, node: Node, peer: Peer, request: control.SpawnRequest) -> None:
+        if not all(map(_is_spawn_option, request.options)):
+            nobody = Process(node).pid
+            peer.send(control.spawn_reply(request.ref, request.sender, 0, Atom("badopt")), nobody)
+            return
         process = Process(node)
         node.add(process)
         monitored, linked = "monitor" in request.options, "link" in request.options
@@ -222,11 +233,11 @@ class Rpc:
             node.add_link(process, peer, request.sender)
         flags = linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
         # At once, and not with the answer: a caller that gives up can only take back a monitor that it knows of.
-        peer.send(control.spawn_reply(request.ref, request.sender, flags, process.pid))
+        peer.send(control.spawn_reply(request.ref, request.sender, flags, process.pid), process.pid)
         self._run_spawned(process, request)
 
     def _run_spawned(self, process: Process, request: control.SpawnRequest) -> None:
-        entry = Target(request.module, request.function, request.arity)
+        entry = Target(_atom_text(request.module), _atom_text(request.function), request.arity)
         try:
             if entry == _EXECUTE_CALL:
                 self._execute_call(process, request)
@@ -235,14 +246,33 @@ class Rpc:
                 self.call(*_mfa(request.payload.data, offset), SpawnAnswer(process))
             else:
                 self.call(entry, request.payload, SpawnAnswer(process))
-        except (DecodeError, TypeError, ValueError) as error:
+        except _BAD_REQUEST as error:
             SpawnAnswer(process).failed(Failure(Kind.ERROR, (Atom("badarg"), str(error)), entry.stack()))
 
     def _execute_call(self, process: Process, request: control.SpawnRequest) -> None:
         _count, offset = list_header(request.payload.data, request.payload.offset)
         ref, offset = decode_term(request.payload.data, offset)
-        self.call(*_mfa(request.payload.data, offset), ErpcAnswer(process, request.ref, ref))
+        answer = ErpcAnswer(process, request.ref, ref)
+        try:
+            target, arguments = _mfa(request.payload.data, offset)
+        except _BAD_REQUEST as error:
+            answer.failed(_badarg(error, _EXECUTE_CALL))
+        else:
+            self.call(target, arguments, answer)
 
+
+def _is_spawn_option(option: Any) -> bool:
+    """Whether a BEAM node knows it; those that ask for memory and priority mean nothing here."""
+    name = option[0] if isinstance(option, tuple) and len(option) == 2 else option
+    return isinstance(name, Atom) and name in _SPAWN_OPTIONS
+
+
+_SPAWN_OPTIONS = frozenset(
+    (
+        *("link", "monitor", "priority", "fullsweep_after", "min_heap_size", "min_bin_vheap_size"),
+        *("max_heap_size", "message_queue_data", "async_dist", "scheduler"),
+    )
+)
 
 _EXECUTE_CALL = Target("erpc", "execute_call", 4)
 _EXECUTE_CAST = Target("erpc", "execute_cast", 3)
@@ -259,11 +289,11 @@ class SpawnAnswer(Answer):
         return self._process.alive
 
     def returned(self, value: bytes) -> None:
-        self._process.exit(_NORMAL)
+        self._process.end(_NORMAL)
 
     def failed(self, failure: Failure) -> None:
         log.warning("process %s failed: %s", self._process.pid, _shortened(failure.reason))
-        self._process.exit(encode_term(failure.exit_reason))
+        self._process.end(encode_term(failure.exit_reason))
 
 
 class ErpcAnswer(Answer):
@@ -278,15 +308,18 @@ class ErpcAnswer(Answer):
         """False once the caller has died, given up or disconnected: each of these takes its monitor away."""
         return self._process.alive and self._monitor in self._process.watches
 
+    def abandoned(self) -> None:
+        self._process.end(_NORMAL)
+
     def returned(self, value: bytes) -> None:
-        self._process.exit(_TRIPLE + encode_term(self._ref) + _RETURN + value)
+        self._process.end(_TRIPLE + encode_term(self._ref) + _RETURN + value)
 
     def failed(self, failure: Failure) -> None:
         if failure.kind is Kind.ERROR:
             reason: tuple[Any, ...] = (self._ref, failure.kind.value, failure.reason, failure.stack)
         else:
             reason = (self._ref, failure.kind.value, failure.reason)
-        self._process.exit(encode_term(reason))
+        self._process.end(encode_term(reason))
 
 
 class GenAnswer(Answer):
@@ -316,7 +349,7 @@ class GenAnswer(Answer):
     def returned(self, value: bytes) -> None:
         to = self._ref if self._is_alias and self._ref is not None else self._pid
         message = _PAIR + encode_term(self._tag) + value
-        self._peer.send(control.send(self._peer.flags, self._server.pid, to, message))
+        self._peer.send(control.send(self._peer.flags, self._server.pid, to, message), self._server.pid)
 
     def failed(self, failure: Failure) -> None:
         reason = encode_term(failure.exit_reason)
@@ -345,7 +378,7 @@ class RexMessageAnswer(Answer):
 
     def returned(self, value: bytes) -> None:
         message = _PAIR + encode_term(Atom("rex")) + value
-        self._peer.send(control.send(self._peer.flags, self._server.pid, self._pid, message))
+        self._peer.send(control.send(self._peer.flags, self._server.pid, self._pid, message), self._server.pid)
 
     def failed(self, failure: Failure) -> None:
         self.returned(encode_term(failure.badrpc))
@@ -356,17 +389,21 @@ class GenServer(Process):
 
     __slots__ = ("_rpc",)
 
-    traps_exit = True
-
     def __init__(self, node: Node, rpc: Rpc) -> None:
         super().__init__(node)
         self._rpc = rpc
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """It outlives whatever it is linked to."""
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """It lives as long as its node."""
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message; what is no gen_server call or cast goes to `handle_info`."""
         try:
             self._receive(peer, message.payload)
-        except (DecodeError, TypeError, ValueError) as error:
+        except _BAD_REQUEST as error:
             log.warning("%s sent a message that makes no sense here: %s", peer.name, error)
 
     def _receive(self, peer: Peer, payload: Payload) -> None:
@@ -430,15 +467,19 @@ class Rex(GenServer):
         # `rpc` of OTP 23 and later asks an unknown node whether it has erpc.
         if request.decode() == "features_request":
             reply = (Atom("features_reply"), self.node.name, [Atom("erpc")])
-            peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)))
+            peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)), self.pid)
 
     def _call(self, request: Payload, answer: Answer) -> None:
-        arity, offset = tuple_header(request.data, request.offset)
-        kind, offset = decode_term(request.data, offset)
-        if arity != 5 or kind not in ("call", "block_call", "cast"):
-            answer.failed(Failure(Kind.ERROR, Atom("undef"), Target("rex", str(kind), arity).stack()))
-            return
-        self._rpc.call(*_mfa(request.data, offset), answer)
+        try:
+            arity, offset = tuple_header(request.data, request.offset)
+            kind, offset = decode_term(request.data, offset)
+            if arity != 5 or kind not in ("call", "block_call", "cast"):
+                raise ValueError("rex takes {call, Module, Function, Arguments, GroupLeader}")
+            target, arguments = _mfa(request.data, offset)
+        except _BAD_REQUEST as error:
+            answer.failed(_badarg(error, Target("rex", "handle_call", 3)))
+        else:
+            self._rpc.call(target, arguments, answer)
 
 
 class HandlerServer(GenServer):
@@ -453,9 +494,22 @@ class HandlerServer(GenServer):
         self._call(request, Answer())
 
     def _call(self, request: Payload, answer: Answer) -> None:
-        name, arguments = _named_request(request)
         module = self.node.name.partition("@")[0]
-        self._rpc.call(Target(module, name, _length(arguments)), arguments, answer)
+        try:
+            name, arguments = _named_request(request)
+            target = Target(module, name, _length(arguments))
+        except _BAD_REQUEST as error:
+            answer.failed(_badarg(error, Target(module, "handle_call", 3)))
+        else:
+            self._rpc.call(target, arguments, answer)
+
+
+_BAD_REQUEST = (DecodeError, TypeError, ValueError, IndexError, OverflowError)
+"""What reading a request of the wrong shape, or one that is cut short, raises."""
+
+
+def _badarg(error: Exception, target: Target) -> Failure:
+    return Failure(Kind.ERROR, (Atom("badarg"), str(error)), target.stack())
 
 
 def handler_name(term: Any) -> str:
@@ -506,6 +560,8 @@ def _arguments(arguments: Payload, handler: Handler) -> list[Any]:
         return value if isinstance(value, list) else [value]
     if data[offset] == _STRING:
         return list(decode_term(data, offset)[0])
+    if data[offset] not in (_LIST, _NIL):
+        return [decode_term(data, offset, binaries=handler.binaries, arrays=True)[0]]
     count, offset = list_header(data, offset)
     values = []
     for _ in range(count):
@@ -550,21 +606,18 @@ def _monitor_of(tag: Any) -> tuple[Reference | None, bool]:
     return _monitor_of(tag[0]) if isinstance(tag, list) and tag else (None, False)
 
 
-def _failure(error: BaseException, target: Target) -> Failure:
-    match error:
-        case ErlangError() | ErlangExit() | ErlangThrow():
-            return _chosen(error, target)
-        case _:
-            return Failure(Kind.ERROR, python_error(error), target.stack())
+def _failure(error: BaseException, target: Target, encoder: ErlangVariantEncoder) -> Failure:
+    for kind, type_ in _CHOSEN:
+        if isinstance(error, type_):
+            try:
+                # What a result may hold, a reason may hold; from here on it is a term that any encoder writes.
+                return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], target.stack())
+            except Exception as problem:  # noqa: BLE001 - a converter's error is an answer too
+                return Failure(Kind.ERROR, python_error(problem), target.stack())
+    return Failure(Kind.ERROR, python_error(error), target.stack())
 
 
-def _chosen(error: ErlangError | ErlangExit | ErlangThrow, target: Target) -> Failure:
-    kind = {ErlangError: Kind.ERROR, ErlangExit: Kind.EXIT, ErlangThrow: Kind.THROW}[type(error)]
-    try:
-        encode_term(error.term)
-    except EncodeError as problem:
-        return Failure(Kind.ERROR, python_error(problem), target.stack())
-    return Failure(kind, error.term, target.stack())
+_CHOSEN = ((Kind.ERROR, ErlangError), (Kind.EXIT, ErlangExit), (Kind.THROW, ErlangThrow))
 
 
 def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
@@ -573,8 +626,15 @@ def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TRACEBACK:]
-    details = {"type": type(error).__name__, "message": str(error), "traceback": text}
+    details = {"type": type(error).__name__, "message": _message(error), "traceback": text}
     return Atom("python_error"), {Atom(key): _utf8(value) for key, value in details.items()}
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its __str__ is a program's own, and the caller waits
+        return "its text cannot be had"
 
 
 def _utf8(text: str) -> str:
@@ -585,7 +645,10 @@ def _shortened(reason: Any) -> str:
     match reason:
         case ("python_error", {"type": kind, "message": message}):
             return f"{kind}: {message}"
-    return repr(reason)[:500]
+    try:
+        return repr(reason)[:500]
+    except ValueError:  # An integer of more digits than Python writes.
+        return f"a {type(reason).__name__} that is too long to be shown"
 
 
 _NORMAL = encode_term(Atom("normal"))
@@ -595,3 +658,5 @@ _TRIPLE = bytes((104, 3))
 _ATOM_TAGS = (100, 115, 118, 119)
 _SMALL_TUPLE = 104
 _STRING = 107
+_LIST = 108
+_NIL = 106

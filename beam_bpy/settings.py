@@ -115,8 +115,10 @@ def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
 
 
 def _check_cookie(cookie: str) -> None:
-    if len(cookie) > 255 or not cookie.isprintable():
-        raise SettingsError("the cookie cannot be used: it has to be printable and at most 255 characters long")
+    if len(cookie) > 255 or not cookie.isprintable() or max(map(ord, cookie)) > 255:
+        raise SettingsError(
+            "the cookie cannot be used: it has to be printable, Latin-1 and at most 255 characters long"
+        )
 
 
 def _port(environment: Mapping[str, str]) -> int:

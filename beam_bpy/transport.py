@@ -6,20 +6,26 @@ its `Protocol` on the network thread; `Stream.send` may be called from any threa
 Sending is where the speed of a call is made. On the network thread what is sent while one read is handled goes out in
 one system call. On any other thread it goes straight to the socket, without waking the network thread, unless bytes
 that came earlier are still waiting for room.
+
+A large message is sent in pieces, one each time that there is room and nothing small is waiting. The BEAM guarantees
+that signals from one process to another arrive in the order in which they were sent; so whatever a process sends
+while a large message of its own is on its way waits in that message's lane.
 """
 
 import contextlib
 import errno
 import heapq
+import ipaddress
 import itertools
 import logging
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol as Interface
 
 from beam_bpy.protocol import ProtocolError
@@ -72,10 +78,10 @@ class Loop:
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
-        self._soon: deque[Callable[[], None]] = deque()
+        self._soon: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
-        self._unsent: list[Stream] = []
+        self._unsent: dict[Stream, None] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
 
@@ -93,7 +99,7 @@ class Loop:
         """True on the network thread."""
         return threading.get_ident() == self._thread.ident
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` on the network thread; may be called from any thread."""
         self._soon.append(callback)
         with contextlib.suppress(BlockingIOError, OSError):  # A full pipe wakes it as well.
@@ -117,7 +123,7 @@ class Loop:
 
     def flush_later(self, stream: "Stream") -> None:
         """Send what `stream` holds once the present read has been handled; only on the network thread."""
-        self._unsent.append(stream)
+        self._unsent[stream] = None
 
     def _run(self) -> None:
         try:
@@ -157,11 +163,11 @@ class Loop:
 
     def _flush(self) -> None:
         while self._unsent:
-            streams, self._unsent = self._unsent, []
+            streams, self._unsent = self._unsent, {}
             for stream in streams:
                 self._guarded(stream.flush)
 
-    def _guarded(self, callback: Callable[..., None], *args: int) -> None:
+    def _guarded(self, callback: Callable[..., object], *args: int) -> None:
         try:
             callback(*args)
         except Exception:
@@ -183,6 +189,7 @@ class Stream:
         self._protocol = protocol
         self._lock = threading.Lock()
         self._unsent: deque[bytes | memoryview] = deque()
+        self._lanes: dict[bytes, deque[Iterator[bytes]]] = {}
         self._blocked = False
         self._closed = False
         self._close_when_sent: str | None = None
@@ -191,21 +198,35 @@ class Stream:
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # A socket that is no TCP socket, or is gone already.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        loop.watch(sock, selectors.EVENT_READ, self._ready)
+        self._begin()
 
-    def send(self, data: bytes) -> None:
-        """Send `data`, now or as soon as there is room; from any thread. On a closed stream nothing happens."""
+    def _begin(self) -> None:
+        self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+
+    def send(self, data: bytes, sender: bytes = b"") -> None:
+        """Send `data`, now or as soon as there is room; from any thread. On a closed stream nothing happens.
+
+        Args:
+            sender: what sends it; it goes out after everything that this sender has sent before.
+        """
         with self._lock:
             if self._closed:
                 return
-            self._unsent.append(data)
-            if self._blocked:
+            lane = self._lanes.get(sender)
+            if lane is None:
+                self._unsent.append(data)
+            else:
+                lane.append(iter((data,)))
+            failed = self._send_or_wait()
+        self._handle_failure(failed)
+
+    def send_in_pieces(self, pieces: Iterator[bytes], sender: bytes) -> None:
+        """Send `pieces` one by one, letting what other senders send pass in between; from any thread."""
+        with self._lock:
+            if self._closed:
                 return
-            if self._loop.on_thread():
-                if len(self._unsent) == 1:
-                    self._loop.flush_later(self)
-                return
-            failed = self._send_some()
+            self._lanes.setdefault(sender, deque()).append(pieces)
+            failed = self._send_or_wait()
         self._handle_failure(failed)
 
     def flush(self) -> None:
@@ -221,6 +242,7 @@ class Stream:
                 return
             self._closed = True
             self._unsent.clear()
+            self._lanes.clear()
         self._loop.watch(self._sock, 0, self._ready)
         self._sock.close()
         self._protocol.closed(reason)
@@ -265,12 +287,12 @@ class Stream:
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._close_when_sent is not None and not self._unsent:
+        if self._close_when_sent is not None and not self._unsent and not self._lanes:
             self.close(self._close_when_sent)
 
     def _readable(self) -> None:
         try:
-            count = self._sock.recv_into(self._protocol.buffer())
+            count = self._receive(self._protocol.buffer())
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -278,7 +300,16 @@ class Stream:
             return
         if count == 0:
             self.close("the other side closed the connection")
-            return
+        else:
+            self._received(count)
+
+    def _receive(self, buffer: memoryview) -> int:
+        return self._sock.recv_into(buffer)
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        return self._sock.send(data)
+
+    def _received(self, count: int) -> None:
         self.bytes_received += count
         try:
             self._protocol.received(count)
@@ -288,23 +319,33 @@ class Stream:
             log.exception("an error of this program's own closes a connection")
             self.close("an error of this program's own")
 
+    def _send_or_wait(self) -> str | None:
+        if self._blocked:
+            return None
+        if self._loop.on_thread():
+            self._loop.flush_later(self)
+            return None
+        return self._send_some()
+
     def _send_some(self) -> str | None:
         """Send until nothing is left or there is no room; returns why the connection broke, else None."""
         try:
-            while self._unsent:
-                data = self._next_part()
-                sent = self._sock.send(data)
+            while (data := self._next_part()) is not None:
+                sent = self._transmit(data)
                 self.bytes_sent += sent
                 if sent < len(data):
                     self._unsent.appendleft(memoryview(data)[sent:])
         except (BlockingIOError, InterruptedError):
+            assert data is not None
             self._unsent.appendleft(data)
             self._blocked = True
         except OSError as error:
             return error.strerror or "the connection broke"
         return None
 
-    def _next_part(self) -> bytes | memoryview:
+    def _next_part(self) -> bytes | memoryview | None:
+        if not self._unsent:
+            return self._next_piece()
         first = self._unsent.popleft()
         if not self._unsent or len(first) >= LARGE:
             return first
@@ -314,6 +355,89 @@ class Stream:
             parts.append(part)
             size += len(part)
         return b"".join(parts) if len(parts) > 1 else first
+
+    def _next_piece(self) -> bytes | None:
+        """A piece of the lane whose turn it is; the lanes take turns."""
+        while self._lanes:
+            sender = next(iter(self._lanes))
+            lane = self._lanes.pop(sender)
+            piece = next(lane[0], None)
+            if piece is None:
+                lane.popleft()
+            if lane:
+                self._lanes[sender] = lane
+            if piece is not None:
+                return piece
+        return None
+
+
+class TlsStream(Stream):
+    """A TCP connection that is encrypted by TLS.
+
+    What is sent before the TLS handshake is done waits for it. OpenSSL does not allow one thread to read while another
+    one writes; so both happen under the stream's lock.
+
+    Args:
+        wrap: makes the TLS socket of one side, without shaking hands.
+    """
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, protocol: Protocol, wrap: Callable[[socket.socket], ssl.SSLSocket]
+    ) -> None:
+        sock.setblocking(False)
+        self._tls = wrap(sock)
+        self._shaken = False
+        super().__init__(loop, self._tls, protocol)
+
+    def _begin(self) -> None:
+        self._blocked = True
+        self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+        # The side that calls speaks first.
+        self._loop.call_soon(self._shake_hands)
+
+    def _ready(self, events: int) -> None:
+        if self._shaken:
+            super()._ready(events)
+        else:
+            self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        if self._closed or self._shaken:
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+        except ssl.SSLWantWriteError:
+            self._loop.watch(self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self._ready)
+        except (OSError, ValueError) as error:
+            self.close(f"no TLS connection: {getattr(error, 'reason', None) or error}")
+        else:
+            self._shaken = True
+            self._writable()
+            self._read_rest()
+
+    def _receive(self, buffer: memoryview) -> int:
+        try:
+            with self._lock:
+                return self._tls.recv_into(buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def _received(self, count: int) -> None:
+        super()._received(count)
+        self._read_rest()
+
+    def _read_rest(self) -> None:
+        # What OpenSSL has decrypted already does not make the socket readable again.
+        if not self._closed and self._tls.pending():
+            self._loop.call_soon(lambda: None if self._closed else self._readable())
 
 
 class Listener:
@@ -419,3 +543,40 @@ def connect(
         timeout: seconds.
     """
     _Connecting(loop, address, timeout, done)
+
+
+def resolve(loop: Loop, host: str, done: Callable[[list[str]], None]) -> None:
+    """Find the numeric addresses of a host, IPv4 first; `done` is called on the network thread, with [] when unknown.
+
+    Asking a name server blocks, so a name is looked up on a thread of its own.
+    """
+    with contextlib.suppress(ValueError):
+        done([str(ipaddress.ip_address(host))])
+        return
+
+    def look_up() -> None:
+        addresses = addresses_of(host)
+        loop.call_soon(lambda: done(addresses))
+
+    threading.Thread(target=look_up, name="beam_bpy resolver", daemon=True).start()
+
+
+def addresses_of(host: str) -> list[str]:
+    """The numeric addresses of a host, IPv4 first, [] when it is not known; blocks."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    ordered = sorted(found, key=lambda info: info[0] != socket.AF_INET)
+    return list(dict.fromkeys(str(info[4][0]) for info in ordered))
+
+
+def exchange(address: tuple[str, int], request: bytes, timeout: float = 5.0) -> bytes:
+    """Send `request` and return all that comes until the other side hangs up; blocks, for the command line.
+
+    Raises:
+        OSError: nobody listens there, or the answer does not come in time.
+    """
+    with socket.create_connection(address, timeout) as sock:
+        sock.sendall(request)
+        return b"".join(iter(lambda: sock.recv(4096), b""))

@@ -5,15 +5,16 @@ followed by a payload, a term of its own. The wire has several forms for one thi
 reason as payload, addressed to a pid, a name or an alias). `parse` turns them into one event for each thing, and
 leaves the payload of a message encoded, because only the receiver knows how it wants it decoded.
 
-The functions below `parse` encode the same events; where the form depends on what the peer understands, they take
-the flags that were agreed upon in the handshake.
+The functions below `parse` make a `Message` of the same events; where the form depends on what the peer understands,
+they take the flags that were agreed upon in the handshake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.flags import Flag
+from beam_bpy.protocol.fragments import DIST_HEADER, FIRST, SIZE, split
 from beam_bpy.protocol.framing import Frame, framed
 from vendor_term_codec import Atom, DecodeError, Pid, Reference, decode_term, encode_term
 
@@ -23,7 +24,9 @@ PASS_THROUGH = 112
 VERSION = 131
 """The byte before each term."""
 
-_ALTACT_TOKEN = 2
+BinaryType = type[str] | type[bytes] | type[memoryview]
+"""How binaries are decoded: see `vendor_term_codec.decode`."""
+
 _ALTACT_EXIT = 16
 
 
@@ -33,13 +36,18 @@ class Payload(NamedTuple):
     data: Frame
     offset: int
 
-    def decode(self) -> Any:
-        """The term, with binaries as str where they are valid UTF-8.
+    def decode(self, *, binaries: BinaryType = str, arrays: bool = False) -> Any:
+        """The term; the options are those of `vendor_term_codec.decode`.
 
         Raises:
             DecodeError: it is no valid term.
         """
-        return decode_term(self.data, self.offset)[0]
+        return decode_term(self.data, self.offset, binaries=binaries, arrays=arrays)[0]
+
+
+def encoded(term: Any) -> Payload:
+    """A payload that holds `term`."""
+    return Payload(encode_term(term), 0)
 
 
 class Send(NamedTuple):
@@ -78,7 +86,7 @@ class LinkExit(NamedTuple):
 
     sender: Pid
     to: Pid
-    reason: Any
+    reason: Payload
 
 
 class ExitSignal(NamedTuple):
@@ -86,7 +94,7 @@ class ExitSignal(NamedTuple):
 
     sender: Pid
     to: Pid | Atom | Reference
-    reason: Any
+    reason: Payload
 
 
 class GroupLeader(NamedTuple):
@@ -118,7 +126,7 @@ class MonitorExit(NamedTuple):
     target: Pid | Atom
     to: Pid
     ref: Reference
-    reason: Any
+    reason: Payload
 
 
 class SpawnRequest(NamedTuple):
@@ -141,6 +149,26 @@ class SpawnReply(NamedTuple):
     to: Pid
     flags: int
     result: Pid | Atom
+
+
+_NAME = (Pid, Atom)
+_ATOM = (Atom, bool, type(None))
+"""true, false and nil are atoms that are decoded to Python's own."""
+
+_SHAPES: dict[type[Any], tuple[Any, ...]] = {
+    Send: ((Pid, type(None)), (Pid, Atom, Reference)),
+    Link: (Pid, Pid),
+    Unlink: ((int, type(None)), Pid, Pid),
+    UnlinkAck: (int, Pid, Pid),
+    LinkExit: (Pid, Pid),
+    ExitSignal: (Pid, (Pid, Atom, Reference)),
+    GroupLeader: (Pid, Pid),
+    Monitor: (Pid, _NAME, Reference),
+    Demonitor: (Pid, _NAME, Reference),
+    MonitorExit: (_NAME, Pid, Reference),
+    SpawnRequest: (Reference, Pid, Pid, _ATOM, _ATOM, int, list),
+    SpawnReply: (Reference, Pid, int, (Pid, Atom)),
+}
 
 
 class NodeLink(NamedTuple):
@@ -178,21 +206,42 @@ SPAWN_MONITORED = 2
 
 
 def parse(frame: Frame) -> Event:
-    """The event that one message stands for.
+    """The event that one message stands for; a fragmented one has been put together before.
 
     Raises:
         ProtocolError: the message is not as the chapter demands.
     """
-    if len(frame) < 3 or frame[0] != PASS_THROUGH or frame[1] != VERSION:
-        raise ProtocolError(f"a message that begins with {bytes(frame[:2]).hex(' ')} instead of 70 83")
+    start, version_bytes = _start(frame)
     try:
-        term, offset = decode_term(frame, 2)
+        term, offset = decode_term(frame, start)
+        if not isinstance(term, tuple):
+            raise ProtocolError("a control message that is no tuple")
         parser = _PARSERS.get(term[0])
-        return parser(term, Payload(frame, offset + 1)) if parser else Unknown(term)
+        return _checked(parser(term, Payload(frame, offset + version_bytes))) if parser else Unknown(term)
     except DecodeError as error:
         raise ProtocolError(f"a message that cannot be decoded: {error}") from None
     except (TypeError, IndexError, ValueError, AttributeError) as error:
         raise ProtocolError(f"a control message of the wrong shape ({type(error).__name__})") from None
+
+
+def _checked(event: Event) -> Event:
+    if not all(map(isinstance, event, _SHAPES.get(type(event), ()))):
+        raise ProtocolError(f"a {type(event).__name__} message whose fields are of the wrong types")
+    return event
+
+
+def _start(frame: Frame) -> tuple[int, int]:
+    """Where the control tuple begins, and how many version bytes stand before the payload."""
+    head = bytes(frame[:2])
+    if head == _PASS_THROUGH:
+        return 2, 1
+    if head == _DIST_HEADER and frame[2:3] == b"\0":
+        return 3, 0
+    if head == _FRAGMENT_HEADER and frame[18:19] == b"\0":
+        return 19, 0
+    if head in (_DIST_HEADER, _FRAGMENT_HEADER):
+        raise ProtocolError("a message that uses an atom cache, which this node does not offer")
+    raise ProtocolError(f"a message that begins with {head.hex(' ')} instead of 70 83")
 
 
 def _send(sender: int | None, to: int) -> Callable[[tuple[Any, ...], Payload], Event]:
@@ -211,16 +260,23 @@ def _fields(event: type[Any], count: int) -> Callable[[tuple[Any, ...], Payload]
 
 def _with_reason(event: type[Any], count: int) -> Callable[[tuple[Any, ...], Payload], Event]:
     def parse_with_reason(term: tuple[Any, ...], payload: Payload) -> Event:
-        return event(*term[1 : 1 + count], payload.decode())  # type: ignore[no-any-return]
+        return event(*term[1 : 1 + count], payload)  # type: ignore[no-any-return]
 
     return parse_with_reason
 
 
 def _exit_with_token(event: type[Any]) -> Callable[[tuple[Any, ...], Payload], Event]:
     def parse_exit_with_token(term: tuple[Any, ...], _payload: Payload) -> Event:
-        return event(term[1], term[2], term[4])  # type: ignore[no-any-return]
+        return event(term[1], term[2], encoded(term[4]))  # type: ignore[no-any-return]
 
     return parse_exit_with_token
+
+
+def _inline_reason(event: type[Any], count: int) -> Callable[[tuple[Any, ...], Payload], Event]:
+    def parse_inline_reason(term: tuple[Any, ...], _payload: Payload) -> Event:
+        return event(*term[1 : 1 + count], encoded(term[1 + count]))  # type: ignore[no-any-return]
+
+    return parse_inline_reason
 
 
 def _spawn_request(term: tuple[Any, ...], payload: Payload) -> Event:
@@ -231,7 +287,7 @@ def _spawn_request(term: tuple[Any, ...], payload: Payload) -> Event:
 def _altact(term: tuple[Any, ...], payload: Payload) -> Event:
     # OTP 28, DFLAG_ALTACT_SIG: {37, Flags, Sender, To} and, with the token flag, a token behind it.
     if term[1] & _ALTACT_EXIT:
-        return ExitSignal(term[2], term[3], payload.decode())
+        return ExitSignal(term[2], term[3], payload)
     return Send(term[2], term[3], payload)
 
 
@@ -243,19 +299,19 @@ def _unlink_without_id(term: tuple[Any, ...], _payload: Payload) -> Event:
 _PARSERS: dict[int, Callable[[tuple[Any, ...], Payload], Event]] = {
     1: _fields(Link, 2),
     2: _send(None, 2),
-    3: _fields(LinkExit, 3),
+    3: _inline_reason(LinkExit, 2),
     4: _unlink_without_id,
     5: _fields(NodeLink, 0),
     6: _send(1, 3),
     7: _fields(GroupLeader, 2),
-    8: _fields(ExitSignal, 3),
+    8: _inline_reason(ExitSignal, 2),
     12: _send(None, 2),
     13: _exit_with_token(LinkExit),
     16: _send(1, 3),
     18: _exit_with_token(ExitSignal),
     19: _fields(Monitor, 3),
     20: _fields(Demonitor, 3),
-    21: _fields(MonitorExit, 4),
+    21: _inline_reason(MonitorExit, 3),
     22: _send(1, 2),
     23: _send(1, 2),
     24: _with_reason(LinkExit, 2),
@@ -275,57 +331,119 @@ _PARSERS: dict[int, Callable[[tuple[Any, ...], Payload], Event]] = {
 }
 
 
-def _control(opcode: int, *fields: Pid | Reference | Atom | int | list[Any] | tuple[Any, ...]) -> bytes:
-    head = bytes((PASS_THROUGH, VERSION, 104, 1 + len(fields), 97, opcode))
-    return head + b"".join(
+class Message(NamedTuple):
+    """What is to be sent: the encoded control tuple and the encoded payload, both without a version byte."""
+
+    control: bytes
+    payload: bytes | None
+
+    def frame(self, *, header: bool) -> bytes:
+        """It as one message, with its length.
+
+        Args:
+            header: with a distribution header, as both sides do once FRAGMENTS is agreed upon; else "pass through".
+        """
+        if header:
+            return framed(_DIST_HEADER, b"\0", self.control, self.payload or b"")
+        if self.payload is None:
+            return framed(_PASS_THROUGH, self.control)
+        return framed(_PASS_THROUGH, self.control, _VERSION_BYTE, self.payload)
+
+    @property
+    def large(self) -> bool:
+        """True when it should travel in pieces."""
+        return self.payload is not None and len(self.payload) > SIZE
+
+    def fragments(self, sequence: int) -> Iterator[bytes]:
+        """It in pieces, each with its length; `sequence` is what no other message on its way has."""
+        assert self.payload is not None
+        return map(framed, split(sequence, self.control, self.payload))
+
+
+_PASS_THROUGH = bytes((PASS_THROUGH, VERSION))
+_DIST_HEADER = bytes((VERSION, DIST_HEADER))
+_FRAGMENT_HEADER = bytes((VERSION, FIRST))
+_VERSION_BYTE = bytes((VERSION,))
+_UNUSED = Atom("")
+
+Field = Pid | Reference | Atom | int | list[Any] | tuple[Any, ...]
+
+
+def _control(opcode: int, *fields: Field) -> bytes:
+    return bytes((104, 1 + len(fields), 97, opcode)) + b"".join(
         [field.ext if isinstance(field, Pid | Reference) else encode_term(field) for field in fields]
     )
 
 
-_UNUSED = Atom("")
-_VERSION_BYTE = bytes((VERSION,))
+def _exit(flags: Flag, opcode: int, old_opcode: int, fields: tuple[Field, ...], reason: bytes) -> Message:
+    """An exit with its reason as payload, or for a peer that does not know that form inside the control tuple."""
+    if Flag.EXIT_PAYLOAD in flags:
+        return Message(_control(opcode, *fields), reason)
+    head = _control(old_opcode, *fields)
+    return Message(head[:1] + bytes((head[1] + 1,)) + head[2:] + reason, None)
 
 
-def send(flags: Flag, sender: Pid, to: Pid | Atom | Reference, message: bytes) -> bytes:
-    """One frame that carries the encoded term `message` (without version byte) to a pid, a name or an alias."""
+def send(flags: Flag, sender: Pid, to: Pid | Atom | Reference, message: bytes) -> Message:
+    """The encoded term `message` for a pid, a name or an alias."""
     if isinstance(to, Reference):
-        head = _control(33, sender, to)
-    elif isinstance(to, Atom):
-        head = _control(6, sender, _UNUSED, to)
-    elif Flag.SEND_SENDER in flags:
-        head = _control(22, sender, to)
-    else:
-        head = _control(2, _UNUSED, to)
-    return framed(head, _VERSION_BYTE, message)
+        return Message(_control(33, sender, to), message)
+    if isinstance(to, Atom):
+        return Message(_control(6, sender, _UNUSED, to), message)
+    if Flag.SEND_SENDER in flags:
+        return Message(_control(22, sender, to), message)
+    return Message(_control(2, _UNUSED, to), message)
 
 
-def link_exit(flags: Flag, sender: Pid, to: Pid, reason: bytes) -> bytes:
-    """`sender`, linked to `to`, has ended with the encoded `reason`."""
-    if Flag.EXIT_PAYLOAD in flags:
-        return framed(_control(24, sender, to), _VERSION_BYTE, reason)
-    return framed(_with_inline_reason(3, sender, to, reason))
+def link(sender: Pid, to: Pid) -> Message:
+    """`sender` links itself to `to`."""
+    return Message(_control(1, sender, to), None)
 
 
-def monitor_exit(flags: Flag, target: Pid | Atom, to: Pid, ref: Reference, reason: bytes) -> bytes:
-    """The monitored `target` has ended with the encoded `reason`."""
-    if Flag.EXIT_PAYLOAD in flags:
-        return framed(_control(28, target, to, ref), _VERSION_BYTE, reason)
-    return framed(_with_inline_reason(21, target, to, ref, reason))
+def unlink(id: int, sender: Pid, to: Pid) -> Message:
+    """`sender` takes its link to `to` back; `id`, from 1 to 2^64 - 1, comes back in the answer."""
+    return Message(_control(35, id, sender, to), None)
 
 
-def _with_inline_reason(opcode: int, *fields: Pid | Reference | Atom | bytes) -> bytes:
-    *terms, reason = fields
-    assert isinstance(reason, bytes)
-    head = _control(opcode, *(term for term in terms if not isinstance(term, bytes)))
-    # One element more than _control has counted: the reason, which is encoded already.
-    return head[:3] + bytes((head[3] + 1,)) + head[4:] + reason
-
-
-def spawn_reply(ref: Reference, to: Pid, flags: int, result: Pid | Atom) -> bytes:
-    """The answer to a spawn request."""
-    return framed(_control(31, ref, to, flags, result))
-
-
-def unlink_ack(id: int, sender: Pid, to: Pid) -> bytes:
+def unlink_ack(id: int, sender: Pid, to: Pid) -> Message:
     """The answer to `Unlink`; it goes out before any other signal to the same process (section "Link Protocol")."""
-    return framed(_control(36, id, sender, to))
+    return Message(_control(36, id, sender, to), None)
+
+
+def link_exit(flags: Flag, sender: Pid, to: Pid, reason: bytes) -> Message:
+    """`sender`, linked to `to`, has ended with the encoded `reason`."""
+    return _exit(flags, 24, 3, (sender, to), reason)
+
+
+def exit_signal(flags: Flag, sender: Pid, to: Pid, reason: bytes) -> Message:
+    """`sender` tells `to` to end with the encoded `reason`."""
+    return _exit(flags, 26, 8, (sender, to), reason)
+
+
+def monitor(sender: Pid, target: Pid | Atom, ref: Reference) -> Message:
+    """`sender` wants to be told when `target` ends."""
+    return Message(_control(19, sender, target, ref), None)
+
+
+def demonitor(sender: Pid, target: Pid | Atom, ref: Reference) -> Message:
+    """`sender` takes the monitor `ref` back."""
+    return Message(_control(20, sender, target, ref), None)
+
+
+def monitor_exit(flags: Flag, target: Pid | Atom, to: Pid, ref: Reference, reason: bytes) -> Message:
+    """The monitored `target` has ended with the encoded `reason`."""
+    return _exit(flags, 28, 21, (target, to, ref), reason)
+
+
+def spawn_request(
+    ref: Reference, sender: Pid, target: tuple[Atom, Atom, int], options: list[Any], arguments: bytes
+) -> Message:
+    """`sender` wants a process that runs `{Module, Function, Arity}` with the encoded list of `arguments`.
+
+    `sender` is the new process's group leader too: what it prints comes to us, and is dropped.
+    """
+    return Message(_control(29, ref, sender, sender, target, options), arguments)
+
+
+def spawn_reply(ref: Reference, to: Pid, flags: int, result: Pid | Atom) -> Message:
+    """The answer to a spawn request."""
+    return Message(_control(31, ref, to, flags, result), None)

@@ -124,7 +124,7 @@ def take_names(answer: bytes) -> list[tuple[str, int]]:
     found = []
     for line in answer[4:].decode(errors="replace").splitlines():
         match line.split():
-            case ["name", name, "at", "port", port]:
+            case ["name", name, "at", "port", port] if port.isdecimal():
                 found.append((name, int(port)))
     return found
 
@@ -188,6 +188,8 @@ def _registration(body: bytes) -> Registration:
     except struct.error:
         raise ProtocolError("an epmd registration that is cut short") from None
     extra = body[12 + length : 12 + length + extra_length]
+    if len(extra) < extra_length:
+        raise ProtocolError("an epmd registration that is cut short")
     return Registration(_decoded(name), port, node_type, protocol, highest, lowest, extra)
 
 

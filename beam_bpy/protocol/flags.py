@@ -64,6 +64,7 @@ OURS = (
     | Flag.SEND_SENDER
     | Flag.BIG_SEQTRACE_LABELS
     | Flag.EXIT_PAYLOAD
+    | Flag.FRAGMENTS
     | Flag.UNLINK_ID
     | Flag.MANDATORY_25_DIGEST
     | Flag.SPAWN

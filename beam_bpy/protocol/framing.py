@@ -74,6 +74,8 @@ class FrameReader:
         chunk, filled, start = self._chunk, self._filled, 0
         while filled - start >= 4:
             length = int.from_bytes(chunk[start : start + 4])
+            if length > self._max_frame:
+                raise ProtocolError(f"a message of {length} bytes is longer than the limit of {self._max_frame}")
             end = start + 4 + length
             if end > filled:
                 if length > _CHUNK - 4:
@@ -87,8 +89,6 @@ class FrameReader:
         return frames
 
     def _begin_large(self, start: int, length: int) -> None:
-        if length > self._max_frame:
-            raise ProtocolError(f"a message of {length} bytes is longer than the limit of {self._max_frame}")
         self._large = bytearray(length)
         self._large_filled = self._filled - start
         self._large[: self._large_filled] = self._chunk[start : self._filled]

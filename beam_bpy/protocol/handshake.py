@@ -79,7 +79,8 @@ class Established:
 
 def digest(cookie: str, challenge: int) -> bytes:
     """The 16-byte answer to a challenge: MD5 over cookie and challenge, both as text (section "Definitions")."""
-    return hashlib.md5(cookie.encode() + str(challenge).encode(), usedforsecurity=False).digest()
+    # One byte for each character, as in the BEAM; settings take no cookie with a character beyond Latin-1.
+    return hashlib.md5(cookie.encode("latin-1") + str(challenge).encode(), usedforsecurity=False).digest()
 
 
 class _Messages:
@@ -116,6 +117,13 @@ def _text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         raise HandshakeError("a node name that is not UTF-8") from None
+
+
+def _name(raw: bytes) -> str:
+    name = _text(raw)
+    if not name.isprintable():
+        raise HandshakeError(f"a node name that cannot be printed: {name!r}")
+    return name
 
 
 def _demand(flags: Flag, name: str) -> None:
@@ -260,7 +268,7 @@ class Acceptor(_Side):
             self._old_name = True
         else:
             raise HandshakeError("it does not begin like an Erlang node's handshake")
-        self._peer_name = _text(raw)
+        self._peer_name = _name(raw)
         self._peer_flags = expand(flags)
         _demand(self._peer_flags, self._peer_name)
         self._state = _State.DECISION

@@ -1,0 +1,255 @@
+"""The connections of a node: nodes that have called it, nodes that it is calling, nodes that are connected.
+
+Chapter "Distribution Handshake". There is at most one connection between two nodes. When both call at the same time,
+the call of the node whose name is greater goes on, and the other's takes its outcome (statuses `nok` and
+`ok_simultaneous`).
+
+All of it happens on the network thread, but for `connect` and `send`.
+"""
+
+import concurrent.futures
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+
+from beam_bpy import epmd
+from beam_bpy.connection import SETUP_TIME, Connection
+from beam_bpy.errors import NodeDownError
+from beam_bpy.node import Node, Peer
+from beam_bpy.protocol.flags import OURS
+from beam_bpy.protocol.handshake import Acceptor, Initiator
+from beam_bpy.tls import Tls, Wrap
+from beam_bpy.transport import Loop, Stream, Timer, TlsStream, connect, resolve
+
+log = logging.getLogger("beam_bpy")
+
+_NAME_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Cluster:
+    """All connections of one node.
+
+    Args:
+        loop: where it lives.
+        node: our node.
+        cookie: the shared secret.
+        tick_time: seconds of silence after which a peer counts as gone.
+        tls: encrypts every connection; None for plain TCP.
+    """
+
+    def __init__(self, loop: Loop, node: Node, cookie: str, tick_time: float, tls: Tls | None) -> None:
+        self._loop = loop
+        self._node = node
+        self._cookie = cookie
+        self._tick_time = tick_time
+        self._tls = tls
+        self._connections: set[Connection] = set()
+        self._calls: dict[str, _Outgoing] = {}
+        self._lock = threading.RLock()
+        self._closing = False
+
+    def accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        """A connection has come in."""
+        handshake = Acceptor(self._node.name, self._node.creation, OURS, self._cookie, _challenge())
+        wrap = self._tls.server_side() if self._tls is not None else None
+        self._open(sock, handshake, f"{address[0]}:{address[1]}", wrap)
+
+    def connect(self, name: str) -> "concurrent.futures.Future[Peer]":
+        """The peer of that name, which is called unless it is connected; from any thread.
+
+        The future fails with `NodeDownError` when the node cannot be reached.
+        """
+        future: concurrent.futures.Future[Peer] = concurrent.futures.Future()
+        self.with_peer(name, future.set_result, lambda sentence: future.set_exception(NodeDownError(sentence)))
+        return future
+
+    def with_peer(self, name: str, ready: Callable[[Peer], None], failed: Callable[[str], None]) -> None:
+        """Call `ready(peer)` when the node is connected, at once if it is, else `failed(sentence)`; from any thread.
+
+        For one node, what was asked for first is called first.
+        """
+        with self._lock:
+            peer = self._node.peer(name)
+            call = self._calls.get(name)
+            if call is not None:
+                call.waiting.append((ready, failed))
+                return
+            if peer is None:
+                call = self._calls[name] = _Outgoing(self, name)
+                call.waiting.append((ready, failed))
+        if call is None and peer is not None:
+            ready(peer)
+        elif call is not None:
+            self._loop.call_soon(call.start)
+
+    def disconnect(self, name: str, reason: str) -> bool:
+        """Close the connection to a node; False when there is none."""
+        for connection in tuple(self._connections):
+            if connection.peer is not None and connection.peer.name == name:
+                connection.close(reason)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._closing = True
+        for call in tuple(self._calls.values()):
+            call.fail("this node stops")
+        for connection in tuple(self._connections):
+            connection.close("this node stops")
+
+    # -- what connections ask and tell
+
+    def status(self, name: str) -> str:
+        """See `connection.Owner`."""
+        if name == self._node.name or self._closing:
+            return "not_allowed"
+        if self._node.peer(name) is not None:
+            return "alive"
+        call = self._calls.get(name)
+        if call is None or call.connection is None:
+            return "ok"
+        if name < self._node.name:
+            return "nok"
+        call.give_way()
+        return "ok_simultaneous"
+
+    def new_name(self, host: str) -> tuple[str, int]:
+        """See `connection.Owner`."""
+        name = "".join(secrets.choice(_NAME_CHARACTERS) for _ in range(13))
+        return f"{name}@{host}", epmd.new_creation()
+
+    def up(self, connection: Connection, peer: Peer) -> None:
+        """See `connection.Owner`."""
+        for other in tuple(self._connections):
+            if other is not connection and other.peer is not None and other.peer.name == peer.name:
+                other.close("the node has connected anew")
+        # Under the lock: nothing that is sent from now on may pass what has been waiting.
+        with self._lock:
+            call = self._calls.pop(peer.name, None)
+            self._node.peer_up(peer)
+            for ready, _failed in call.waiting if call is not None else ():
+                ready(peer)
+        if call is not None:
+            call.end(connection)
+
+    def gone(self, connection: Connection, reason: str, *, yielded: bool) -> None:
+        """See `connection.Owner`."""
+        self._connections.discard(connection)
+        for call in tuple(self._calls.values()):
+            if call.connection is connection:
+                call.lost(reason, yielded=yielded)
+
+    # -- what outgoing calls need
+
+    def open_outgoing(self, sock: socket.socket, name: str) -> Connection:
+        """Begin the handshake with a node that we call."""
+        handshake = Initiator(self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name)
+        wrap = self._tls.client_side(name.partition("@")[2]) if self._tls is not None else None
+        return self._open(sock, handshake, name, wrap)
+
+    def give_up(self, name: str, sentence: str) -> None:
+        """A call has come to nothing."""
+        with self._lock:
+            call = self._calls.pop(name, None)
+        for _ready, failed in call.waiting if call is not None else ():
+            failed(sentence)
+
+    @property
+    def loop(self) -> Loop:
+        """Where all of it happens."""
+        return self._loop
+
+    def _open(self, sock: socket.socket, handshake: Acceptor | Initiator, label: str, wrap: Wrap | None) -> Connection:
+        connection = Connection(self._loop, self._node, handshake, self._tick_time, self, label)
+        self._connections.add(connection)
+        if wrap is None:
+            connection.open(Stream(self._loop, sock, connection))
+        else:
+            connection.open(TlsStream(self._loop, sock, connection, wrap))
+        return connection
+
+
+class _Outgoing:
+    """A call to one node: find its host, ask the epmd there for its port, connect, shake hands."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._short, _at, self._host = name.partition("@")
+        self._over = False
+        self._timer: Timer | None = None
+        self.connection: Connection | None = None
+        self.waiting: list[tuple[Callable[[Peer], None], Callable[[str], None]]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        if not (self._short and self._host):
+            self.fail(f"{self._name!r} is no node name: it has to be name@host")
+            return
+        loop = self._cluster.loop
+        self._timer = loop.call_later(SETUP_TIME, lambda: self.fail(f"{self._name} did not answer in time"))
+        resolve(loop, self._host, self._resolved)
+
+    def fail(self, sentence: str) -> None:
+        """It has come to nothing."""
+        if not self._over:
+            self.end(None)
+            self._cluster.give_up(self._name, sentence)
+
+    def end(self, winner: Connection | None) -> None:
+        """It is over: `winner` is the connection that came of it, or the peer's own call."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        connection, self.connection = self.connection, None
+        if connection is not None and connection is not winner:
+            connection.close("the other side's call goes on")
+
+    def give_way(self) -> None:
+        """The peer's own call goes on in place of this one; whoever waits gets its outcome."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close("the other side's call goes on")
+
+    def lost(self, reason: str, *, yielded: bool) -> None:
+        """The handshake has failed; when it `yielded`, the peer's own call is on its way."""
+        self.connection = None
+        if not yielded:
+            self.fail(reason)
+
+    def _resolved(self, addresses: list[str]) -> None:
+        if not addresses:
+            self.fail(f"the host of {self._name} is not known")
+        else:
+            self._try(addresses, f"{self._name} cannot be reached")
+
+    def _try(self, addresses: list[str], why_not: str) -> None:
+        if self._over:
+            return
+        if not addresses:
+            self.fail(why_not)
+            return
+        address, *others = addresses
+
+        def located(port: int | str) -> None:
+            if isinstance(port, str):
+                self._try(others, f"{self._name} cannot be reached: {port}")
+            else:
+                connect(self._cluster.loop, (address, port), connected)
+
+        def connected(result: socket.socket | str) -> None:
+            if isinstance(result, str):
+                self._try(others, f"{self._name} cannot be reached: {result}")
+            elif self._over:
+                result.close()
+            else:
+                self.connection = self._cluster.open_outgoing(result, self._name)
+
+        epmd.locate(self._cluster.loop, address, self._short, located)
+
+
+def _challenge() -> int:
+    return secrets.randbits(32)
