@@ -207,13 +207,20 @@ class Rpc:
         handler = self.registry.find(target.function, target.module)
         if handler is not None:
             return handler, arguments
-        if target.function in _WRAPPERS and target.arity == 2:
+        # Two small integers come as a string of bytes, and name nothing.
+        if target.function in _WRAPPERS and target.arity == 2 and arguments.data[arguments.offset] == _LIST:
             _count, offset = list_header(arguments.data, arguments.offset)
             name, offset = decode_term(arguments.data, offset)
-            handler = self.registry.find(handler_name(name), target.module)
+            handler = self._named(name, target.module)
             if handler is not None:
                 return handler, Payload(arguments.data, offset)
         return None
+
+    def _named(self, name: Any, module: str) -> Handler | None:
+        try:
+            return self.registry.find(handler_name(name), module)
+        except (ValueError, OverflowError):
+            return None
 
     @staticmethod
     def _undefined(target: Target, arguments: Payload, answer: Answer) -> None:
@@ -557,6 +564,8 @@ def _arguments(arguments: Payload, handler: Handler) -> list[Any]:
     data, offset = arguments
     if not handler.arrays:
         value = decode_term(data, offset, binaries=handler.binaries)[0]
+        if isinstance(value, ImproperList):
+            raise ValueError("the arguments are no proper list")
         return value if isinstance(value, list) else [value]
     if data[offset] == _STRING:
         return list(decode_term(data, offset)[0])

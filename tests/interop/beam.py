@@ -1,0 +1,301 @@
+"""What the interop tests are made of: nodes of the real BEAM to send expressions to, and handlers for them to call."""
+
+import base64
+import concurrent.futures
+import contextlib
+import itertools
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow
+from vendor_term_codec import decode, encode
+
+COOKIE = "interop_cookie_x7"
+PATIENCE = 30.0
+"""Seconds after which a test gives up on something that has to happen."""
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_counter = itertools.count(1)
+
+
+def unique(prefix: str) -> str:
+    """A node name without host that nobody else on this machine has."""
+    return f"{prefix}_{os.getpid()}_{next(_counter)}"
+
+
+def program(name: str) -> str:
+    """The path of a program that the tests need."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is not installed: 'apt-get install elixir erlang' brings what the interop tests need")
+    return path
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on, outside the range that the system gives to outgoing connections."""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port found")
+
+
+def eventually(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Wait until `condition` is true, for things that nobody announces."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"it never happened: {what}")
+
+
+class Output:
+    """The lines that a child process prints, read on a thread of their own."""
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[str]",
+        line: Callable[[str], None] = lambda text: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._process = process
+        self._line = line
+        self._ended = ended
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        self._over = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self._lines)
+
+    def wait_for(self, part: str) -> str:
+        """The first line that holds `part`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._find(part) or self._over, PATIENCE)
+            line = self._find(part)
+        assert line is not None, f"{part!r} was never printed, only:\n{self.text()}"
+        return line
+
+    def join(self) -> None:
+        """Wait for the end of it."""
+        self._thread.join(PATIENCE)
+
+    def _find(self, part: str) -> str | None:
+        return next((line for line in self._lines if part in line), None)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+            self._line(line)
+        self._ended()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+
+class ErlError(AssertionError):
+    """What was evaluated raised: `kind` is error, exit, throw or killed."""
+
+    def __init__(self, kind: str, reason: Any, stack: Any) -> None:
+        super().__init__(f"{kind}: {reason!r}\n  {stack!r}")
+        self.kind = kind
+        self.reason = reason
+
+
+class Erl:
+    """A node of the BEAM that evaluates Erlang for the tests.
+
+    Args:
+        ebin: where the modules of tests/interop/erl are.
+        environment: the child's environment.
+        cookie: its cookie.
+        flags: more flags for `erl`.
+    """
+
+    def __init__(
+        self, ebin: Path, environment: dict[str, str], *flags: str, name: str | None = None, cookie: str = COOKIE
+    ) -> None:
+        self.node = f"{name or unique('interop_erl')}@127.0.0.1"
+        self.bindings: dict[str, Any] = {}
+        self._pending: dict[int, concurrent.futures.Future[Any]] = {0: concurrent.futures.Future()}
+        self._ids = itertools.count(1)
+        command = [program("erl"), "-noshell", "-name", self.node, "-setcookie", cookie, "-pa", str(ebin)]
+        command += [
+            "-start_epmd",
+            "false",
+            "-connect_all",
+            "false",
+            "-kernel",
+            "inet_dist_use_interface",
+            "{127,0,0,1}",
+        ]
+        command += [*flags, "-s", "session"]
+        # The cwd takes a crash dump, should there be one.
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=ebin,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.output = Output(self.process, self._line, self._ended)
+        try:
+            self._result(self._pending[0], PATIENCE)
+        except BaseException:
+            self.stop()
+            raise
+
+    def call(self, server: BeamServer) -> "Erl":
+        """Let N be the server's node and S its registered process in what is evaluated from now on."""
+        node = Atom(server.node_name)
+        self.bindings = {"N": node, "S": (Atom(node.partition("@")[0]), node)}
+        return self
+
+    def later(self, code: str, **bindings: Any) -> "concurrent.futures.Future[Any]":
+        """Evaluate expressions, without the last dot, in a new process; the future is the last one's value."""
+        number = next(self._ids)
+        future = self._pending[number] = concurrent.futures.Future()
+        bound = {Atom(key): value for key, value in {**self.bindings, **bindings}.items()}
+        line = base64.b64encode(encode((number, code, bound))).decode() + "\n"
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+        return future
+
+    def eval(self, code: str, *, timeout: float = PATIENCE, **bindings: Any) -> Any:
+        """As `later`, and wait for the value. ErlError if it raises."""
+        return self._result(self.later(code, **bindings), timeout)
+
+    def stop(self) -> None:
+        """End the node."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self.output.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _result(self, future: "concurrent.futures.Future[Any]", timeout: float) -> Any:
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            raise AssertionError(f"{self.node} gave no answer in time; it printed:\n{self.output.text()}") from None
+
+    def _ended(self) -> None:
+        while self._pending:
+            future = self._pending.popitem()[1]
+            future.set_exception(AssertionError(f"{self.node} has ended; it printed:\n{self.output.text()}"))
+
+    def _line(self, line: str) -> None:
+        if not line.startswith("=> "):
+            return
+        _mark, number, text = line.split()
+        future = self._pending.pop(int(number))
+        if text == "ready":
+            future.set_result(None)
+            return
+        try:
+            answer = decode(base64.b64decode(text))
+        except ValueError as error:
+            future.set_exception(error)
+            return
+        if answer[0] == "ok":
+            future.set_result(answer[1])
+        else:
+            future.set_exception(ErlError(*answer[1:]))
+
+
+@contextlib.contextmanager
+def python(script: Path, environment: dict[str, str], *, ends_with: int | None = None) -> Iterator[Output]:
+    """A Python program that runs in a process of its own until the block ends: it gets SIGTERM then.
+
+    `ends_with` is the exit code that it has to end with, None for any.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(script)],
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output = Output(process)
+    try:
+        yield output
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        output.join()
+        assert process.stdout is not None
+        process.stdout.close()
+    if ends_with is not None:
+        assert process.returncode == ends_with, output.text()
+
+
+class Gate:
+    """A handler that keeps its thread until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, args: list[Any]) -> str:
+        self.entered.set()
+        if not self.opened.wait(PATIENCE):
+            raise TimeoutError("the test forgot the gate")
+        return "through"
+
+
+_KINDS = {"error": ErlangError, "exit": ErlangExit, "throw": ErlangThrow}
+
+
+def _fail(kind: str, reason: Any) -> None:
+    raise _KINDS[kind](reason)
+
+
+def _crash(message: str) -> None:
+    raise ValueError(message)
+
+
+def register(server: BeamServer) -> list[Any]:
+    """Register what the tests call; returns the list that `note` appends to."""
+    notes: list[Any] = []
+    server.register_handler("ping", lambda args: "pong")
+    server.register_handler("inline_ping", lambda args: "pong", inline=True)
+    server.register_handler("echo", lambda args: args)
+    server.register_handler("inline_echo", lambda args: args, inline=True)
+    server.register_handler("count", len)
+    server.register_handler("unencodable", lambda args: {"mesh": [1, object()]})
+    server.register_handler("nan", lambda args: float("nan"))
+    server.register_handler("note", lambda args: notes.append(args[0]))
+    server.expose(_fail, name="fail")
+    server.expose(_crash, name="crash")
+    server.expose(lambda count: bytes(count), name="zeros")
+    server.expose(lambda: sys.exit("no"), name="leave")
+    return notes

@@ -1,0 +1,52 @@
+"""The Python server and the Elixir client of the document that the project grew from, run as they stand there.
+
+tests/interop/seed holds its two code blocks, character by character: "Python Server Example" and "Elixir Client
+Example". They use the default node name, so they get an epmd of their own: the one that the server brings along.
+"""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from beam import free_port, program, python
+
+SEED = Path(__file__).parent / "seed"
+
+
+@pytest.fixture
+def environment(epmd_port: int, child_environment: Callable[..., dict[str, str]]) -> dict[str, str]:
+    return child_environment(ERL_EPMD_PORT=str(free_port()))
+
+
+def test_the_elixir_client_calls_the_python_server(environment: dict[str, str]) -> None:
+    # The value of the last line and all that the script has bound, after it was run as it stands.
+    show = (
+        "for {name, value} <- hd(tl(Tuple.to_list(Code.eval_file(hd(System.argv()))))), do: IO.inspect({name, value})"
+    )
+    with python(SEED / "python_server.py", environment) as output:
+        started = output.wait_for("Server started at ")
+        assert started.startswith("Server started at beam_bpy@127.0.0.1:")
+        command = [program("elixir"), "-e", show, "--", str(SEED / "elixir_client.exs")]
+        client = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert client.returncode == 0, client.stderr
+        assert '{:result, "pong"}' in client.stdout
+        assert '{:response, %{"data" => ["arg1", "arg2"], "status" => "processed"}}' in client.stdout
+        assert "Traceback" not in output.text()
+
+
+def test_the_elixir_client_runs_as_a_script(environment: dict[str, str]) -> None:
+    with python(SEED / "python_server.py", environment) as output:
+        output.wait_for("Server started at ")
+        command = [program("elixir"), str(SEED / "elixir_client.exs")]
+        client = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert client.returncode == 0, client.stderr
+        output.wait_for("elixir_app@127.0.0.1 has disconnected")
+
+
+def test_the_python_server_says_so_when_it_cannot_start(environment: dict[str, str]) -> None:
+    with python(SEED / "python_server.py", environment) as first:
+        first.wait_for("Server started at ")
+        with python(SEED / "python_server.py", environment) as second:
+            second.wait_for("Failed to start server")
+            assert "taken" in second.text()
