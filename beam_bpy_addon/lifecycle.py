@@ -1,0 +1,88 @@
+"""Starting and stopping the extension's server with the settings that apply."""
+
+import ipaddress
+import logging
+from typing import Any
+
+import bpy
+
+from beam_bpy import get_beam_server, settings
+
+from . import preferences
+
+log = logging.getLogger("beam_bpy.blender")
+
+_problem: str | None = None
+
+
+def problem() -> str | None:
+    """Why the last start through the extension failed, as a sentence; None after one that did not."""
+    return _problem
+
+
+def start(**arguments: Any) -> str | None:
+    """Start the server; returns `problem`.
+
+    Args:
+        arguments: settings that win over the environment and the preferences, as for `BeamServer.configure`.
+    """
+    global _problem
+    _problem = None if get_beam_server().running else _start(_chosen(arguments))
+    return _problem
+
+
+def stop() -> None:
+    """Stop the server. Handlers stay registered."""
+    global _problem
+    _problem = None
+    get_beam_server().stop()
+
+
+def register() -> None:
+    """Give the server the preferences, so that a script which starts it gets the node that the user set up."""
+    server = get_beam_server()
+    if server.running:
+        log.warning("the server was running before the extension: restart it to apply the preferences")
+        return
+    server.configure(**preferences.stored())
+
+
+def unregister() -> None:
+    """Stop the server."""
+    stop()
+
+
+def _start(arguments: dict[str, Any]) -> str | None:
+    sentence = _refusal(arguments)
+    if sentence is not None:
+        return sentence
+    server = get_beam_server()
+    server.configure(**arguments)
+    return None if server.start() else server.last_error
+
+
+def _refusal(arguments: dict[str, Any]) -> str | None:
+    """Why a server with these settings may not be started."""
+    try:
+        checked = settings.resolve(**arguments)
+    except settings.SettingsError as error:
+        return str(error)
+    if bpy.app.online_access or _is_loopback(checked.bind_host):
+        return None
+    return (
+        f"to listen on {checked.bind_host}, allow online access in Preferences, System, Network; "
+        "or set the host to localhost, which only this computer can reach"
+    )
+
+
+def _chosen(arguments: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return preferences.stored() | given
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name may stand for any address; only this one is sure to stay on this computer.
+        return host == "localhost"

@@ -1,0 +1,73 @@
+"""Rendering a still."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .arguments import Options, choice, options, scene
+
+_ENGINES = {
+    "cycles": "CYCLES",
+    # What Blender 4.2 to 4.5 call it.
+    "eevee": "BLENDER_EEVEE_NEXT" if bpy.app.version < (5, 0, 0) else "BLENDER_EEVEE",
+    "workbench": "BLENDER_WORKBENCH",
+}
+
+
+def render_still(given: Options = None) -> bytes | str:
+    """Render the current frame; returns the PNG, or the path when one is given.
+
+    The scene's own settings apply to what is not named, and are as they were afterwards.
+
+    Args:
+        given: width and height in pixels; engine: cycles, eevee (which needs a graphics card) or workbench;
+            samples, for cycles; denoise, for cycles; path, the file to write on the computer that Blender runs on.
+    """
+    chosen = options(given, ("width", "height", "engine", "samples", "denoise", "path"))
+    if scene().camera is None:
+        raise ValueError("the scene has no camera: make one with create_camera")
+    settings = _settings(chosen)
+    with tempfile.TemporaryDirectory() as folder, _for_now(settings):
+        target = Path(chosen.get("path") or Path(folder, "still.png"))
+        scene().render.filepath = str(target.absolute())
+        bpy.ops.render.render(write_still=True)
+        return str(target) if chosen.get("path") else target.read_bytes()
+
+
+def _settings(chosen: dict[str, Any]) -> list[tuple[Any, str, Any]]:
+    """What to set for this picture: owner, name and value of each property."""
+    render: Any = scene().render
+    # Belongs to Cycles, an add-on, so that the scene has it only where that is enabled.
+    cycles: Any = getattr(scene(), "cycles", None)
+    settings = [
+        (render, "filepath", ""),
+        (render, "use_file_extension", False),
+        (render, "resolution_percentage", 100),
+        (render.image_settings, "file_format", "PNG"),
+    ]
+    if "engine" in chosen:
+        settings.append((render, "engine", choice(chosen["engine"], _ENGINES, "engine")))
+    settings += [(render, f"resolution_{axis}", int(chosen[side])) for side, axis in _SIDES if side in chosen]
+    if cycles is not None:
+        settings += [(cycles, name, chosen[option]) for option, name in _CYCLES if option in chosen]
+    return settings
+
+
+_SIDES = (("width", "x"), ("height", "y"))
+_CYCLES = (("samples", "samples"), ("denoise", "use_denoising"))
+
+
+@contextmanager
+def _for_now(settings: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in settings]
+    try:
+        for owner, name, value in settings:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)

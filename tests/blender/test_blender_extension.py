@@ -1,0 +1,101 @@
+"""The installed extension in real Blender. What each script checks stands in its own first lines."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from erlang import erl
+
+INSIDE = Path(__file__).parent / "inside"
+
+Blender = Callable[..., str]
+
+
+def test_install_use_disable_and_again_leaves_nothing_behind(blender: Blender) -> None:
+    assert "done" in blender("life.py")
+
+
+def test_handlers_run_on_the_main_thread(blender: Blender) -> None:
+    assert "done" in blender("main_thread.py")
+
+
+def test_a_long_handler_keeps_the_connection(blender: Blender) -> None:
+    assert "done" in blender("ticks.py")
+
+
+@pytest.mark.parametrize("order", [("beam_bpy", "scene_handlers"), ("scene_handlers", "beam_bpy")])
+def test_extensions_load_in_either_order(blender: Blender, order: tuple[str, str]) -> None:
+    assert "done" in blender("load_order.py", "save", *order)
+    assert "done" in blender("load_order.py", "load")
+
+
+def test_handlers_without_the_extension_say_what_is_missing(blender: Blender) -> None:
+    output = blender("handlers_alone.py")
+    assert "Scene Handlers needs the extension Beam-BPy: install and enable it" in output
+    assert "done" in output
+
+
+def test_preferences_environment_and_errors(blender: Blender) -> None:
+    assert "done" in blender("settings.py")
+
+
+def test_the_seed_example(blender: Blender) -> None:
+    output = blender("seed.py")
+    assert "called" in output
+    assert "done" in output
+
+
+def test_the_command_explains_itself(blender: Blender) -> None:
+    output = blender("command.py", "serve", "--help")
+    assert "--handlers" in output
+    assert "BPY_BEAM_COOKIE" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["serve", "--port", "x"], 2, "invalid int value"),
+        (["nonsense"], 2, "invalid choice"),
+        (["serve", "--port", "99999"], 1, "the port 99999 cannot be used"),
+        (["serve", "--host", "0.0.0.0"], 1, "allow online access"),
+        (["serve", "--handlers", "no_such_module"], 2, "no_such_module"),
+        (["serve", "--handlers", "erlang"], 2, "no function register(server)"),
+    ],
+)
+def test_the_command_refuses(
+    arguments: list[str], code: int, said: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    result = subprocess.run(
+        [sys.executable, str(INSIDE / "command.py"), *arguments],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_serves_until_a_signal(ending: int, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "my_handlers.py").write_text(
+        "import bpy\n\ndef register(server):\n    server.expose(lambda: bpy.context.scene.name, name='scene_name')\n"
+    )
+    command = [sys.executable, "-u", str(INSIDE / "command.py"), "serve", "--handlers", "my_handlers.py"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        ready = next((line for line in process.stdout if line.endswith(" is ready\n")), None)
+        assert ready is not None, "it was never ready"
+        node = ready.partition(":")[0]
+        assert erl(f"erpc:call('{node}', 'Elixir.Blender', scene_name, [])", environment) == "Scene"
+        process.send_signal(ending)
+        process.communicate(timeout=30)
+        watchdog.cancel()
+    assert process.returncode == 0

@@ -1,0 +1,264 @@
+"""Each handler of the example extension, called from a real Erlang node."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from erlang import ErlError
+
+Scene = Callable[[str, str], Any]
+
+
+def refusal(scene: Scene, function: str, arguments: str) -> tuple[str, str]:
+    """Type and message of the Python error that a call ends with."""
+    with pytest.raises(ErlError) as caught:
+        scene(function, arguments)
+    assert caught.value.kind == "error"
+    _exception, (python_error, details), *_stack = caught.value.reason
+    assert python_error == "python_error"
+    return details["type"], details["message"]
+
+
+def test_list_objects(scene: Scene) -> None:
+    assert {"Camera", "Cube", "Light"} <= set(scene("list_objects", "[]"))
+
+
+def test_describe_object(scene: Scene) -> None:
+    found = scene("describe_object", '[<<"Cube">>]')
+    assert found == {
+        "name": "Cube",
+        "type": "MESH",
+        "location": [0.0, 0.0, 0.0],
+        "rotation": [0.0, 0.0, 0.0],
+        "scale": [1.0, 1.0, 1.0],
+        "dimensions": [2.0, 2.0, 2.0],
+        "parent": None,
+        "materials": ["Material"],
+    }
+
+
+def test_an_object_that_is_not_there(scene: Scene) -> None:
+    kind, message = refusal(scene, "describe_object", '[<<"Crate">>]')
+    assert kind == "LookupError"
+    assert message.startswith("no object named 'Crate'; there are: ")
+    assert "Cube" in message
+
+
+@pytest.mark.parametrize("kind", ["cube", "uv_sphere", "ico_sphere", "cylinder", "cone", "torus", "plane", "monkey"])
+def test_create_primitive(scene: Scene, kind: str) -> None:
+    options = "#{size => 3, segments => 24, location => [1, 2.5, -3], scale => [1, 1, 1], smooth => true}"
+    name = scene("create_primitive", f'[{kind}, <<"New {kind}">>, {options}]')
+    assert name == f"New {kind}"
+    # Evaluates the new object, so that its dimensions are known.
+    found = scene("set_transform", f'[<<"{name}">>, #{{}}]')
+    assert found["location"] == [1.0, 2.5, -3.0]
+    assert max(found["dimensions"]) == pytest.approx(3.0, rel=0.05)
+    polygons = scene("get_property", f'[<<"objects[\\"{name}\\"].data.polygons">>]')
+    assert len(polygons) >= 1
+
+
+def test_create_primitive_makes_names_unique(scene: Scene) -> None:
+    assert scene("create_primitive", '[cone, <<"Twin">>]') == "Twin"
+    assert scene("create_primitive", '[cone, <<"Twin">>]') == "Twin.001"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('[dodecahedron, <<"D">>]', "no kind of primitive 'dodecahedron'; there are: cone, cube"),
+        ('[cube, <<"C">>, #{sise => 2}]', "no option 'sise'; there are: location"),
+        ('[cube, <<"C">>, #{location => [1, 2]}]', "location has to be a list of three numbers, not [1, 2]"),
+        ('[cube, <<"C">>, #{scale => 2}]', "scale has to be a list of three numbers, not 2"),
+    ],
+)
+def test_create_primitive_refuses(scene: Scene, arguments: str, said: str) -> None:
+    kind, message = refusal(scene, "create_primitive", arguments)
+    assert kind == "ValueError"
+    assert message.startswith(said)
+
+
+def test_a_refused_primitive_leaves_nothing(scene: Scene) -> None:
+    before = scene("get_property", '[<<"meshes">>]')
+    refusal(scene, "create_primitive", '[cube, <<"C">>, #{location => nowhere}]')
+    assert scene("get_property", '[<<"meshes">>]') == before
+
+
+def test_create_cube(scene: Scene) -> None:
+    assert scene("create_cube", '[<<"Crate">>]') == "Crate"
+    # A keyword list, as Elixir writes options.
+    assert scene("create_cube", '[<<"Small Crate">>, [{size, 0.5}]]') == "Small Crate"
+
+
+def test_set_transform(scene: Scene) -> None:
+    scene("create_cube", '[<<"Moved">>]')
+    found = scene(
+        "set_transform", '[<<"Moved">>, #{location => [1, 2, 3], rotation => [0, 0, 1.5], scale => [2, 1, 1]}]'
+    )
+    assert found["location"] == [1.0, 2.0, 3.0]
+    assert found["rotation"] == [0.0, 0.0, 1.5]
+    assert found["dimensions"] == [4.0, 2.0, 2.0]
+    assert scene("set_transform", '[<<"Moved">>, #{location => [0, 0, 0]}]')["scale"] == [2.0, 1.0, 1.0]
+
+
+def test_look_at(scene: Scene) -> None:
+    scene("create_camera", '[<<"Looker">>, #{location => [0, 0, 5]}]')
+    assert scene("look_at", '[<<"Looker">>, [0, 0, 0]]') == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+    scene("create_cube", '[<<"Seen">>, #{location => [0, 10, 5]}]')
+    assert scene("look_at", '[<<"Looker">>, <<"Seen">>]') == pytest.approx([3.14159265 / 2, 0.0, 0.0], abs=1e-5)
+
+
+def test_delete_object(scene: Scene) -> None:
+    name = scene("create_cube", '[<<"Doomed">>]')
+    assert name in scene("get_property", '[<<"meshes">>]')
+    assert scene("delete_object", f'[<<"{name}">>]') is True
+    assert name not in scene("list_objects", "[]")
+    assert name not in scene("get_property", '[<<"meshes">>]')
+
+
+def test_set_material(scene: Scene) -> None:
+    scene("create_cube", '[<<"Painted">>]')
+    options = '#{material => <<"Teal">>, base_color => <<"#008080">>, metallic => 0.5, roughness => 0.25, emission => [1, 0, 0]}'
+    assert scene("set_material", f'[<<"Painted">>, {options}]') == "Teal"
+    assert scene("describe_object", '[<<"Painted">>]')["materials"] == ["Teal"]
+    shader = 'materials[\\"Teal\\"].node_tree.nodes[\\"Principled BSDF\\"].inputs'
+
+    def shown(name: str) -> Any:
+        return scene("get_property", f'[<<"{shader}[\\"{name}\\"].default_value">>]')
+
+    assert shown("Base Color") == pytest.approx([0.0, 0.2158605, 0.2158605, 1.0])
+    assert shown("Metallic") == 0.5
+    assert shown("Roughness") == 0.25
+    assert shown("Emission Color") == [1.0, 0.0, 0.0, 1.0]
+    assert shown("Emission Strength") == 1.0
+
+
+def test_set_material_refuses(scene: Scene) -> None:
+    assert "cannot have a material" in refusal(scene, "set_material", '[<<"Light">>, #{}]')[1]
+    message = refusal(scene, "set_material", '[<<"Cube">>, #{base_color => <<"teal">>}]')[1]
+    assert message == "a colour in hexadecimal is written \"#rrggbb\", not 'teal'"
+
+
+@pytest.mark.parametrize(("kind", "type_"), [("point", "POINT"), ("sun", "SUN"), ("spot", "SPOT"), ("area", "AREA")])
+def test_create_light(scene: Scene, kind: str, type_: str) -> None:
+    options = "#{energy => 250, color => [1, 0.5, 0], size => 0.5, location => [0, 0, 4], look_at => [0, 0, 0]}"
+    name = scene("create_light", f'[{kind}, <<"A {kind}">>, {options}]')
+    light = f'lights[\\"{name}\\"]'
+    assert scene("get_property", f'[<<"{light}.type">>]') == type_
+    assert scene("get_property", f'[<<"{light}.energy">>]') == 250.0
+    assert scene("get_property", f'[<<"{light}.color">>]') == [1.0, 0.5, 0.0]
+
+
+def test_set_world(scene: Scene) -> None:
+    assert scene("set_world", "[#{color => [0, 0, 1], strength => 0.5}]") is True
+    background = 'worlds[\\"World\\"].node_tree.nodes[\\"Background\\"].inputs'
+    assert scene("get_property", f'[<<"{background}[0].default_value">>]') == [0.0, 0.0, 1.0, 1.0]
+    assert scene("get_property", f'[<<"{background}[1].default_value">>]') == 0.5
+
+
+def test_create_camera(scene: Scene) -> None:
+    options = '#{location => [0, -5, 0], look_at => <<"Cube">>, lens => 85, fstop => 2.0}'
+    name = scene("create_camera", f'[<<"Portrait">>, {options}]')
+    assert scene("get_property", '[<<"scenes[\\"Scene\\"].camera">>]') == name
+    assert scene("get_property", f'[<<"cameras[\\"{name}\\"].lens">>]') == 85.0
+    assert scene("get_property", f'[<<"cameras[\\"{name}\\"].dof.focus_distance">>]') == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ('objects[\\"Cube\\"].location', [1.0, 2.0, 3.0]),
+        ('objects[\\"Cube\\"].location[2]', 7.0),
+        ('objects[\\"Cube\\"].hide_render', True),
+        ('scenes[\\"Scene\\"].frame_end', 42),
+        ('scenes[\\"Scene\\"].camera', "Camera"),
+        ('objects[\\"Light\\"].parent', "Cube"),
+        ('objects[\\"Light\\"].parent', None),
+        ('objects[\\"Cube\\"].display_type', "WIRE"),
+    ],
+)
+def test_properties(scene: Scene, path: str, value: Any) -> None:
+    term = {True: "true", None: "nil"}.get(value, value) if not isinstance(value, list) else value
+    written = f'<<"{term}">>' if isinstance(value, str) else str(term)
+    assert scene("set_property", f'[<<"{path}">>, {written}]') == value
+    assert scene("get_property", f'[<<"{path}">>]') == value
+
+
+def test_custom_properties(scene: Scene) -> None:
+    path = 'objects[\\"Cube\\"][\\"made.by\\"]'
+    assert scene("set_property", f'[<<"{path}">>, <<"erlang">>]') == "erlang"
+    assert scene("get_property", f'[<<"{path}">>]') == "erlang"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ('objects[\\"Nothing\\"].location', "no property at 'objects[\"Nothing\"].location'"),
+        ('objects[\\"Cube\\"].__class__', "no property at"),
+        ("__import__('os')", "no property at"),
+        ('objects[\\"Cube\\"].bound_box', None),
+        ('objects[\\"Cube\\"].data.vertices[0]', "is a MeshVertex; name one of its properties: "),
+    ],
+)
+def test_get_property_knows_properties_only(scene: Scene, path: str, said: str | None) -> None:
+    if said is None:
+        assert len(scene("get_property", f'[<<"{path}">>]')) == 8
+    else:
+        assert said in refusal(scene, "get_property", f'[<<"{path}">>]')[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ('objects[\\"Cube\\"].type', '<<"LIGHT">>', "is read-only"),
+        ('objects[\\"Cube\\"].nothing', "1", "no property at"),
+        ('scenes[\\"Scene\\"].camera', '<<"Nikon">>', "none of the objects is named 'Nikon'"),
+        ('objects[\\"Cube\\"].location', '<<"up">>', "location"),
+        ("os.system('true')", "1", "no property at"),
+    ],
+)
+def test_set_property_refuses(scene: Scene, path: str, value: str, said: str) -> None:
+    assert said in refusal(scene, "set_property", f'[<<"{path}">>, {value}]')[1]
+
+
+def test_keyframes_and_frames(scene: Scene) -> None:
+    scene("create_cube", '[<<"Mover">>]')
+    for frame, x in ((1, 0), (11, 10)):
+        assert scene("keyframe_insert", f'[<<"Mover">>, location, {frame}, [{x}, 0, 0]]') is True
+    assert scene("set_frame", "[6]") == 6
+    assert scene("describe_object", '[<<"Mover">>]')["location"] == pytest.approx([5.0, 0.0, 0.0])
+    assert scene("set_frame", "[11]") == 11
+    assert scene("describe_object", '[<<"Mover">>]')["location"] == pytest.approx([10.0, 0.0, 0.0])
+
+
+def test_keyframes_keep_what_is(scene: Scene) -> None:
+    scene("create_cube", '[<<"Still">>, #{location => [0, 4, 0]}]')
+    assert scene("keyframe_insert", '[<<"Still">>, location, 5]') is True
+    assert scene("set_frame", "[20]") == 20
+    assert scene("describe_object", '[<<"Still">>]')["location"] == [0.0, 4.0, 0.0]
+    assert "no property at 'sideways'" in refusal(scene, "keyframe_insert", '[<<"Still">>, sideways, 5, 1]')[1]
+
+
+def test_render_still_as_the_answer(scene: Scene) -> None:
+    picture = scene("render_still", "[#{engine => cycles, width => 32, height => 24, samples => 1, denoise => false}]")
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", picture[16:24]) == (32, 24)
+    # What the picture wanted was for this picture.
+    assert scene("get_property", '[<<"scenes[\\"Scene\\"].render.resolution_x">>]') == 1920
+    assert scene("get_property", '[<<"scenes[\\"Scene\\"].render.filepath">>]') == "/tmp/"
+
+
+def test_render_still_to_a_file(scene: Scene, tmp_path: Path) -> None:
+    target = tmp_path / "still.png"
+    options = f'#{{engine => cycles, width => 32, height => 24, samples => 1, path => <<"{target}">>}}'
+    assert scene("render_still", f"[{options}]") == str(target)
+    assert target.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_render_still_refuses(scene: Scene) -> None:
+    assert "no engine 'povray'; there are: " in refusal(scene, "render_still", "[#{engine => povray}]")[1]
+    camera = scene("get_property", '[<<"scenes[\\"Scene\\"].camera">>]')
+    scene("set_property", '[<<"scenes[\\"Scene\\"].camera">>, nil]')
+    assert refusal(scene, "render_still", "[]")[1] == "the scene has no camera: make one with create_camera"
+    scene("set_property", f'[<<"scenes[\\"Scene\\"].camera">>, <<"{camera}">>]')

@@ -1,0 +1,60 @@
+"""What holds for every unit test: no variable of the machine's, an epmd port of the test's own, no thread left over."""
+
+import threading
+
+import pytest
+from support import COOKIE, NAME, eventually, free_port
+
+from beam_bpy import BeamServer
+from beam_bpy.transport import Loop
+
+VARIABLES = ("BPY_BEAM_NODE", "BPY_BEAM_COOKIE", "BPY_BEAM_HOST", "BPY_BEAM_PORT", "ERL_EPMD_ADDRESS", "ERL_DIST_PORT")
+
+
+@pytest.fixture(autouse=True)
+def port(monkeypatch):
+    """The epmd port of the test."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    number = free_port()
+    monkeypatch.setenv("ERL_EPMD_PORT", str(number))
+    return number
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    eventually(lambda: set(threading.enumerate()) <= before)
+
+
+@pytest.fixture
+def loop():
+    """A loop that runs."""
+    loop = Loop("loop of a test", daemon=False)
+    loop.start()
+    yield loop
+    loop.stop()
+
+
+@pytest.fixture
+def make():
+    """Make servers that are stopped when the test ends."""
+    servers = []
+
+    def make(node_name=NAME, cookie=COOKIE, **options):
+        servers.append(BeamServer(node_name, cookie, **options))
+        servers[-1].register_handler("echo", lambda args: args)
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(make):
+    """A server that runs."""
+    server = make()
+    assert server.start(), server.last_error
+    return server

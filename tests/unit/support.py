@@ -1,0 +1,236 @@
+"""What several unit tests need: ports, waiting, and nodes that write and read the protocol's bytes themselves."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import struct
+import threading
+import time
+from concurrent.futures import Future
+
+from beam_bpy.node import Peer
+from beam_bpy.protocol import control
+from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.flags import OURS, Flag
+from beam_bpy.protocol.fragments import Reassembler
+from vendor_term_codec import Atom, Pid, Reference, encode, encode_term
+
+COOKIE = "cookie-of-the-unit-tests"
+NAME = f"unit{os.getpid()}"
+PATIENCE = 10.0
+"""Seconds after which something that should happen never will; no test asserts how long anything takes."""
+
+HEADER = b"\x83D\0"
+"""A distribution header without atom cache references, which stands before each message once FRAGMENTS is agreed on."""
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def eventually(true):
+    """Wait until `true()` is."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.005)
+
+
+def hung_up(sock):
+    """Wait for the other side to close the connection."""
+    with contextlib.suppress(ConnectionResetError):
+        while sock.recv(65536):
+            pass
+    return True
+
+
+def in_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def names_of_threads():
+    return {thread.name for thread in threading.enumerate()}
+
+
+def on_loop(loop, function):
+    """Call `function` on the network thread; returns what it returns."""
+    result = Future()
+
+    def call():
+        try:
+            result.set_result(function())
+        except Exception as error:  # noqa: BLE001 - it is raised again where the test waits
+            result.set_exception(error)
+
+    loop.call_soon(call)
+    return result.result(PATIENCE)
+
+
+def message(term, payload=None):
+    """A message that is passed through: its byte, the control term and, if there is one, the payload."""
+    return b"p" + encode(term) + (b"" if payload is None else encode(payload))
+
+
+def headed(term, payload=None):
+    """The same message behind a distribution header, where no term has a version byte."""
+    return HEADER + encode_term(term) + (b"" if payload is None else encode_term(payload))
+
+
+def decoded(event):
+    """`event` with its payload and its reason as the terms that they are."""
+    fields = event._asdict().items() if hasattr(event, "_asdict") else ()
+    return event._replace(**{name: value.decode() for name, value in fields if isinstance(value, Payload)})
+
+
+def send_name(name="caller@127.0.0.1", flags=int(OURS), creation=0x55667788):
+    """The first message of a node that calls."""
+    raw = name if isinstance(name, bytes) else name.encode()
+    body = struct.pack(">cQIH", b"N", flags, creation, len(raw)) + raw
+    return struct.pack(">H", len(body)) + body
+
+
+class Caller:
+    """A connected node, and one process of it: what it tells the node goes through `parse`, as does what it hears."""
+
+    def __init__(self, node, name="caller@127.0.0.1", flags=OURS):
+        self._sent = []
+        self._refs = 0
+        self._headers = Flag.FRAGMENTS in flags
+        self.node = node
+        self.name = name
+        self.pid = Pid(name, 77, 1, 5)
+        self.peer = Peer(name, flags, 5, lambda sent, sender: self._sent.append((sent, sender)))
+        node.peer_up(self.peer)
+
+    def ref(self):
+        """A reference that this node has not used."""
+        self._refs += 1
+        return Reference(self.name, 5, (self._refs, 2, 3))
+
+    def tell(self, *term, payload=None):
+        """Send a control message."""
+        self.tell_raw((headed if self._headers else message)(term, payload))
+
+    def tell_raw(self, frame):
+        """Send a frame."""
+        self.node.handle(self.peer, control.parse(frame))
+
+    def monitor(self, target):
+        """Monitor a pid or a name; returns the reference."""
+        ref = self.ref()
+        self.tell(19, self.pid, target, ref)
+        return ref
+
+    def link(self, pid):
+        self.tell(1, self.pid, pid)
+
+    def heard(self):
+        """The events that have come since the last time."""
+        sent = self._sent[:]
+        self._sent.clear()
+        return [self._event(*each) for each in sent]
+
+    def heard_first(self):
+        """The first of these events; the others are left for later."""
+        return self._event(*self._sent.pop(0))
+
+    def senders(self):
+        """The pids that what will be heard comes from: signals of one process arrive in order."""
+        return [sender for _message, sender in self._sent]
+
+    def disconnect(self):
+        self.node.peer_down(self.peer)
+
+    def _event(self, sent, sender):
+        assert sender.node == self.node.name
+        frame = sent.frame(header=self._headers)
+        assert int.from_bytes(frame[:4]) == len(frame) - 4
+        return decoded(control.parse(frame[4:]))
+
+
+class Client:
+    """A node that connects to a server, with one process that calls."""
+
+    def __init__(self, server, name="caller@127.0.0.1", cookie=COOKIE, insist="true"):
+        self.socket = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        self.pid = Pid(name, 77, 0, 5)
+        self.refs = 0
+        self._fragments = Reassembler()
+        self.socket.sendall(send_name(name))
+        self.status = self._handshake_message()[1:].decode()
+        if self.status == "alive":
+            body = b"s" + insist.encode()
+            self.socket.sendall(struct.pack(">H", len(body)) + body)
+        if self.status in ("ok", "alive") and insist == "true":
+            self._answer_challenge(cookie)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.socket.close()
+
+    def _answer_challenge(self, cookie):
+        challenge = self._handshake_message()
+        _flags, number, self.creation = struct.unpack_from(">QII", challenge, 1)
+        digest = hashlib.md5((cookie + str(number)).encode()).digest()
+        self.socket.sendall(struct.pack(">HcI", 21, b"r", 7) + digest)
+        self.ack = self._handshake_message() if cookie == COOKIE else None
+
+    def _handshake_message(self):
+        return self.read(int.from_bytes(self.read(2)))
+
+    def read(self, count):
+        """Just so many bytes, or fewer when the other side has closed."""
+        data = bytearray()
+        while len(data) < count and (part := self.socket.recv(count - len(data))):
+            data += part
+        return bytes(data)
+
+    def closed(self):
+        """Wait for the other side to close the connection."""
+        return hung_up(self.socket)
+
+    def tell(self, term, payload=None):
+        data = headed(term, payload)
+        self.socket.sendall(len(data).to_bytes(4) + data)
+
+    def ref(self):
+        self.refs += 1
+        return Reference(self.pid.node, 5, (self.refs, os.getpid()))
+
+    def event(self):
+        """The next control message."""
+        while True:
+            head = self.read(4)
+            assert len(head) == 4, "the other side closed the connection"
+            whole = self._fragments.add(self.read(int.from_bytes(head))) if any(head) else None
+            if whole is not None:
+                return decoded(control.parse(whole))
+
+    def erpc(self, function, args):
+        """The control message of an erpc:call, and its payload."""
+        ref, mfa = self.ref(), (Atom("erpc"), Atom("execute_call"), 4)
+        term = (29, ref, self.pid, self.pid, mfa, [Atom("monitor")])
+        return term, [ref, Atom("Elixir.Unit"), Atom(function), args]
+
+    def ask(self, function, args):
+        """Begin an erpc:call."""
+        self.tell(*self.erpc(function, args))
+        assert isinstance(self.event(), control.SpawnReply)
+
+    def answer(self):
+        """The value of the call that was begun."""
+        reason = self.event().reason
+        assert reason[1] == Atom("return"), reason
+        return reason[2]
+
+    def call(self, function, *args):
+        self.ask(function, list(args))
+        return self.answer()

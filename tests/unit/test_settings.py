@@ -1,0 +1,129 @@
+"""Settings: an argument wins over the environment, the environment over the default; and each sentence of refusal."""
+
+import dataclasses
+
+import pytest
+
+from beam_bpy.settings import ENVIRONMENT, SettingsError, overridden, resolve
+
+SET = {
+    "BPY_BEAM_NODE": "from_environment",
+    "BPY_BEAM_COOKIE": "cookie_of_environment",
+    "BPY_BEAM_HOST": "10.0.0.7",
+    "BPY_BEAM_PORT": "4711",
+}
+
+
+def resolved(*, environment=None, **arguments):
+    return resolve(**arguments, environment=environment or {})
+
+
+def test_defaults():
+    settings = resolved()
+
+    assert dataclasses.astuple(settings) == ("beam_bpy@127.0.0.1", "beam_bpy_cookie", "127.0.0.1", 0)
+    assert (settings.short_name, settings.host) == ("beam_bpy", "127.0.0.1")
+
+
+def test_the_environment_wins_over_the_defaults():
+    settings = resolved(environment=SET)
+
+    assert dataclasses.astuple(settings) == ("from_environment@10.0.0.7", "cookie_of_environment", "10.0.0.7", 4711)
+
+
+def test_arguments_win_over_the_environment():
+    settings = resolved(node_name="argument", cookie="mine", host="localhost", port=0, environment=SET)
+
+    assert dataclasses.astuple(settings) == ("argument@127.0.0.1", "mine", "127.0.0.1", 0)
+
+
+def test_an_empty_variable_sets_nothing():
+    assert resolved(environment=dict.fromkeys(SET, "")) == resolved()
+
+
+def test_the_environment_of_the_process_is_read_when_it_is_needed(monkeypatch):
+    monkeypatch.setenv("BPY_BEAM_NODE", "late")
+
+    assert resolve().short_name == "late"
+    assert "node_name" in overridden()
+
+
+@pytest.mark.parametrize("setting", ENVIRONMENT)
+def test_what_the_environment_overrides(setting):
+    assert overridden({ENVIRONMENT[setting]: "1"}) == {setting}
+    assert overridden({ENVIRONMENT[setting]: ""}) == set()
+
+
+@pytest.mark.parametrize(
+    ("node_name", "host", "full_name", "bind_host"),
+    [
+        ("crate", None, "crate@127.0.0.1", "127.0.0.1"),
+        ("crate", "localhost", "crate@127.0.0.1", "127.0.0.1"),
+        ("crate", "127.0.0.1", "crate@127.0.0.1", "127.0.0.1"),
+        ("crate", "10.0.0.5", "crate@10.0.0.5", "10.0.0.5"),
+        ("crate@10.0.0.5", None, "crate@10.0.0.5", "10.0.0.5"),
+        ("crate@10.0.0.5", "0.0.0.0", "crate@10.0.0.5", "0.0.0.0"),
+        ("crate@localhost", None, "crate@localhost", "127.0.0.1"),
+        ("crate@box.example", "localhost", "crate@box.example", "127.0.0.1"),
+        ("crate", "::1", "crate@::1", "::1"),
+    ],
+)
+def test_a_name_and_a_host_make_a_full_name(node_name, host, full_name, bind_host):
+    settings = resolved(node_name=node_name, host=host)
+
+    assert (settings.node_name, settings.bind_host) == (full_name, bind_host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_node_that_listens_everywhere_is_known_by_the_name_of_its_machine(host):
+    settings = resolved(host=host)
+
+    assert settings.bind_host == host
+    assert settings.host not in ("", host)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"node_name": "a b"}, "the node name 'a b' cannot be used: letters"),
+        ({"node_name": "a@b@c"}, "the host of the node name 'a@b@c' cannot be used: letters"),
+        ({"node_name": "a@"}, "the host of the node name 'a@' cannot be used: letters"),
+        ({"node_name": "@host"}, "the node name '@host' cannot be used: letters"),
+        ({"node_name": "a\n"}, r"the node name 'a\n' cannot be used: letters"),
+        ({"host": "my host"}, "the host 'my host' cannot be used: letters"),
+        ({"cookie": "two\nlines"}, "the cookie cannot be used: it has to be printable"),
+        ({"cookie": "x" * 256}, "the cookie cannot be used: it has to be printable"),
+        ({"port": -1}, "the port -1 cannot be used: choose one from 1 to 65535"),
+        ({"port": 65536}, "the port 65536 cannot be used: choose one from 1 to 65535"),
+        ({"environment": {"BPY_BEAM_PORT": "many"}}, "BPY_BEAM_PORT is 'many'; it has to be a number"),
+        ({"environment": {"BPY_BEAM_PORT": "-1"}}, "BPY_BEAM_PORT is '-1'; it has to be a number"),
+        ({"environment": {"BPY_BEAM_PORT": "70000"}}, "the port 70000 cannot be used: choose one from 1 to 65535"),
+        ({"environment": {"BPY_BEAM_NODE": "a b"}}, "the node name 'a b' cannot be used: letters"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(arguments, sentence):
+    with pytest.raises(SettingsError) as caught:
+        resolved(**arguments)
+
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("cookie", ["a-secret\n", "a-secret" * 100])
+def test_a_refused_cookie_is_not_shown(cookie):
+    with pytest.raises(SettingsError) as caught:
+        resolved(cookie=cookie)
+
+    assert "a-secret" not in repr(caught.value)
+
+
+def test_the_repr_hides_the_cookie():
+    settings = resolved(cookie="a-secret")
+
+    assert settings.cookie == "a-secret"
+    assert "a-secret" not in repr(settings)
+    assert "a-secret" not in str(settings)
+
+
+def test_settings_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resolved().port = 1
