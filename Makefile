@@ -1,7 +1,8 @@
 # What a person does with this repository. `make help` lists it.
 #
 # Environments, each made when something first needs it:
-#   .venv        Blender 4.5 as the Python module bpy, the project (editable), pytest: runs and tests
+#   .venv        Blender 4.5 as the Python module bpy, and what tests and builds need; not the project itself, which
+#                pytest finds in this folder, and Blender in the wheel inside the extension that is installed into it
 #   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
 
 PYTHON ?= python3.11
@@ -11,13 +12,13 @@ TYPES := .venv-types
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender zip lint types check format clean
+.PHONY: help run test unit interop blender test-otp27 zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the picture as out/demo.png
-	@tools/need elixir
+	@tools/need elixir || echo "Without Elixir, a Python program does the same."
 	$(PY) tools/run_demo.py
 
 test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
@@ -34,6 +35,10 @@ interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
 blender: $(VENV)/ready zip ## Only the tests in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/blender
+
+test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a Debian 13 that root builds beside this system
+	@tools/need elixir erlang
+	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
 
 zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
 	$(PY) tools/build_zip.py
@@ -57,7 +62,8 @@ clean: ## Remove what the other commands have made
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet "bpy==$(BPY)" --editable ".[dev]"
+	$(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" >$(VENV)/dev.txt
+	$(PY) -m pip install --quiet "bpy==$(BPY)" --requirement $(VENV)/dev.txt
 	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
 	touch $@
 

@@ -1,6 +1,6 @@
 # Builds a drop of beads in Blender, lets it assemble itself along keyframes, and renders one moment of that.
 #
-#     elixir examples/demo.exs NODE COOKIE PICTURE
+#     BPY_BEAM_COOKIE=... elixir examples/demo.exs NODE PICTURE
 #
 # NODE is a Blender with the extensions Beam-BPy and Scene Handlers, such as beam_bpy@127.0.0.1.
 
@@ -73,7 +73,8 @@ defmodule Demo do
   @moment 82
   @palette ~w(#2B0B5E #43178A #5B2BB5 #7A3FD0 #A04BE0 #C24FD8 #8F6BEA #4F8CF0 #22B4E6 #18D6CF #54F0C4)
 
-  def run([node, cookie, picture]) do
+  def run([node, picture]) do
+    cookie = System.get_env("BPY_BEAM_COOKIE", "beam_bpy_cookie")
     Blender.connect(String.to_atom(node), String.to_atom(cookie))
     say("Connected to #{node}, as #{node()}.")
     clear()
@@ -82,7 +83,7 @@ defmodule Demo do
     shoot(picture)
   end
 
-  def run(_), do: raise("usage: elixir examples/demo.exs NODE COOKIE PICTURE")
+  def run(_), do: raise("usage: elixir examples/demo.exs NODE PICTURE")
 
   defp clear do
     names = Blender.call(:list_objects, [])

@@ -34,6 +34,20 @@ def unique(prefix: str) -> str:
     return f"{prefix}_{os.getpid()}_{next(_counter)}"
 
 
+BEAM_ROOT = Path(os.environ.get("BEAM_ROOT", "/"))
+"""The system whose BEAM the tests run: this one, or another release's, which lives in a folder and is run by chroot."""
+
+
+def beam_program(name: str) -> list[str]:
+    """The beginning of a command that runs a program of the BEAM."""
+    return [program(name)] if BEAM_ROOT == Path("/") else [program("chroot"), str(BEAM_ROOT), name]
+
+
+def seen(path: Path) -> str:
+    """A path under the fixture `beam_folder`, as the BEAM's programs see it."""
+    return "/" + str(path.relative_to(BEAM_ROOT))
+
+
 def program(name: str) -> str:
     """The path of a program that the tests need."""
     path = shutil.which(name)
@@ -126,18 +140,28 @@ class Erl:
     Args:
         ebin: where the modules of tests/interop/erl are.
         environment: the child's environment.
-        cookie: its cookie.
         flags: more flags for `erl`.
+        name: its name; a bare one gets the host 127.0.0.1, and `undefined` is left for another node to fill in.
+        short: whether it uses short names.
+        cookie: its cookie.
     """
 
     def __init__(
-        self, ebin: Path, environment: dict[str, str], *flags: str, name: str | None = None, cookie: str = COOKIE
+        self,
+        ebin: Path,
+        environment: dict[str, str],
+        *flags: str,
+        name: str | None = None,
+        short: bool = False,
+        cookie: str = COOKIE,
     ) -> None:
-        self.node = f"{name or unique('interop_erl')}@127.0.0.1"
+        name = name or unique("interop_erl")
+        self.node = name if "@" in name or name == "undefined" else f"{name}@127.0.0.1"
         self.bindings: dict[str, Any] = {}
         self._pending: dict[int, concurrent.futures.Future[Any]] = {0: concurrent.futures.Future()}
         self._ids = itertools.count(1)
-        command = [program("erl"), "-noshell", "-name", self.node, "-setcookie", cookie, "-pa", str(ebin)]
+        naming = "-sname" if short else "-name"
+        command = [*beam_program("erl"), "-noshell", naming, self.node, "-setcookie", cookie, "-pa", seen(ebin)]
         command += [
             "-start_epmd",
             "false",
@@ -148,11 +172,9 @@ class Erl:
             "{127,0,0,1}",
         ]
         command += [*flags, "-s", "session"]
-        # The cwd takes a crash dump, should there be one.
         self.process = subprocess.Popen(
             command,
             env=environment,
-            cwd=ebin,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -225,6 +247,31 @@ class Erl:
             future.set_result(answer[1])
         else:
             future.set_exception(ErlError(*answer[1:]))
+
+
+class Epmd:
+    """A real epmd that listens on this machine only."""
+
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        command = [*beam_program("epmd"), "-port", str(port), "-address", address]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: _answers(address, port), "epmd answers")
+
+    def stop(self) -> None:
+        """End it, as a signal does; more than once does no harm."""
+        self._process.terminate()
+        self._process.wait(10)
+
+
+def _answers(address: str, port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex((address, port)) == 0
+
+
+def names(port: int) -> str:
+    """What the real `epmd -names` prints about the epmd on a port."""
+    command = [*beam_program("epmd"), "-port", str(port), "-names"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
 
 
 @contextlib.contextmanager

@@ -1,59 +1,101 @@
 """The rig of the interop tests: an epmd of their own, one server in this process, and nodes of the real BEAM."""
 
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from beam import COOKIE, REPOSITORY, Erl, Gate, eventually, free_port, program, register, unique
+from beam import (
+    BEAM_ROOT,
+    COOKIE,
+    REPOSITORY,
+    Epmd,
+    Erl,
+    Gate,
+    beam_program,
+    free_port,
+    register,
+    seen,
+    unique,
+)
 
 from beam_bpy import BeamServer
 
 SOURCES = Path(__file__).parent / "erl"
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+@pytest.fixture(scope="session")
+def beam_folder() -> Iterator[Path]:
+    """A folder that both this program and the BEAM's programs see; `seen` says what it is called there."""
+    folder = Path(tempfile.mkdtemp(prefix="beam-bpy-interop-", dir=BEAM_ROOT / "tmp"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
 def epmd_port() -> Iterator[int]:
     """The port of a real epmd that only these tests use; every node that they start finds it in ERL_EPMD_PORT."""
     port = free_port()
-    command = [program("epmd"), "-port", str(port), "-address", "127.0.0.1"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERL_EPMD_PORT", str(port))
         for variable in ("BPY_BEAM_NODE", "BPY_BEAM_COOKIE", "BPY_BEAM_HOST", "BPY_BEAM_PORT"):
             patch.delenv(variable, raising=False)
-        eventually(lambda: _answers(port), "epmd answers")
+        epmd = Epmd(port)
         yield port
-    process.terminate()
-    process.wait(10)
+        epmd.stop()
 
 
 @pytest.fixture(scope="session")
-def ebin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ebin(beam_folder: Path) -> Path:
     """The compiled modules of tests/interop/erl."""
-    target = tmp_path_factory.mktemp("ebin")
-    sources = sorted(str(source) for source in SOURCES.glob("*.erl"))
-    subprocess.run([program("erlc"), "-Werror", "-o", str(target), *sources], check=True, timeout=60)
+    target = shutil.copytree(SOURCES, beam_folder / "ebin")
+    sources = [seen(source) for source in sorted(target.glob("*.erl"))]
+    subprocess.run([*beam_program("erlc"), "-Werror", "-o", seen(target), *sources], check=True, timeout=60)
     return target
 
 
 @pytest.fixture(scope="session")
-def child_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+def scripts(beam_folder: Path) -> str:
+    """The scripts of tests/elixir, where the BEAM sees them."""
+    return seen(shutil.copytree(REPOSITORY / "tests" / "elixir", beam_folder / "elixir"))
+
+
+@pytest.fixture(scope="session")
+def elixir_ebin() -> str:
+    """Where the modules of Elixir are, for an `erl` that is to have them."""
+    command = [*beam_program("elixir"), "-e", "IO.write(:code.lib_dir(:elixir))"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout + "/ebin"
+
+
+@pytest.fixture(scope="session")
+def child_environment(beam_folder: Path) -> Callable[..., dict[str, str]]:
     """Makes a child process's environment: this one, a home of its own for the cookie file, and what is given."""
-    home = str(tmp_path_factory.mktemp("home"))
+    home = beam_folder / "home"
+    home.mkdir()
+    own = {
+        "HOME": seen(home),
+        "ERL_CRASH_DUMP": seen(home / "erl_crash.dump"),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(REPOSITORY),
+    }
 
     def make(**more: str) -> dict[str, str]:
-        return {**os.environ, "HOME": home, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(REPOSITORY), **more}
+        return {**os.environ, **own, **more}
 
     return make
+
+
+@pytest.fixture
+def no_epmd(epmd_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A port of epmd on which none answers, for everything that this test starts."""
+    port = free_port()
+    monkeypatch.setenv("ERL_EPMD_PORT", str(port))
+    return port
 
 
 @pytest.fixture

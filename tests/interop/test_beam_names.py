@@ -1,29 +1,14 @@
 """Being found: the machine's epmd, the embedded one, and names and ports that are taken."""
 
 import socket
-import subprocess
 from collections.abc import Callable
 
 import pytest
-from beam import COOKIE, Erl, eventually, free_port, program, unique
+from beam import COOKIE, Erl, eventually, free_port, names, unique
 
 from beam_bpy import Atom, BeamServer
 
 PONG = Atom("pong")
-
-
-def names(port: int) -> str:
-    """What the real `epmd -names` prints about the epmd on a port."""
-    command = [program("epmd"), "-port", str(port), "-names"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
-
-
-@pytest.fixture
-def no_epmd(epmd_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A port of epmd on which none answers, for everything that this test starts."""
-    port = free_port()
-    monkeypatch.setenv("ERL_EPMD_PORT", str(port))
-    return port
 
 
 def test_without_an_epmd_the_server_brings_one_and_a_beam_node_finds_it(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from beam import beam_program, seen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,8 +34,10 @@ class Erlang:
     """One `erl` that answers requests; see erl_port.erl."""
 
     def __init__(self, folder):
-        subprocess.run([shutil.which("erlc"), "-o", folder, SOURCE], check=True)
-        command = [shutil.which("erl"), "-noshell", "-boot", "start_clean", "-pa", folder, "-s", "erl_port", "main"]
+        source = shutil.copy(SOURCE, folder)
+        subprocess.run([*beam_program("erlc"), "-o", seen(folder), seen(Path(source))], check=True)
+        command = [*beam_program("erl"), "-noshell", "-boot", "start_clean"]
+        command += ["-pa", seen(folder), "-s", "erl_port", "main"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, request):
@@ -62,8 +65,10 @@ class Erlang:
 
 
 @pytest.fixture(scope="module")
-def erlang(tmp_path_factory):
-    other_side = Erlang(tmp_path_factory.mktemp("erl"))
+def erlang(beam_folder):
+    folder = beam_folder / "codec"
+    folder.mkdir()
+    other_side = Erlang(folder)
     yield other_side
     other_side.close()
 

@@ -4,12 +4,13 @@ tests/interop/seed holds its two code blocks, character by character: "Python Se
 Example". They use the default node name, so they get an epmd of their own: the one that the server brings along.
 """
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from beam import free_port, program, python
+from beam import beam_program, free_port, python, seen
 
 SEED = Path(__file__).parent / "seed"
 
@@ -19,7 +20,12 @@ def environment(epmd_port: int, child_environment: Callable[..., dict[str, str]]
     return child_environment(ERL_EPMD_PORT=str(free_port()))
 
 
-def test_the_elixir_client_calls_the_python_server(environment: dict[str, str]) -> None:
+@pytest.fixture(scope="module")
+def client_script(beam_folder: Path) -> str:
+    return seen(Path(shutil.copy(SEED / "elixir_client.exs", beam_folder)))
+
+
+def test_the_elixir_client_calls_the_python_server(environment: dict[str, str], client_script: str) -> None:
     # The value of the last line and all that the script has bound, after it was run as it stands.
     show = (
         "for {name, value} <- hd(tl(Tuple.to_list(Code.eval_file(hd(System.argv()))))), do: IO.inspect({name, value})"
@@ -27,7 +33,7 @@ def test_the_elixir_client_calls_the_python_server(environment: dict[str, str]) 
     with python(SEED / "python_server.py", environment) as output:
         started = output.wait_for("Server started at ")
         assert started.startswith("Server started at beam_bpy@127.0.0.1:")
-        command = [program("elixir"), "-e", show, "--", str(SEED / "elixir_client.exs")]
+        command = [*beam_program("elixir"), "-e", show, "--", client_script]
         client = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert client.returncode == 0, client.stderr
         assert '{:result, "pong"}' in client.stdout
@@ -35,10 +41,10 @@ def test_the_elixir_client_calls_the_python_server(environment: dict[str, str]) 
         assert "Traceback" not in output.text()
 
 
-def test_the_elixir_client_runs_as_a_script(environment: dict[str, str]) -> None:
+def test_the_elixir_client_runs_as_a_script(environment: dict[str, str], client_script: str) -> None:
     with python(SEED / "python_server.py", environment) as output:
         output.wait_for("Server started at ")
-        command = [program("elixir"), str(SEED / "elixir_client.exs")]
+        command = [*beam_program("elixir"), client_script]
         client = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert client.returncode == 0, client.stderr
         output.wait_for("elixir_app@127.0.0.1 has disconnected")

@@ -14,6 +14,7 @@ from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.flags import OURS, Flag
 from beam_bpy.protocol.fragments import Reassembler
+from beam_bpy.protocol.handshake import Acceptor
 from vendor_term_codec import Atom, Pid, Reference, encode, encode_term
 
 COOKIE = "cookie-of-the-unit-tests"
@@ -154,37 +155,26 @@ class Caller:
         return decoded(control.parse(frame[4:]))
 
 
-class Client:
-    """A node that connects to a server, with one process that calls."""
+def end_of(future):
+    """What a future failed with."""
+    return future.exception(PATIENCE)
 
-    def __init__(self, server, name="caller@127.0.0.1", cookie=COOKIE, insist="true"):
-        self.socket = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+
+class Wire:
+    """A node at the other end of a socket, with one process, once the handshake is done."""
+
+    def __init__(self, sock, name):
+        self.socket = sock
+        self.name = name
         self.pid = Pid(name, 77, 0, 5)
         self.refs = 0
         self._fragments = Reassembler()
-        self.socket.sendall(send_name(name))
-        self.status = self._handshake_message()[1:].decode()
-        if self.status == "alive":
-            body = b"s" + insist.encode()
-            self.socket.sendall(struct.pack(">H", len(body)) + body)
-        if self.status in ("ok", "alive") and insist == "true":
-            self._answer_challenge(cookie)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_exception):
         self.socket.close()
-
-    def _answer_challenge(self, cookie):
-        challenge = self._handshake_message()
-        _flags, number, self.creation = struct.unpack_from(">QII", challenge, 1)
-        digest = hashlib.md5((cookie + str(number)).encode()).digest()
-        self.socket.sendall(struct.pack(">HcI", 21, b"r", 7) + digest)
-        self.ack = self._handshake_message() if cookie == COOKIE else None
-
-    def _handshake_message(self):
-        return self.read(int.from_bytes(self.read(2)))
 
     def read(self, count):
         """Just so many bytes, or fewer when the other side has closed."""
@@ -234,3 +224,81 @@ class Client:
     def call(self, function, *args):
         self.ask(function, list(args))
         return self.answer()
+
+
+class Client(Wire):
+    """A node that has called a server."""
+
+    def __init__(self, server, name="caller@127.0.0.1", cookie=COOKIE, insist="true", flags=int(OURS)):
+        super().__init__(socket.create_connection(("127.0.0.1", server.port), PATIENCE), name)
+        self.socket.sendall(send_name(name, flags))
+        status = self._handshake_message()[1:]
+        if status.startswith(b"named:"):
+            self._named(status[6:])
+            status = b"named"
+        self.status = status.decode()
+        if self.status == "alive":
+            body = b"s" + insist.encode()
+            self.socket.sendall(struct.pack(">H", len(body)) + body)
+        if self.status in ("ok", "named", "alive") and insist == "true":
+            self.answer_challenge(cookie)
+
+    def _named(self, status):
+        end = 2 + int.from_bytes(status[:2])
+        self.name = status[2:end].decode()
+        self.given_creation = int.from_bytes(status[end:])
+        self.pid = Pid(self.name, 77, 0, self.given_creation)
+
+    def answer_challenge(self, cookie=COOKIE):
+        """Prove that we know the cookie."""
+        challenge = self._handshake_message()
+        _flags, number, self.creation = struct.unpack_from(">QII", challenge, 1)
+        digest = hashlib.md5((cookie + str(number)).encode()).digest()
+        self.socket.sendall(struct.pack(">HcI", 21, b"r", 7) + digest)
+        self.ack = self._handshake_message() if cookie == COOKIE else None
+
+    def _handshake_message(self):
+        return self.read(int.from_bytes(self.read(2)))
+
+
+class Listening:
+    """A node that listens, and lets a server in when the test says so."""
+
+    def __init__(self, name="called@127.0.0.1", cookie=COOKIE):
+        self.name = name
+        self.cookie = cookie
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.settimeout(PATIENCE)
+        self.port = self._socket.getsockname()[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self._socket.close()
+
+    def begin(self):
+        """The next connection, and our side of its handshake, which has got the name."""
+        sock, _address = self._socket.accept()
+        sock.settimeout(PATIENCE)
+        handshake = Acceptor(self.name, 5, OURS, self.cookie, 4711)
+        while handshake.receive(sock.recv(4096)) is None:
+            pass
+        return Wire(sock, self.name), handshake
+
+    def accept(self, status="ok"):
+        """The next connection, once the handshake is done."""
+        wire, handshake = self.begin()
+        return finish(wire, handshake, status)
+
+
+def finish(wire, handshake, status="ok"):
+    """Answer a node that has said its name; returns its connection when that is established or closed."""
+    handshake.answer(status)
+    wire.socket.sendall(handshake.take_output())
+    while status not in ("nok", "not_allowed") and (data := wire.socket.recv(4096)):
+        event = handshake.receive(data)
+        wire.socket.sendall(handshake.take_output())
+        if event is not None:
+            break
+    return wire

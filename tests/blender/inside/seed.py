@@ -20,7 +20,7 @@ IO.puts("called")
 """
 
 rig.install("EXTENSION_ZIP")
-server = runpy.run_path(str(Path(__file__).with_name("seed_with_blender.py")))["server"]
+server = runpy.run_path(str(Path(__file__).with_name("seed_with_blender.txt")))["server"]
 assert server.running
 elixir = shutil.which("elixir")
 assert elixir, "elixir is not installed: 'apt-get install elixir' brings it"
