@@ -22,18 +22,18 @@ def _nested(array: Any) -> list[Any]:
     return [_nested(item) if type(item) is type(array) else item for item in array]
 
 
-_BY_NAME: dict[tuple[str, str], Converter] = {
-    ("mathutils", "Vector"): list,
-    ("mathutils", "Color"): list,
-    ("mathutils", "Euler"): list,
-    ("mathutils", "Quaternion"): list,
-    ("mathutils", "Matrix"): _rows,
-    ("builtins", "bpy_prop_array"): _nested,
-    ("bpy_types", "bpy_prop_array"): _nested,
-    ("idprop.types", "IDPropertyArray"): list,
-    ("builtins", "IDPropertyArray"): list,
-    ("idprop.types", "IDPropertyGroup"): lambda group: group.to_dict(),
-    ("builtins", "IDPropertyGroup"): lambda group: group.to_dict(),
+_MODULES = frozenset(("builtins", "mathutils", "bpy_types", "idprop.types"))
+"""Blender's own types are written in C, and most of them say that they are from `builtins`."""
+
+_BY_NAME: dict[str, Converter] = {
+    "Vector": list,
+    "Color": list,
+    "Euler": list,
+    "Quaternion": list,
+    "Matrix": _rows,
+    "bpy_prop_array": _nested,
+    "IDPropertyArray": list,
+    "IDPropertyGroup": lambda group: group.to_dict(),
 }
 
 
@@ -61,10 +61,14 @@ class ErlangVariantEncoder:
 
     def _convert(self, value: Any) -> Any:
         for type_ in type(value).__mro__:
-            converter = self._converters.get(type_) or _BY_NAME.get((type_.__module__, type_.__qualname__))
+            converter = self._converters.get(type_) or _known(type_)
             if converter is not None:
                 return converter(value)
         raise TypeError
+
+
+def _known(type_: type[Any]) -> Converter | None:
+    return _BY_NAME.get(type_.__qualname__) if type_.__module__ in _MODULES else None
 
 
 class ErlangVariantDecoder:

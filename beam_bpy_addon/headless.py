@@ -33,6 +33,9 @@ When the node is ready, one line says so on standard output. SIGTERM and SIGINT 
 Exit codes: 0 it was stopped, 1 it could not start, 2 wrong arguments or handlers that cannot be loaded.
 """
 
+# The bpy module has no program of its own; bpy.app.module, which says it outright, is younger than Blender 4.2.
+_IS_MODULE = not bpy.app.binary_path
+
 _command: object = None
 
 
@@ -120,11 +123,15 @@ def _fail(problem: str, code: int) -> int:
 
 
 def register() -> None:
-    """Register the command with Blender."""
+    """Register the command with Blender; the bpy module has no command line."""
     global _command
+    if _IS_MODULE:
+        # A command that is still registered there when Python ends crashes or hangs the process.
+        return
     _command = bpy.utils.register_cli_command(COMMAND, main)  # type: ignore[func-returns-value]
 
 
 def unregister() -> None:
     """Undo `register`."""
-    bpy.utils.unregister_cli_command(_command)
+    if not _IS_MODULE:
+        bpy.utils.unregister_cli_command(_command)

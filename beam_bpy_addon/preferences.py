@@ -1,11 +1,15 @@
 """The preferences: what the node is called, its cookie, where it listens."""
 
+import textwrap
 from typing import Any
 
 import bpy
 from bpy.props import IntProperty, StringProperty
 
 from beam_bpy import settings
+
+# What the preferences show of a line in their default width.
+_LINE = 66
 
 _LABELS = {"node_name": "Node Name", "cookie": "Cookie", "host": "Host", "port": "Port"}
 
@@ -73,8 +77,8 @@ def _draw_setting(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences, na
     row = column.row()
     row.alert = problem is not None
     row.prop(holder, name)
-    if problem is not None:
-        column.label(text=problem, icon="ERROR")
+    for number, line in enumerate(textwrap.wrap(problem or "", _LINE)):
+        column.label(text=line, icon="BLANK1" if number else "ERROR")
 
 
 def _draw_override(column: bpy.types.UILayout, name: str) -> None:
@@ -83,7 +87,7 @@ def _draw_override(column: bpy.types.UILayout, name: str) -> None:
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text=_LABELS[name])
-    split.label(text=f"set by the environment variable {variable}", icon="LOCKED")
+    split.label(text=f"set by {variable}", icon="LOCKED")
 
 
 def _problem(name: str, value: Any) -> str | None:

@@ -18,14 +18,18 @@ def create_camera(name: str, given: Options = None) -> str:
             focus, a point or an object's name to focus on, default what it looks at.
     """
     chosen = options(given, ("location", "look_at", "lens", "fstop", "focus"))
+    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    location = vector(chosen.get("location", (0.0, -10.0, 3.0)), "location")
+    target = point(chosen.get("look_at", [0.0, 0.0, 0.0]))
+    focus = point(chosen["focus"]) if "focus" in chosen else target
+    lens, fstop = float(chosen.get("lens", 50.0)), float(chosen.get("fstop", 0.0))
     camera = bpy.data.cameras.new(name)
-    camera.lens = float(chosen.get("lens", 50.0))
+    camera.lens = lens
     made = bpy.data.objects.new(name, camera)
-    made.location = vector(chosen.get("location", (0.0, -10.0, 3.0)), "location")
-    target = chosen.get("look_at", [0.0, 0.0, 0.0])
-    aim(made, point(target))
-    if "fstop" in chosen:
-        _focus(camera, float(chosen["fstop"]), (point(chosen.get("focus", target)) - made.location).length)
+    made.location = location
+    aim(made, target)
+    if fstop:
+        _focus(camera, fstop, (focus - made.location).length)
     add_to_scene(made)
     scene().camera = made
     return made.name

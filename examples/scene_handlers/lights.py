@@ -25,18 +25,29 @@ def create_light(kind: str, name: str, given: Options = None) -> str:
     """
     blender_kind: str = choice(kind, _KINDS, "kind of light")
     chosen = options(given, ("energy", "color", "size", "location", "look_at"))
-    light: Any = bpy.data.lights.new(name, cast("Any", blender_kind))
-    light.energy = float(chosen.get("energy", 5.0 if kind == "sun" else 1000.0))
-    if "color" in chosen:
-        light.color = color(chosen["color"])[:3]
-    if "size" in chosen:
-        setattr(light, _SIZE[blender_kind], float(chosen["size"]))
+    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    values = _values(blender_kind, chosen)
+    location = vector(chosen.get("location", (0.0, 0.0, 5.0)), "location")
+    target = point(chosen["look_at"]) if "look_at" in chosen else None
+    light = bpy.data.lights.new(name, cast("Any", blender_kind))
+    for property_name, value in values.items():
+        setattr(light, property_name, value)
     made = bpy.data.objects.new(name, light)
-    made.location = vector(chosen.get("location", (0.0, 0.0, 5.0)), "location")
-    if "look_at" in chosen:
-        aim(made, point(chosen["look_at"]))
+    made.location = location
+    if target is not None:
+        aim(made, target)
     add_to_scene(made)
     return made.name
+
+
+def _values(kind: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The light's properties that the options name, checked."""
+    values: dict[str, Any] = {"energy": float(chosen.get("energy", 5.0 if kind == "SUN" else 1000.0))}
+    if "color" in chosen:
+        values["color"] = color(chosen["color"])[:3]
+    if "size" in chosen:
+        values[_SIZE[kind]] = float(chosen["size"])
+    return values
 
 
 def set_world(given: Options) -> bool:

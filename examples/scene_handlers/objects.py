@@ -13,7 +13,7 @@ from .arguments import Options, choice, object_named, options, scene, vector
 Builder = Callable[[bmesh.types.BMesh, float, int, float], None]
 """Fills an empty mesh: its size, its segments around, and for a torus its thickness."""
 
-_TRANSFORM = ("location", "rotation", "scale")
+_TRANSFORM = {"location": "location", "rotation": "rotation_euler", "scale": "scale"}
 
 
 def list_objects() -> list[str]:
@@ -24,6 +24,7 @@ def list_objects() -> list[str]:
 def describe_object(name: str) -> dict[str, Any]:
     """What an object is and where: type, location, rotation (radians), scale, dimensions, parent, materials."""
     found = object_named(name)
+    _update()
     return {
         "name": found.name,
         "type": found.type,
@@ -48,13 +49,16 @@ def create_primitive(kind: str, name: str, given: Options = None) -> str:
     """
     build = choice(kind, _BUILDERS, "kind of primitive")
     chosen = options(given, (*_TRANSFORM, "size", "segments", "thickness", "smooth"))
-    mesh = bpy.data.meshes.new(name)
+    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    transform = _transform(chosen)
     size = float(chosen.get("size", 2.0))
-    _fill(mesh, build, size, int(chosen.get("segments", 32)), float(chosen.get("thickness", size / 5)))
+    segments, thickness = int(chosen.get("segments", 32)), float(chosen.get("thickness", size / 5))
+    mesh = bpy.data.meshes.new(name)
+    _fill(mesh, build, size, segments, thickness)
     if chosen.get("smooth", False):
         mesh.shade_smooth()
     made = bpy.data.objects.new(name, mesh)
-    _transform(made, chosen)
+    _apply(made, transform)
     add_to_scene(made)
     return made.name
 
@@ -66,8 +70,7 @@ def create_cube(name: str, given: Options = None) -> str:
 
 def set_transform(name: str, given: Options) -> dict[str, Any]:
     """Set location, rotation (radians, XYZ) or scale; what is not named stays. Returns `describe_object`."""
-    _transform(object_named(name), options(given, _TRANSFORM))
-    _update()
+    _apply(object_named(name), _transform(options(given, _TRANSFORM)))
     return describe_object(name)
 
 
@@ -107,14 +110,16 @@ def aim(turned: bpy.types.Object, target: Vector) -> None:
     turned.rotation_euler = (target - turned.location).to_track_quat("-Z", "Y").to_euler()
 
 
-def _transform(changed: bpy.types.Object, chosen: dict[str, Any]) -> None:
-    if "location" in chosen:
-        changed.location = vector(chosen["location"], "location")
-    if "rotation" in chosen:
+def _transform(chosen: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """The properties of an object that the options name, checked."""
+    return {_TRANSFORM[option]: vector(chosen[option], option) for option in _TRANSFORM if option in chosen}
+
+
+def _apply(changed: bpy.types.Object, transform: dict[str, tuple[float, float, float]]) -> None:
+    if "rotation_euler" in transform:
         changed.rotation_mode = "XYZ"
-        changed.rotation_euler = vector(chosen["rotation"], "rotation")
-    if "scale" in chosen:
-        changed.scale = vector(chosen["scale"], "scale")
+    for name, value in transform.items():
+        setattr(changed, name, value)
 
 
 def _update() -> None:

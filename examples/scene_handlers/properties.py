@@ -44,31 +44,44 @@ def assign(root: Any, path: str, value: Any) -> None:
 
     Raises:
         LookupError: there is no such property.
-        ValueError, TypeError: it cannot be set to this.
+        ValueError: it cannot be set to this.
     """
     step = _last_step(root, path)
-    if step.name is None:
-        step.owner[step.key] = value
-        return
-    definition: Any = step.owner.bl_rna.properties.get(step.name)
+    accepted = value if step.name is None else _accepted(step.owner, step.name, path, value)
+    try:
+        if step.name is None:
+            step.owner[step.key] = accepted
+        else:
+            setattr(step.owner, step.name, accepted)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{str(path)!r} cannot be set to {value!r}: {error}") from error
+
+
+def _accepted(owner: Any, name: str, path: str, value: Any) -> Any:
+    """What to set the property to: the value itself, or the datablock that it names."""
+    definition: Any = owner.bl_rna.properties.get(name)
     if definition is None:
-        raise LookupError(f"no property at {path!r}")
+        raise _missing(path)
     if definition.is_readonly:
-        raise ValueError(f"{path!r} is read-only")
-    setattr(step.owner, step.name, _datablock(definition, value) if definition.type == "POINTER" else value)
+        raise ValueError(f"{str(path)!r} is read-only")
+    return _datablock(definition, value) if definition.type == "POINTER" else value
+
+
+def _missing(path: str) -> LookupError:
+    return LookupError(f"no property at {str(path)!r}")
 
 
 def _resolve(root: Any, path: str) -> Any:
     try:
         return root.path_resolve(path) if path else root
     except ValueError:
-        raise LookupError(f"no property at {path!r}") from None
+        raise _missing(path) from None
 
 
 def _last_step(root: Any, path: str) -> _Step:
     match = _LAST_STEP.fullmatch(path)
     if match is None:
-        raise LookupError(f"no property at {path!r}")
+        raise _missing(path)
     owner, name, index, key = match.group("owner", "name", "index", "key")
     if name is not None:
         return _Step(_resolve(root, owner), name, None)
@@ -106,7 +119,7 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, bpy.types.bpy_struct):
         definition: Any = value.bl_rna
         names = ", ".join(property.identifier for property in definition.properties)
-        raise ValueError(f"{path!r} is a {definition.identifier}; name one of its properties: {names}")
+        raise ValueError(f"{str(path)!r} is a {definition.identifier}; name one of its properties: {names}")
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     return [_plain(item, path) for item in value]

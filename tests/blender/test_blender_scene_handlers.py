@@ -79,10 +79,18 @@ def test_create_primitive_refuses(scene: Scene, arguments: str, said: str) -> No
     assert message.startswith(said)
 
 
-def test_a_refused_primitive_leaves_nothing(scene: Scene) -> None:
-    before = scene("get_property", '[<<"meshes">>]')
-    refusal(scene, "create_primitive", '[cube, <<"C">>, #{location => nowhere}]')
-    assert scene("get_property", '[<<"meshes">>]') == before
+@pytest.mark.parametrize(
+    ("data", "function", "arguments"),
+    [
+        ("meshes", "create_primitive", '[cube, <<"C">>, #{location => nowhere}]'),
+        ("lights", "create_light", '[point, <<"L">>, #{look_at => <<"Nothing">>}]'),
+        ("cameras", "create_camera", '[<<"C">>, #{focus => <<"Nothing">>}]'),
+    ],
+)
+def test_what_is_refused_leaves_nothing(scene: Scene, data: str, function: str, arguments: str) -> None:
+    before = scene("get_property", f'[<<"{data}">>]')
+    refusal(scene, function, arguments)
+    assert scene("get_property", f'[<<"{data}">>]') == before
 
 
 def test_create_cube(scene: Scene) -> None:
@@ -93,9 +101,8 @@ def test_create_cube(scene: Scene) -> None:
 
 def test_set_transform(scene: Scene) -> None:
     scene("create_cube", '[<<"Moved">>]')
-    found = scene(
-        "set_transform", '[<<"Moved">>, #{location => [1, 2, 3], rotation => [0, 0, 1.5], scale => [2, 1, 1]}]'
-    )
+    options = "#{location => [1, 2, 3], rotation => [0, 0, 1.5], scale => [2, 1, 1]}"
+    found = scene("set_transform", f'[<<"Moved">>, {options}]')
     assert found["location"] == [1.0, 2.0, 3.0]
     assert found["rotation"] == [0.0, 0.0, 1.5]
     assert found["dimensions"] == [4.0, 2.0, 2.0]
@@ -119,7 +126,8 @@ def test_delete_object(scene: Scene) -> None:
 
 def test_set_material(scene: Scene) -> None:
     scene("create_cube", '[<<"Painted">>]')
-    options = '#{material => <<"Teal">>, base_color => <<"#008080">>, metallic => 0.5, roughness => 0.25, emission => [1, 0, 0]}'
+    colors = 'base_color => <<"#008080">>, emission => [1, 0, 0]'
+    options = f'#{{material => <<"Teal">>, {colors}, metallic => 0.5, roughness => 0.25}}'
     assert scene("set_material", f'[<<"Painted">>, {options}]') == "Teal"
     assert scene("describe_object", '[<<"Painted">>]')["materials"] == ["Teal"]
     shader = 'materials[\\"Teal\\"].node_tree.nodes[\\"Principled BSDF\\"].inputs'
@@ -214,7 +222,7 @@ def test_get_property_knows_properties_only(scene: Scene, path: str, said: str |
         ('objects[\\"Cube\\"].type', '<<"LIGHT">>', "is read-only"),
         ('objects[\\"Cube\\"].nothing', "1", "no property at"),
         ('scenes[\\"Scene\\"].camera', '<<"Nikon">>', "none of the objects is named 'Nikon'"),
-        ('objects[\\"Cube\\"].location', '<<"up">>', "location"),
+        ('objects[\\"Cube\\"].location', '<<"up">>', "location' cannot be set to 'up': "),
         ("os.system('true')", "1", "no property at"),
     ],
 )

@@ -105,6 +105,11 @@ class Output:
         assert line is not None, f"{part!r} was never printed, only:\n{self.text()}"
         return line
 
+    def kill(self) -> None:
+        """End the child as `kill -9` does."""
+        self._process.kill()
+        self._process.wait(10)
+
     def join(self) -> None:
         """Wait for the end of it."""
         self._thread.join(PATIENCE)
@@ -141,8 +146,8 @@ class Erl:
         ebin: where the modules of tests/interop/erl are.
         environment: the child's environment.
         flags: more flags for `erl`.
-        name: its name; a bare one gets the host 127.0.0.1, and `undefined` is left for another node to fill in.
-        short: whether it uses short names.
+        name: its name; `undefined@host` for one that another node is to give it.
+        short: whether it uses short names. A bare long name gets the host 127.0.0.1, a short one the machine's.
         cookie: its cookie.
     """
 
@@ -156,7 +161,7 @@ class Erl:
         cookie: str = COOKIE,
     ) -> None:
         name = name or unique("interop_erl")
-        self.node = name if "@" in name or name == "undefined" else f"{name}@127.0.0.1"
+        self.node = name if "@" in name or short else f"{name}@127.0.0.1"
         self.bindings: dict[str, Any] = {}
         self._pending: dict[int, concurrent.futures.Future[Any]] = {0: concurrent.futures.Future()}
         self._ids = itertools.count(1)

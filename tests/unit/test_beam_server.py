@@ -185,6 +185,8 @@ class TestStartFails:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             monkeypatch.setenv("ERL_EPMD_PORT", str(sock.getsockname()[1]))
 
+            sock.settimeout(PATIENCE)
+
             def serve():
                 connection, _address = sock.accept()
                 with connection:

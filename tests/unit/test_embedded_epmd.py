@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+from concurrent.futures import Future
 
 import pytest
 from support import COOKIE, NAME, PATIENCE, Client, eventually, hung_up, in_thread, on_loop
@@ -176,11 +177,154 @@ def test_its_end_hangs_up_on_all(loop, port):
         connected(port)
 
 
-@pytest.mark.parametrize(("value", "port_"), [("4711", 4711), ("", 4369), ("many", 4369)])
+NONSENSE = ["many", "0", "-1", "65536", "4369x", "0x1111", "1e3", " 4369"]
+
+
+@pytest.mark.parametrize(("value", "port_"), [("4711", 4711), ("65535", 65535), ("1", 1)])
 def test_the_port_is_that_of_the_environment(monkeypatch, value, port_):
     monkeypatch.setenv("ERL_EPMD_PORT", value)
+    monkeypatch.setenv("ERL_DIST_PORT", value)
 
-    assert epmd.port() == port_
+    assert epmd.port() == epmd.fixed_port() == port_
+
+
+@pytest.mark.parametrize("value", ["", *NONSENSE])
+def test_without_one_it_is_that_of_every_epmd(monkeypatch, value, caplog):
+    monkeypatch.setenv("ERL_EPMD_PORT", value)
+
+    assert epmd.port() == 4369
+    assert ("ERL_EPMD_PORT is" in caplog.text) is (value != "")
+
+
+@pytest.mark.parametrize("value", ["", *NONSENSE])
+def test_without_one_epmd_is_asked(monkeypatch, value, caplog):
+    monkeypatch.setenv("ERL_DIST_PORT", value)
+
+    assert epmd.fixed_port() is None
+    assert ("ERL_DIST_PORT is" in caplog.text) is (value != "")
+
+
+@pytest.mark.parametrize("reason", ["never registered", "gone"])
+def test_a_node_that_is_not_known_is_not_located(loop, running, port, reason):
+    if reason == "gone":
+        with registered(port, CRATE):
+            pass
+        eventually(lambda: look_up(port, "crate") is None)
+
+    assert located(loop, "crate") == "the epmd at 127.0.0.1 knows no node 'crate'"
+
+
+def located(loop, name, address="127.0.0.1"):
+    """What `locate` says of a node."""
+    found = Future()
+    on_loop(loop, lambda: epmd.locate(loop, address, name, found.set_result))
+    return found.result(PATIENCE)
+
+
+def test_a_node_is_located(loop, running, port):
+    with registered(port, CRATE):
+        assert located(loop, "crate") == 45123
+
+
+def test_with_a_fixed_port_nobody_is_asked(loop, monkeypatch):
+    monkeypatch.setenv("ERL_DIST_PORT", "4711")
+
+    assert located(loop, "crate") == 4711
+
+
+def test_without_an_epmd_nobody_is_located(loop, port):
+    assert located(loop, "crate").startswith(f"no epmd answers at 127.0.0.1, port {port}")
+
+
+@pytest.mark.parametrize("answer", [b"", b"w", b"w\0", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_answers_is_no_epmd(loop, port, answer):
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        thread = in_thread(lambda: answer_registration(listener, answer, hang_up=True))
+        assert located(loop, "crate").startswith("epmd")
+        thread.join(PATIENCE)
+
+
+class TestModes:
+    """Who is registered with what."""
+
+    def test_embed_brings_an_epmd_when_there_is_none(self, make, port):
+        server = make(epmd="embed")
+        assert server.start()
+
+        assert look_up(port, NAME) == server.port
+
+    def test_embed_uses_the_one_that_there_is(self, make, running, port):
+        server = make(epmd="embed")
+        assert server.start()
+
+        assert running.registrations[NAME][0].port == server.port
+
+    def test_host_uses_the_one_that_there_is(self, make, running, port):
+        server = make(epmd="host")
+        assert server.start()
+
+        assert running.registrations[NAME][0].port == server.port
+        server.stop()
+        eventually(lambda: NAME not in running.registrations)
+
+    def test_none_is_not_registered(self, make, running, port):
+        server = make(epmd="none")
+        assert server.start()
+
+        assert running.registrations == {}
+
+    def test_none_starts_no_epmd(self, make, port):
+        server = make(epmd="none")
+        assert server.start()
+
+        with pytest.raises(ConnectionRefusedError):
+            connected(port)
+
+    def test_none_makes_a_creation_of_its_own_each_time(self, make):
+        server, creations = make(epmd="none"), set()
+        for _ in range(3):
+            assert server.start()
+            with Client(server) as client:
+                creations.add(client.creation)
+            server.stop()
+
+        assert len(creations) == 3
+        assert min(creations) > 3
+
+    def test_two_that_are_not_registered_find_each_other_by_a_fixed_port(self, make, monkeypatch):
+        called, calling = make(f"{NAME}a@127.0.0.1", epmd="none"), make(f"{NAME}b@127.0.0.1", epmd="none")
+        assert called.start()
+        assert calling.start()
+        monkeypatch.setenv("ERL_DIST_PORT", str(called.port))
+
+        assert calling.call(f"{NAME}a@127.0.0.1", "m", "echo", [1]) == [1]
+        assert called.call(f"{NAME}b@127.0.0.1", "m", "echo", [2]) == [2]
+
+    def test_the_mode_can_be_configured(self, make, port):
+        server = make(epmd="host")
+        assert server.start() is False
+
+        server.configure(NAME, COOKIE, epmd="embed")
+
+        assert server.start() is True
+        assert look_up(port, NAME) == server.port
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1,::1", " 127.0.0.1 , 127.0.0.2"])
+    def test_the_address_of_epmd_is_that_of_the_environment(self, make, running, monkeypatch, address):
+        monkeypatch.setenv("ERL_EPMD_ADDRESS", address)
+        server = make(epmd="host")
+
+        assert server.start(), server.last_error
+        assert NAME in running.registrations
+
+    @pytest.mark.parametrize("address", ["no-such-host.invalid", "1.2.3.4.5"])
+    def test_an_address_that_is_none_is_said(self, make, monkeypatch, address):
+        monkeypatch.setattr("beam_bpy.beam_server._START_TIME", 1.0)
+        monkeypatch.setenv("ERL_EPMD_ADDRESS", address)
+        server = make(epmd="host")
+
+        assert server.start() is False
+        assert "epmd does not answer" in server.last_error
 
 
 class TestNodes:
@@ -263,14 +407,16 @@ class TestNodes:
             epmd_of_otp_22.join(PATIENCE)
 
 
-def answer_registration(listener, answer):
-    """Be an epmd for one node: answer it, and wait until it hangs up."""
+def answer_registration(listener, answer, hang_up=False):
+    """Be an epmd for one node: answer it, and wait until it hangs up, or do so."""
+    listener.settimeout(PATIENCE)
     sock, _address = listener.accept()
     with sock:
         sock.settimeout(PATIENCE)
         sock.recv(1024)
         sock.sendall(answer)
-        hung_up(sock)
+        if not hang_up:
+            hung_up(sock)
 
 
 class ManualLoop(Loop):

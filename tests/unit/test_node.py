@@ -379,6 +379,59 @@ def test_what_a_node_has_no_use_for_is_ignored(caller, term):
     assert caller.heard() == []
 
 
+@pytest.mark.parametrize("name", [None, True, False], ids=["nil", "true", "false"])
+def test_a_process_that_is_named_like_a_constant_is_nobody(caller, process, name):
+    # `send({nil, node}, message)` is a mistake that Elixir programs make; no node hangs up on it.
+    ref = caller.ref()
+    caller.tell(6, caller.pid, UNUSED, name, payload="x")
+    caller.tell(19, caller.pid, name, ref)
+    caller.tell(20, caller.pid, name, caller.ref())
+
+    [down] = caller.heard()
+    assert (encode_term(down.target), down.ref, down.reason) == (encode_term(name), ref, NOPROC)
+    assert process.messages == []
+
+
+def test_what_a_process_sends_comes_from_it(node, caller, process):
+    # Signals from one process to another keep their order, so a connection has to know whose each is.
+    caller.monitor(process.pid)
+    caller.link(process.pid)
+    caller.tell(35, 1, caller.pid, process.pid)
+    caller.link(process.pid)
+    ref = node.new_ref()
+    node.watch(process, caller.peer, caller.pid, ref)
+    node.unwatch(caller.peer, ref)
+    node.link(process, caller.peer, Pid(caller.name, 78, 1, 5))
+    node.unlink(process, Pid(caller.name, 78, 1, 5))
+    end(process, REASON)
+
+    assert caller.senders() == [process.pid] * 7
+
+
+def test_the_end_of_a_process_takes_its_monitors_back(node, caller, process):
+    ref, other = node.new_ref(), node.new_ref()
+    node.watch(process, caller.peer, caller.pid, ref)
+    node.watch(process, caller.peer, Atom("shell"), other)
+    caller.heard()
+
+    end(process, NORMAL)
+
+    assert caller.heard() == [
+        control.Demonitor(process.pid, caller.pid, ref),
+        control.Demonitor(process.pid, Atom("shell"), other),
+    ]
+    assert caller.peer.watching == {}
+
+
+def test_observers_are_told_of_nodes_that_come_and_go(node):
+    seen = []
+    node.observers.append(lambda peer: seen.append((peer.name, peer.connected)))
+
+    Caller(node).disconnect()
+
+    assert seen == [("caller@127.0.0.1", True), ("caller@127.0.0.1", False)]
+
+
 THEIRS = Pid("caller@127.0.0.1", 77, 1, 5)
 WRONG_TYPES = {
     "link to an integer": (1, THEIRS, 3),

@@ -305,6 +305,7 @@ class TestConnecting:
 
     def test_an_exchange_is_all_until_the_other_side_hangs_up(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(PATIENCE)
 
             def answer():
                 sock, _address = listening.accept()

@@ -1,10 +1,18 @@
 """The example extension in a Blender without Beam-BPy."""
 
+import sys
+
 import bpy
+import pytest
 import rig
 
-rig.install("SCENE_HANDLERS_ZIP")
+# A Python that has the package for itself, as that of a developer may, is no Blender without it.
+sys.modules["beam_bpy"] = None  # type: ignore[assignment]
+with pytest.raises(RuntimeError, match="Scene Handlers needs the extension Beam-BPy: install and enable it"):
+    rig.install("SCENE_HANDLERS_ZIP")
 assert rig.SCENE_HANDLERS not in bpy.context.preferences.addons
+del sys.modules["beam_bpy"]
+
 rig.install("EXTENSION_ZIP")
 assert rig.enable(rig.SCENE_HANDLERS)
 

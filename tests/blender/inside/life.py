@@ -7,15 +7,29 @@ import threading
 import bpy
 import rig
 
-CLASSES = ("BEAMBPY_AP_preferences", "BEAMBPY_PT_sidebar")
+CLASSES = [
+    "BEAMBPY_AP_preferences",
+    "BEAMBPY_OT_start_server",
+    "BEAMBPY_OT_stop_server",
+    "BEAMBPY_OT_toggle_server",
+    "BEAMBPY_PT_sidebar",
+]
 OPERATORS = {"start_server", "stop_server", "toggle_server"}
+
+
+def registered() -> list[str]:
+    bases = (bpy.types.AddonPreferences, bpy.types.Operator, bpy.types.Panel)
+    classes = [class_ for base in bases for class_ in base.__subclasses__()]
+    return sorted(
+        class_.__name__ for class_ in classes if class_.is_registered and class_.__module__.startswith(rig.EXTENSION)
+    )
 
 
 def left_behind() -> tuple[object, ...]:
     gc.collect()
     return (
         sorted(thread.name for thread in threading.enumerate()),
-        [name for name in CLASSES if hasattr(bpy.types, name)],
+        registered(),
         OPERATORS & set(dir(bpy.ops.beam_bpy)),
         len(os.listdir("/proc/self/fd")),
     )
@@ -25,7 +39,7 @@ def use() -> None:
     from beam_bpy import get_beam_server
     from beam_bpy.dispatch import host_queue
 
-    assert all(hasattr(bpy.types, name) for name in CLASSES)
+    assert registered() == CLASSES, registered()
     assert set(dir(bpy.ops.beam_bpy)) >= OPERATORS
     assert host_queue() is not None
     server = get_beam_server()

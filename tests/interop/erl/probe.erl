@@ -1,6 +1,6 @@
 %% What several tests ask of a node.
 -module(probe).
--export([attempt/1, message/0, message/1, nothing/0, down/1, exit_of/1, waiting/1, callers/4, start_server/1]).
+-export([attempt/1, message/0, message/1, nothing/0, down/1, exit_of/1, waiting/1, hold/1, callers/4, start_server/1]).
 -export([init/1, handle_call/3, handle_cast/2]).
 
 -define(PATIENCE, 10000).
@@ -57,6 +57,12 @@ waiting(Fun) ->
     receive
         {ran, Pid} -> Pid
     after ?PATIENCE -> exit(not_run)
+    end.
+
+%% Keeps what it is given, for ever.
+hold(_Term) ->
+    receive
+        never -> ok
     end.
 
 %% Count processes call Function with {Caller, Number} for each number from 1 to Each; true when each of them got

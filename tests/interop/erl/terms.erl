@@ -1,6 +1,6 @@
 %% Random terms of every type, and their way to an echo handler and back.
 -module(terms).
--export([round_trips/4, random/1, samples/0]).
+-export([round_trips/4, random/1, samples/0, keep/2, kept/2]).
 
 %% Sends Count terms; returns the ones that did not come back as they were, and the types that were among them.
 round_trips(Echo, Seed, Count, Depth) ->
@@ -8,6 +8,17 @@ round_trips(Echo, Seed, Count, Depth) ->
     Terms = samples() ++ [random(Depth) || _ <- lists:seq(1, Count)],
     Wrong = [{Term, Back} || Term <- Terms, Back <- [Echo(Term)], Back =/= Term],
     {length(Terms), lists:sublist(Wrong, 3), lists:usort(lists:flatmap(fun types/1, Terms))}.
+
+%% A list of random terms, which `kept` compares with what it became on its way.
+keep(Seed, Depth) ->
+    rand:seed(exsss, Seed),
+    Terms = samples() ++ [random(Depth) || _ <- lists:seq(1, 100)],
+    persistent_term:put({?MODULE, Seed}, Terms),
+    Terms.
+
+%% The first of the kept terms that came back as another one, with what it became.
+kept(Seed, Terms) ->
+    [Pair || Pair = {Term, Back} <- lists:zip(persistent_term:get({?MODULE, Seed}), Terms), Term =/= Back].
 
 random(0) -> leaf();
 random(Depth) ->

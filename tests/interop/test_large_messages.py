@@ -1,0 +1,189 @@
+"""Messages that travel in fragments: whole, in order, and not in the way of small ones."""
+
+import hashlib
+import queue
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from beam import Erl, eventually, unique
+
+from beam_bpy import Atom, BeamServer
+
+SECONDS = 60.0
+MB = 1024 * 1024
+
+
+@pytest.fixture
+def fresh(start_server: Callable[..., BeamServer]) -> BeamServer:
+    server = start_server()
+    server.register_handler("mirror", lambda args: args[0], inline=True, binaries=memoryview)
+    server.register_handler("size", lambda args: len(args[0]), inline=True, binaries=memoryview)
+    assert server.start(), server.last_error
+    return server
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Bytes in which each block is another one, so that no two fragments can change places unseen."""
+    return b"".join(hashlib.md5(f"{seed} {block}".encode()).digest() * 4096 for block in range(size // 65536))
+
+
+def test_small_calls_pass_an_echo_of_256_mb(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    """Of time nothing is said. Between two BEAM nodes about 50 small calls are answered before the echo has ended."""
+    erl = start_erl().call(fresh)
+    code = """
+        Collector = self(),
+        Big = binary:copy(<<"0123456789abcdef">>, Size div 16),
+        spawn_link(fun() -> Collector ! {big, erpc:call(N, m, mirror, [Big], infinity) =:= Big} end),
+        spawn_link(fun() ->
+            [Collector ! {small, erpc:call(N, m, inline_ping, [])} || _ <- lists:seq(1, Small)]
+        end),
+        [receive Message when element(1, Message) =/= other -> Message end || _ <- lists:seq(0, Small)]
+    """
+    order = erl.eval(code, timeout=SECONDS, Size=256 * MB, Small=1000)
+    assert sorted(set(order)) == [(Atom("big"), True), (Atom("small"), "pong")]
+    assert len(order) == 1001
+    assert order.index((Atom("big"), True)) >= 8
+
+
+def test_small_calls_pass_a_large_one_from_python(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl = start_erl()
+    fresh.connect(erl.node)
+    order: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+    big = fresh.call_async(erl.node, "erlang", "byte_size", [bytes(256 * MB)])
+    big.add_done_callback(lambda _future: order.put("big"))
+    small = [fresh.call_async(erl.node, "erlang", "node") for _ in range(100)]
+    for future in small:
+        future.add_done_callback(lambda _future: order.put("small"))
+    assert big.result(SECONDS) == 256 * MB
+    assert [future.result(SECONDS) for future in small] == [erl.node] * 100
+    answered = [order.get(timeout=SECONDS) for _ in range(101)]
+    assert answered.index("big") == 100
+
+
+def test_a_value_of_64_mb_goes_either_way(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl = start_erl().call(fresh)
+    data = pattern(64 * MB)
+    fresh.expose(lambda: data, name="give")
+    got = erl.eval("Data = erpc:call(N, m, give, []), {byte_size(Data), erlang:md5(Data)}", timeout=SECONDS)
+    assert got == (len(data), hashlib.md5(data).digest())
+    echoed = fresh.call(erl.node, "erlang", "iolist_to_binary", [[data]], timeout=SECONDS, binaries=memoryview)
+    assert echoed == data
+
+
+def test_large_values_of_every_form_go_either_way(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    """A value's fragments end anywhere, within an integer or a float too."""
+    erl = start_erl().call(fresh)
+    values = [list(range(-300_000, 300_000)), [0.1 * n for n in range(200_000)], 1 << 8 * 300_000, "é中" * 300_000]
+    for value in values:
+        assert fresh.call(erl.node, "lists", "last", [[value]], timeout=SECONDS) == value
+        assert fresh.call(erl.node, "erpc", "call", [Atom(fresh.node_name), Atom("m"), Atom("echo"), [value]]) == [value]
+
+
+@pytest.mark.parametrize("size", [64 * 1024 - 200, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 128 * 1024, 200_000])
+def test_sizes_around_one_fragment(fresh: BeamServer, start_erl: Callable[..., Erl], size: int) -> None:
+    erl = start_erl().call(fresh)
+    code = "[begin B = rand:bytes(Size + D), erpc:call(N, m, mirror, [B]) =:= B end || D <- lists:seq(-40, 40)]"
+    assert erl.eval(code, Size=size) == [True] * 81
+    for extra in range(-40, 40):
+        data = pattern(4 * 65536)[: size + extra]
+        assert fresh.call(erl.node, "erlang", "iolist_to_binary", [data], binaries=bytes) == data
+
+
+def test_large_messages_of_several_processes_do_not_mix(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl = start_erl().call(fresh)
+    digests: dict[int, list[bytes]] = {}
+
+    def note(args: list[Any]) -> None:
+        digests.setdefault(args[0], []).append(hashlib.md5(args[1]).digest())
+
+    fresh.register_handler("note_digest", note, inline=True, binaries=memoryview)
+    code = """
+        Run = fun(Number) ->
+            Sent = [rand:bytes(3000000 + 1000 * Number + Round) || Round <- lists:seq(1, 4)],
+            [erpc:call(N, m, note_digest, [Number, Data]) || Data <- Sent],
+            exit({digests, Number, [erlang:md5(Data) || Data <- Sent]})
+        end,
+        Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(1, 8)],
+        [begin {_, {digests, Number, Digests}} = probe:down(Ref), {Number, Digests} end || {_, Ref} <- Started]
+    """
+    sent = dict(erl.eval(code, timeout=SECONDS))
+    assert sorted(sent) == list(range(1, 9))
+    assert digests == sent
+
+
+def test_large_answers_to_several_processes_do_not_mix(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl = start_erl().call(fresh)
+    data = [pattern(4 * MB, seed) for seed in range(6)]
+    fresh.expose(lambda number: data[number], name="give", inline=True)
+    code = """
+        Run = fun(Number) -> exit({digest, [erlang:md5(erpc:call(N, m, give, [Number])) || _ <- [1, 2, 3]]}) end,
+        Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(0, 5)],
+        [begin {_, {digest, Digests}} = probe:down(Ref), Digests end || {_, Ref} <- Started]
+    """
+    assert erl.eval(code, timeout=SECONDS) == [[hashlib.md5(one).digest()] * 3 for one in data]
+
+
+def test_large_and_small_messages_of_one_process_stay_in_order(
+    fresh: BeamServer, start_erl: Callable[..., Erl]
+) -> None:
+    """Both ways: signals from one process to another arrive in the order in which they were sent."""
+    erl = start_erl()
+    received: "queue.SimpleQueue[int]" = queue.SimpleQueue()
+    process = fresh.register_process(None, lambda process, message: received.put(len(message)))
+    sizes = [10_000_000, 1, 300_000, 2, 3, 5_000_000, 4]
+    erl.eval("[P ! binary:copy(<<0>>, Size) || Size <- Sizes], ok", P=process.pid, Sizes=sizes)
+    assert [received.get(timeout=SECONDS) for _ in sizes] == sizes
+
+    name = unique("inbox")
+    future = erl.later(f"register({name}, self()), [byte_size(probe:message()) || _ <- Sizes]", Sizes=sizes)
+    eventually(lambda: erl.eval(f"is_pid(whereis({name}))"), "the inbox is there")
+    for size in sizes:
+        process.send((name, erl.node), bytes(size))
+    assert future.result(SECONDS) == sizes
+
+
+def test_the_end_of_a_process_comes_after_its_large_message(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl = start_erl()
+    process = fresh.register_process(None, lambda process, message: process.send(message, bytes(10_000_000)))
+    code = """
+        Ref = monitor(process, P),
+        P ! self(),
+        Size = byte_size(probe:message()),
+        Last ! over,
+        {Size, probe:down(Ref)}
+    """
+    last = fresh.register_process(None, lambda _last, _message: process.exit(Atom("over")))
+    assert erl.eval(code, P=process.pid, Last=last.pid) == (10_000_000, (process.pid, Atom("over")))
+
+    def send_and_leave(process: Any, message: Any) -> None:
+        process.send(message, bytes(10_000_000))
+        process.exit(Atom("over"))
+
+    process = fresh.register_process(None, send_and_leave)
+    code = """
+        Ref = monitor(process, P),
+        P ! self(),
+        receive First -> ok end,
+        {byte_size(First), probe:down(Ref)}
+    """
+    assert erl.eval(code, P=process.pid) == (10_000_000, (process.pid, Atom("over")))
+
+
+def test_a_node_that_dies_while_it_sends_leaves_nothing(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl, other = start_erl().call(fresh), start_erl().call(fresh)
+    erl.later("Big = binary:copy(<<0>>, Size), [erpc:call(N, m, size, [Big]) || _ <- lists:seq(1, 1000)]", Size=64 * MB)
+    connection = eventually(lambda: [c for c in fresh._running.cluster._connections if c.peer], "it is connected")[0]
+    eventually(lambda: connection._fragments._partial, "a message is on its way")
+    erl.stop()
+    eventually(lambda: erl.node not in fresh.connected_nodes, "it is gone")
+    assert other.eval("erpc:call(N, m, inline_ping, [])") == "pong"
+
+
+def test_a_node_that_dies_while_it_is_sent_to_leaves_nothing(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    erl, other = start_erl(), start_erl().call(fresh)
+    fresh.connect(erl.node)
+    futures = [fresh.call_async(erl.node, "probe", "hold", [bytes(64 * MB)]) for _ in range(3)]
+    erl.stop()
+    assert {type(future.exception(SECONDS)).__name__ for future in futures} == {"NodeDownError"}
+    assert other.eval("erpc:call(N, m, inline_ping, [])") == "pong"

@@ -1,0 +1,333 @@
+"""The commands, run in this process: what they print, and their exit codes."""
+
+import json
+import socket
+
+import pytest
+from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, in_thread
+
+from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
+from beam_bpy.cli import main
+from beam_bpy.protocol import epmd
+from beam_bpy.transport import exchange
+
+NODE = f"{NAME}@127.0.0.1"
+
+HANDLERS = """
+from beam_bpy import Atom
+
+def register(server):
+    server.register_handler("double", lambda args: [2 * number for number in args])
+    server.register_handler("stop", lambda args: server.stop())
+"""
+
+
+def run(capsys, *arguments):
+    """The exit code, and what was printed to each of the two streams."""
+    code = main(arguments)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def exits(capsys, *arguments):
+    """As `run`, for what the command line's parser ends itself."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    printed = capsys.readouterr()
+    return caught.value.code, printed.out, printed.err
+
+
+def raises(error):
+    def fail(args):
+        raise error
+
+    return fail
+
+
+class TestPing:
+    def test_a_node_that_answers(self, server, capsys):
+        assert run(capsys, "ping", NODE, "--cookie", COOKIE) == (0, "pong\n", "")
+
+    def test_the_cookie_may_come_from_the_environment(self, server, capsys, monkeypatch):
+        monkeypatch.setenv("BPY_BEAM_COOKIE", COOKIE)
+
+        assert run(capsys, "ping", NODE) == (0, "pong\n", "")
+
+    def test_the_settings_of_a_server_in_the_environment_do_not_hinder(self, server, capsys, monkeypatch):
+        # As in the shell in which `beam-bpy serve` was started.
+        monkeypatch.setenv("BPY_BEAM_PORT", str(server.port))
+        monkeypatch.setenv("BPY_BEAM_NODE", NAME)
+        monkeypatch.setenv("BPY_BEAM_HOST", "127.0.0.1")
+
+        assert run(capsys, "ping", NODE, "--cookie", COOKIE) == (0, "pong\n", "")
+
+    @pytest.mark.parametrize("node", ["nobody@127.0.0.1", "nobody@no-such-host.invalid", "nobody"])
+    def test_a_node_that_does_not(self, capsys, node):
+        assert run(capsys, "ping", node) == (1, "pang\n", "")
+
+    def test_a_node_with_another_cookie(self, server, capsys):
+        assert run(capsys, "ping", NODE, "--cookie", "another")[:2] == (1, "pang\n")
+
+    def test_a_port_where_nothing_speaks(self, capsys, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("ERL_DIST_PORT", str(silent.getsockname()[1]))
+
+            assert run(capsys, "ping", "silent@127.0.0.1", "--timeout", "0.1") == (1, "pang\n", "")
+
+
+class TestCall:
+    @pytest.fixture(autouse=True)
+    def _handlers(self, server, monkeypatch):
+        monkeypatch.setenv("BPY_BEAM_COOKIE", COOKIE)
+        server.register_handler("type", lambda args: type(args[0]).__name__)
+        server.register_handler("elixir", lambda args: "elixir", module="Elixir.Crates")
+
+    def test_terms_there_and_back(self, capsys):
+        arguments = ["{move, 1.5}", '<<"größe">>', "#{a => [1|2]}", '"ab"', "[]"]
+
+        code, out, err = run(capsys, "call", NODE, "m", "echo", *arguments)
+
+        assert (code, err) == (0, "")
+        assert out == '[{move,1.5},<<"größe"/utf8>>,#{a => [1|2]},[97,98],[]]\n'
+
+    def test_no_arguments(self, capsys):
+        assert run(capsys, "call", NODE, "m", "echo") == (0, "[]\n", "")
+
+    def test_a_module_with_a_capital_letter_is_elixirs(self, capsys):
+        assert run(capsys, "call", NODE, "Crates", "elixir") == (0, '<<"elixir">>\n', "")
+        assert run(capsys, "call", NODE, "Elixir.Crates", "elixir") == (0, '<<"elixir">>\n', "")
+
+    def test_json_there_and_back(self, capsys):
+        value = [1, 2.5, "größe", None, True, [1, {"a": []}]]
+
+        code, out, err = run(capsys, "call", "--json", NODE, "m", "echo", *map(json.dumps, value))
+
+        assert (code, err) == (0, "")
+        assert json.loads(out) == value
+        assert "größe" in out
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ((Atom("ok"), [Atom("a")]), ["ok", ["a"]]),
+            ({Atom("a"): {"b": 1}}, {"a": {"b": 1}}),
+            (b"\xff", "<<255>>"),
+            ({(1, 2): "tuple"}, {"{1,2}": "tuple"}),
+            ({b"\xff": "bytes", 1: "integer"}, {"<<255>>": "bytes", "1": "integer"}),
+        ],
+    )
+    def test_what_json_has_no_type_for_is_shown_all_the_same(self, capsys, server, value, shown):
+        server.register_handler("make", lambda args: value)
+
+        code, out, _err = run(capsys, "call", "--json", NODE, "m", "make")
+
+        assert (code, json.loads(out)) == (0, shown)
+
+    @pytest.mark.parametrize(
+        ("error", "sentence"),
+        [
+            (ErlangError((Atom("no_crate"), "x")), '{no_crate,<<"x">>}'),
+            (ErlangExit(Atom("shutdown")), "shutdown"),
+            (ErlangThrow(1), "1"),
+        ],
+    )
+    def test_a_failure_is_shown_with_its_class(self, capsys, server, error, sentence):
+        server.register_handler("fail", raises(error))
+        kind = type(error).__name__.removeprefix("Erlang").lower()
+
+        assert run(capsys, "call", NODE, "m", "fail") == (1, "", f"beam-bpy: {kind}: {sentence}\n")
+
+    def test_undef(self, capsys):
+        assert run(capsys, "call", NODE, "m", "missing") == (1, "", "beam-bpy: error: undef\n")
+
+    def test_a_node_that_cannot_be_reached(self, capsys):
+        code, out, err = run(capsys, "call", "nobody@127.0.0.1", "m", "f")
+
+        assert (code, out) == (1, "")
+        assert err.startswith("beam-bpy: nobody@127.0.0.1 cannot be reached")
+
+    def test_no_answer_in_time(self, capsys, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("ERL_DIST_PORT", str(silent.getsockname()[1]))
+
+            assert run(capsys, "call", "silent@127.0.0.1", "m", "f", "--timeout", "0.1") == (
+                1,
+                "",
+                "beam-bpy: no answer within 0.1 seconds\n",
+            )
+
+    @pytest.mark.parametrize("argument", ["{", "Variable", "", "[" * 10_000])
+    def test_an_argument_that_is_no_term(self, capsys, argument):
+        code, out, err = run(capsys, "call", NODE, "m", "echo", argument)
+
+        assert (code, out) == (2, "")
+        assert err.startswith("beam-bpy: ")
+
+    @pytest.mark.parametrize("argument", ["{", "ok", ""])
+    def test_an_argument_that_is_no_json(self, capsys, argument):
+        code, out, err = run(capsys, "call", "--json", NODE, "m", "echo", argument)
+
+        assert (code, out) == (2, "")
+        assert err.startswith("beam-bpy: ")
+
+    def test_a_name_that_no_atom_can_have(self, capsys):
+        code, out, err = run(capsys, "call", NODE, "m" * 300, "f")
+
+        assert (code, out) == (2, "")
+        assert err.startswith("beam-bpy: ")
+
+    def test_it_leaves_no_node_behind(self, capsys, server):
+        run(capsys, "call", NODE, "m", "echo")
+
+        eventually(lambda: server.connected_nodes == ())
+
+
+class TestNodes:
+    def test_what_epmd_knows(self, server, capsys):
+        assert run(capsys, "nodes") == (0, f"{NAME}\t{server.port}\n", "")
+        assert run(capsys, "nodes", "--host", "localhost") == (0, f"{NAME}\t{server.port}\n", "")
+
+    def test_no_epmd(self, capsys, port):
+        code, out, err = run(capsys, "nodes")
+
+        assert (code, out) == (1, "")
+        assert err.startswith(f"beam-bpy: no epmd answers at 127.0.0.1, port {port}")
+
+    def test_a_host_that_is_not_known(self, capsys):
+        code, out, err = run(capsys, "nodes", "--host", "no-such-host.invalid")
+
+        assert (code, out) == (1, "")
+        assert "no-such-host.invalid" in err
+
+
+class TestServe:
+    @pytest.fixture
+    def handlers(self, tmp_path):
+        file = tmp_path / "handlers.py"
+        file.write_text(HANDLERS)
+        return str(file)
+
+    def call_and_stop(self, port):
+        """Wait for the node to be registered, call it, and stop it."""
+        found = []
+
+        def registered():
+            try:
+                names = epmd.take_names(exchange(("127.0.0.1", port), epmd.list_names()))
+            except OSError:
+                return False
+            found[:] = [number for name, number in names if name == NAME]
+            return bool(found)
+
+        eventually(registered)
+
+        class Server:
+            port = found[0]
+
+        with Client(Server) as client:
+            client.socket.settimeout(PATIENCE)
+            self.answer = client.call("double", 21)
+            client.ask("stop", [])
+            client.closed()
+        self.port = found[0]
+
+    def test_a_file_of_handlers_is_served_until_one_stops_it(self, capsys, port, handlers):
+        caller = in_thread(lambda: self.call_and_stop(port))
+
+        code, out, _err = run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--handlers", handlers)
+        caller.join(PATIENCE)
+
+        assert (code, out) == (0, f"{NODE}:{self.port} is ready\n")
+        assert self.answer == [42]
+
+    def test_a_module_of_handlers(self, capsys, port, handlers, tmp_path, monkeypatch):
+        (tmp_path / "unit_handlers_module.py").write_text(HANDLERS)
+        monkeypatch.syspath_prepend(tmp_path)
+        caller = in_thread(lambda: self.call_and_stop(port))
+
+        command = ("serve", "--node", NAME, "--cookie", COOKIE, "--handlers", "unit_handlers_module")
+        code, _out, _err = run(capsys, *command)
+        caller.join(PATIENCE)
+
+        assert (code, self.answer) == (0, [42])
+
+    def test_the_port_may_be_chosen(self, capsys, port, handlers):
+        number = free_port()
+        caller = in_thread(lambda: self.call_and_stop(port))
+
+        run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--port", str(number), "--handlers", handlers)
+        caller.join(PATIENCE)
+
+        assert self.port == number
+
+    @pytest.mark.parametrize("handlers", ["no_such_module_at_all", "no-such-file.py"])
+    def test_handlers_that_are_not_there(self, capsys, handlers):
+        code, out, err = run(capsys, "serve", "--handlers", handlers)
+
+        assert (code, out) == (2, "")
+        assert err.startswith(f"beam-bpy: no handlers from {handlers}: ")
+
+    @pytest.mark.parametrize("text", ["x = 1\n", "def register(:\n"], ids=["no-register", "syntax-error"])
+    def test_handlers_that_cannot_be_used(self, capsys, tmp_path, text):
+        file = tmp_path / "handlers.py"
+        file.write_text(text)
+
+        code, out, err = run(capsys, "serve", "--handlers", str(file))
+
+        assert (code, out) == (2, "")
+        assert err.startswith(f"beam-bpy: no handlers from {file}: ")
+
+    def test_a_port_that_is_taken(self, capsys, caplog):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            code, out, _err = run(capsys, "serve", "--node", NAME, "--port", str(taken.getsockname()[1]))
+
+        assert (code, out) == (1, "")
+        assert "is taken by another program" in caplog.text
+
+    def test_no_epmd_when_only_the_hosts_will_do(self, capsys, caplog):
+        code, out, _err = run(capsys, "serve", "--node", NAME, "--epmd", "host")
+
+        assert (code, out) == (1, "")
+        assert "epmd does not answer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dance",),
+        ("ping",),
+        ("ping", "a@b", "c@d"),
+        ("ping", "a@b", "--timeout", "soon"),
+        ("call", "a@b", "m"),
+        ("serve", "--port", "many"),
+        ("serve", "--epmd", "perhaps"),
+        ("serve", "now"),
+        ("nodes", "--no-such-option"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_a_2_with_the_usage(capsys, arguments):
+    code, out, err = exits(capsys, *arguments)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: beam-bpy")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ((), ["serve", "ping", "call", "nodes", "BPY_BEAM_COOKIE"]),
+        (("serve",), ["--node", "--cookie", "--host", "--port", "--handlers", "--epmd", "BPY_BEAM_PORT"]),
+        (("ping",), ["NODE", "--timeout", "--cookie", "pong"]),
+        (("call",), ["NODE", "MODULE", "FUNCTION", "ARG", "--json", "lists sum '[1, 2, 3]'"]),
+        (("nodes",), ["--host", "epmd"]),
+    ],
+    ids=["beam-bpy", "serve", "ping", "call", "nodes"],
+)
+def test_help(capsys, command, words):
+    code, out, err = exits(capsys, *command, "--help")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: beam-bpy")
+    assert [word for word in words if word not in out] == []
