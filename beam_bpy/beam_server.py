@@ -603,6 +603,7 @@ class _Running:
             self._listener.close()
             self.cluster.close()
             self.client.close()
+            self.node.close()
         else:
             self._socket.close()
         if self._registrar is not None:

@@ -20,10 +20,12 @@ from typing import Any
 from beam_bpy import epmd
 from beam_bpy.beam_server import BeamServer
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
+from beam_bpy.handlers import ELIXIR_PREFIX, plain_module
 from beam_bpy.protocol import epmd as epmd_protocol
 from beam_bpy.settings import ENVIRONMENT, LOOPBACK
 from beam_bpy.terms import TermError, parse, show
 from beam_bpy.transport import addresses_of, exchange
+from vendor_term_codec import EncodeError, PairsMap
 
 _ENVIRONMENT = f"environment: {', '.join(ENVIRONMENT.values())} set what the options leave out."
 _CALL_HELP = """\
@@ -144,7 +146,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.handlers is not None:
         try:
             _load(options.handlers).register(server)
-        except (ImportError, OSError, AttributeError) as error:
+        except (ImportError, OSError, AttributeError, SyntaxError) as error:
             _complain(f"no handlers from {options.handlers}: {error}")
             return 2
     if not server.start():
@@ -168,9 +170,14 @@ def _call(options: argparse.Namespace) -> int:
     except (TermError, json.JSONDecodeError) as error:
         _complain(str(error))
         return 2
-    module = f"Elixir.{options.module}" if options.module[:1].isupper() else options.module
+    module = f"{ELIXIR_PREFIX}{plain_module(options.module)}" if options.module[:1].isupper() else options.module
     with _Caller(options) as server:
-        print(write(server.call(options.node, module, options.function, arguments, options.timeout)))
+        try:
+            value = server.call(options.node, module, options.function, arguments, options.timeout)
+        except EncodeError as error:
+            _complain(str(error))
+            return 2
+        print(write(value))
     return 0
 
 
@@ -190,7 +197,7 @@ class _Caller:
     def __init__(self, options: argparse.Namespace) -> None:
         host = options.node.partition("@")[2]
         self._server = BeamServer(
-            f"beam_bpy_cli_{os.getpid()}@{_own_host(host)}", options.cookie, host="localhost", epmd="none"
+            f"beam_bpy_cli_{os.getpid()}@{_own_host(host)}", options.cookie, host="localhost", port=0, epmd="none"
         )
 
     def __enter__(self) -> BeamServer:
@@ -211,7 +218,18 @@ def _own_host(host: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=show)
+    return json.dumps(_with_text_keys(value), ensure_ascii=False, default=show)
+
+
+def _with_text_keys(value: Any) -> Any:
+    """JSON's objects have no keys but strings."""
+    match value:
+        case dict() | PairsMap():
+            items = value.items()
+            return {str(key) if isinstance(key, str) else show(key): _with_text_keys(item) for key, item in items}
+        case list() | tuple():
+            return [_with_text_keys(item) for item in value]
+    return value
 
 
 def _complain(sentence: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from beam_bpy.cluster import Cluster
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
+from beam_bpy.futures import set_error, set_result
 from beam_bpy.node import Node, Peer, Process, Watching
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import BinaryType, Payload
@@ -52,12 +53,12 @@ class Client(Process):
         encoder: turns arguments into terms.
     """
 
-    __slots__ = ("_cluster", "_encoder", "_lock", "_pending", "_pings")
+    __slots__ = ("_cluster", "_lock", "_pending", "_pings", "encoder")
 
     def __init__(self, node: Node, cluster: Cluster, encoder: ErlangVariantEncoder) -> None:
         super().__init__(node)
         self._cluster = cluster
-        self._encoder = encoder
+        self.encoder = encoder
         self._lock = threading.Lock()
         self._pending: dict[bytes, _Pending] = {}
         self._pings: dict[bytes, concurrent.futures.Future[bool]] = {}
@@ -79,18 +80,19 @@ class Client(Process):
                 pending.peer = peer
                 self.node.request_spawn(self, peer, ref, _EXECUTE_CALL, request)
 
-        self._cluster.with_peer(node_name, send, lambda sentence: _fail(future, NodeDownError(sentence)))
+        self._cluster.with_peer(node_name, send, lambda sentence: set_error(future, NodeDownError(sentence)))
         return future
 
     def cast(self, node_name: str, module: str, function: str, args: list[Any]) -> None:
         """See `BeamServer.cast`."""
         request = _LIST_OF_3 + self._mfa(module, function, args) + _NIL
-        message = control.spawn_request(self.node.new_ref(), self.pid, _EXECUTE_CAST, [], request)
-        self._cluster.with_peer(node_name, lambda peer: peer.send(message, self.pid), lambda _sentence: None)
+        ref = self.node.new_ref()
+        message = control.spawn_request(ref, self.pid, _EXECUTE_CAST, [], request)
+        self._cluster.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
         """See `BeamServer.send`."""
-        message = self._encoder.encode_term(term)
+        message = self.encoder.encode_term(term)
         source = (sender or self).pid
         node_name, target = (str(to[1]), Atom(to[0])) if isinstance(to, tuple) else (str(to.node), to)
         self._cluster.with_peer(
@@ -110,7 +112,7 @@ class Client(Process):
         def send(peer: Peer) -> None:
             peer.send(control.send(peer.flags, self.pid, Atom("net_kernel"), encode_term(request)), self.pid)
 
-        self._cluster.with_peer(node_name, send, lambda _sentence: _set(future, False))
+        self._cluster.with_peer(node_name, send, lambda _sentence: set_result(future, False))
         return future
 
     def receive(self, peer: Peer, message: control.Send) -> None:
@@ -119,7 +121,7 @@ class Client(Process):
             case (Reference() as ref, answer):
                 future = self._pings.get(ref.ext)
                 if future is not None:
-                    _set(future, answer == "yes")
+                    set_result(future, answer == "yes")
 
     def spawned(self, reply: control.SpawnReply) -> None:
         """The node that was called has begun, or cannot."""
@@ -128,7 +130,7 @@ class Client(Process):
         if isinstance(reply.result, Pid):
             self._begun(reply.ref, reply.result, pending)
         elif pending is not None:
-            _fail(pending.future, ErlangError(reply.result))
+            set_error(pending.future, ErlangError(reply.result))
 
     def down(self, watching: Watching, reason: Payload) -> None:
         """A call has ended."""
@@ -139,7 +141,7 @@ class Client(Process):
         try:
             _settle(pending, reason.decode(binaries=pending.binaries, arrays=pending.arrays))
         except DecodeError as error:
-            _fail(pending.future, error)
+            set_error(pending.future, error)
 
     def linked_exit(self, sender: Pid, reason: Payload) -> None:
         """Nothing ends this process but the end of the node."""
@@ -152,12 +154,12 @@ class Client(Process):
         with self._lock:
             waiting = list(self._pending.values())
         for pending in waiting:
-            _fail(pending.future, NodeDownError("this node has stopped"))
+            set_error(pending.future, NodeDownError("this node has stopped"))
         for ping in list(self._pings.values()):
-            _set(ping, False)
+            set_result(ping, False)
 
     def _mfa(self, module: str, function: str, args: list[Any]) -> bytes:
-        return encode_term(Atom(module)) + encode_term(Atom(function)) + self._encoder.encode_term(args)
+        return encode_term(Atom(module)) + encode_term(Atom(function)) + self.encoder.encode_term(args)
 
     def _begun(self, ref: Reference, process: Pid, pending: _Pending | None) -> None:
         peer = self.node.peer(str(process.node))
@@ -179,31 +181,16 @@ class Client(Process):
 def _settle(pending: _Pending, reason: Any) -> None:
     match reason:
         case (ref, "return", value) if ref == pending.result:
-            _set(pending.future, value)
+            set_result(pending.future, value)
         case (ref, "throw", value) if ref == pending.result:
-            _fail(pending.future, ErlangThrow(value))
+            set_error(pending.future, ErlangThrow(value))
         case (ref, "exit", why) if ref == pending.result:
-            _fail(pending.future, ErlangExit(why))
+            set_error(pending.future, ErlangExit(why))
         case (ref, "error", why, stack) if ref == pending.result:
-            _fail(pending.future, ErlangError(why, stack))
+            set_error(pending.future, ErlangError(why, stack))
         case (ref, "error", why) if ref == pending.result:
-            _fail(pending.future, ErlangError(why))
+            set_error(pending.future, ErlangError(why))
         case "noconnection":
-            _fail(pending.future, NodeDownError(f"the connection to {pending.node_name} broke during the call"))
+            set_error(pending.future, NodeDownError(f"the connection to {pending.node_name} broke during the call"))
         case other:
-            _fail(pending.future, ErlangExit(other))
-
-
-def _set(future: "concurrent.futures.Future[Any]", value: Any) -> None:
-    if _claim(future):
-        future.set_result(value)
-
-
-def _fail(future: "concurrent.futures.Future[Any]", error: Exception) -> None:
-    if _claim(future):
-        future.set_exception(error)
-
-
-def _claim(future: "concurrent.futures.Future[Any]") -> bool:
-    """False when the future has an outcome already, or was cancelled."""
-    return not future.done() and future.set_running_or_notify_cancel()
+            set_error(pending.future, ErlangExit(other))

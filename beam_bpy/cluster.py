@@ -17,11 +17,14 @@ from collections.abc import Callable
 from beam_bpy import epmd
 from beam_bpy.connection import SETUP_TIME, Connection
 from beam_bpy.errors import NodeDownError
+from beam_bpy.futures import set_error, set_result
 from beam_bpy.node import Node, Peer
+from beam_bpy.protocol import control
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.handshake import Acceptor, Initiator
 from beam_bpy.tls import Tls, Wrap
 from beam_bpy.transport import Loop, Stream, Timer, TlsStream, connect, resolve
+from vendor_term_codec import Pid, Reference
 
 log = logging.getLogger("beam_bpy")
 
@@ -49,6 +52,7 @@ class Cluster:
         self._calls: dict[str, _Outgoing] = {}
         self._lock = threading.RLock()
         self._closing = False
+        node.itself = Peer(node.name, OURS, node.creation, self._to_ourselves)
 
     def accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """A connection has come in."""
@@ -62,7 +66,11 @@ class Cluster:
         The future fails with `NodeDownError` when the node cannot be reached.
         """
         future: concurrent.futures.Future[Peer] = concurrent.futures.Future()
-        self.with_peer(name, future.set_result, lambda sentence: future.set_exception(NodeDownError(sentence)))
+        self.with_peer(
+            name,
+            lambda peer: set_result(future, peer),
+            lambda sentence: set_error(future, NodeDownError(sentence)),
+        )
         return future
 
     def with_peer(self, name: str, ready: Callable[[Peer], None], failed: Callable[[str], None]) -> None:
@@ -109,7 +117,7 @@ class Cluster:
         if self._node.peer(name) is not None:
             return "alive"
         call = self._calls.get(name)
-        if call is None or call.connection is None:
+        if call is None:
             return "ok"
         if name < self._node.name:
             return "nok"
@@ -157,6 +165,13 @@ class Cluster:
         for _ready, failed in call.waiting if call is not None else ():
             failed(sentence)
 
+    def _to_ourselves(self, message: control.Message, _sender: Pid | Reference) -> None:
+        """What a process here sends to another one here takes the way of every message."""
+        itself = self._node.itself
+        if itself is not None:
+            event = control.parse(message.frame(header=True)[4:])
+            self._loop.call_soon(lambda: self._node.handle(itself, event))
+
     @property
     def loop(self) -> Loop:
         """Where all of it happens."""
@@ -180,6 +195,7 @@ class _Outgoing:
         self._name = name
         self._short, _at, self._host = name.partition("@")
         self._over = False
+        self._given_way = False
         self._timer: Timer | None = None
         self.connection: Connection | None = None
         self.waiting: list[tuple[Callable[[Peer], None], Callable[[str], None]]] = []
@@ -210,6 +226,7 @@ class _Outgoing:
 
     def give_way(self) -> None:
         """The peer's own call goes on in place of this one; whoever waits gets its outcome."""
+        self._given_way = True
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.close("the other side's call goes on")
@@ -218,7 +235,9 @@ class _Outgoing:
         """The handshake has failed; when it `yielded`, the peer's own call is on its way."""
         self.connection = None
         if not yielded:
-            self.fail(reason)
+            # A node whose cookie is another one hangs up without a word.
+            named = self._name in reason
+            self.fail(reason if named else f"{self._name} broke off the handshake: {reason}; is its cookie the same?")
 
     def _resolved(self, addresses: list[str]) -> None:
         if not addresses:
@@ -227,7 +246,7 @@ class _Outgoing:
             self._try(addresses, f"{self._name} cannot be reached")
 
     def _try(self, addresses: list[str], why_not: str) -> None:
-        if self._over:
+        if self._over or self._given_way:
             return
         if not addresses:
             self.fail(why_not)
@@ -243,7 +262,7 @@ class _Outgoing:
         def connected(result: socket.socket | str) -> None:
             if isinstance(result, str):
                 self._try(others, f"{self._name} cannot be reached: {result}")
-            elif self._over:
+            elif self._over or self._given_way:
                 result.close()
             else:
                 self.connection = self._cluster.open_outgoing(result, self._name)

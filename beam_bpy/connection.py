@@ -9,13 +9,13 @@ import logging
 from typing import Protocol as Interface
 
 from beam_bpy.node import Node, Peer
-from beam_bpy.protocol import control
+from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.flags import Flag
 from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import TICK, Frame, FrameReader
 from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeRefusedError, Initiator, PeerNamed
 from beam_bpy.transport import Loop, Stream
-from vendor_term_codec import Pid
+from vendor_term_codec import DecodeError, Pid, Reference
 
 log = logging.getLogger("beam_bpy")
 
@@ -87,8 +87,8 @@ class Connection:
         if self._stream is not None:
             self._stream.close(reason)
 
-    def send(self, message: control.Message, sender: Pid) -> None:
-        """Send a message that comes from `sender`; from any thread."""
+    def send(self, message: control.Message, sender: Pid | Reference) -> None:
+        """Send a message; it arrives after what had the same `sender`. From any thread."""
         assert self._stream is not None
         if self._headers and message.large:
             self._stream.send_in_pieces(message.fragments(next(self._sequences)), sender.ext)
@@ -153,7 +153,13 @@ class Connection:
         for frame in frames:
             whole = self._fragments.add(frame) if frame else None
             if whole:
-                self._node.handle(peer, control.parse(whole))
+                self._handle_message(peer, control.parse(whole))
+
+    def _handle_message(self, peer: Peer, event: control.Event) -> None:
+        try:
+            self._node.handle(peer, event)
+        except DecodeError as error:  # A reason; payloads are the receiver's business.
+            raise ProtocolError(f"a message that cannot be decoded: {error}") from None
 
     def _too_slow(self) -> None:
         self.close(f"the handshake was not done within {SETUP_TIME:g} seconds")

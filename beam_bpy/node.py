@@ -32,8 +32,8 @@ class Peer:
         name: its full node name.
         flags: the capabilities that both sides have.
         creation: its incarnation.
-        send: hands a message, and the pid that it comes from, to the connection; never blocks, and does nothing once
-            the connection is gone.
+        send: hands a message to the connection, and whose it is: a pid, or for a call the reference that it has to
+            itself, so that no call waits behind another. It never blocks, and does nothing once the connection is gone.
         connected: False from the moment the connection is gone.
         watches: the processes here that processes there monitor, by the monitor's reference.
         watching: the monitors that processes here hold on processes there, by reference.
@@ -42,7 +42,9 @@ class Peer:
 
     __slots__ = ("connected", "creation", "flags", "links", "name", "send", "watches", "watching")
 
-    def __init__(self, name: str, flags: Flag, creation: int, send: Callable[[control.Message, Pid], None]) -> None:
+    def __init__(
+        self, name: str, flags: Flag, creation: int, send: Callable[[control.Message, Pid | Reference], None]
+    ) -> None:
         self.name = name
         self.flags = flags
         self.creation = creation
@@ -78,10 +80,11 @@ class Process:
         alive: False once it has ended.
         watches: the monitors on it, by the reference's encoding.
         links: the peer of each linked process, by the encoding of that process's pid.
+        watching: the peers on which it holds monitors, by the reference's encoding.
         unlinking: the ids of unlink signals that have not been answered, by the encoding of the other's pid.
     """
 
-    __slots__ = ("alive", "links", "node", "pid", "unlinking", "watches")
+    __slots__ = ("alive", "links", "node", "pid", "unlinking", "watches", "watching")
 
     def __init__(self, node: "Node") -> None:
         self.node = node
@@ -90,6 +93,7 @@ class Process:
         self.watches: dict[bytes, Watch] = {}
         self.links: dict[bytes, tuple[Peer, Pid]] = {}
         self.unlinking: dict[bytes, int] = {}
+        self.watching: dict[bytes, Peer] = {}
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message for this process; called on the network thread. The default drops it."""
@@ -135,6 +139,7 @@ class Node:
 
     Attributes:
         observers: each is called with a peer, on the network thread, when it has connected and when it is gone.
+        itself: the peer that this node is to its own processes; None until the cluster has made it.
     """
 
     def __init__(self, name: str, creation: int, spawn: Callable[[Peer, control.SpawnRequest], None]) -> None:
@@ -149,6 +154,7 @@ class Node:
         self._processes: dict[bytes, Process] = {}
         self._registered: dict[str, Process] = {}
         self._peers: dict[str, Peer] = {}
+        self.itself: Peer | None = None
         self._nobody = self.new_pid()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
@@ -195,8 +201,8 @@ class Node:
             self._processes[process.pid.ext] = process
 
     def peer(self, name: str) -> Peer | None:
-        """The connected node of that name."""
-        return self._peers.get(name)
+        """The connected node of that name, or this one."""
+        return self.itself if name == self.name else self._peers.get(name)
 
     def peer_up(self, peer: Peer) -> None:
         """A node has connected."""
@@ -213,16 +219,33 @@ class Node:
             for ref, process in peer.watches.items():
                 process.watches.pop(ref, None)
             watching, links = list(peer.watching.values()), list(peer.links)
+            for entry in watching:
+                entry.process.watching.pop(entry.ref.ext, None)
             peer.watches.clear()
             peer.watching.clear()
             peer.links.clear()
             for key, process in links:
                 process.links.pop(key, None)
+            self._forget_unlinks(peer)
         for key, process in links:
             process.linked_exit(Pid.from_ext(key), NOCONNECTION)
         for entry in watching:
             entry.process.down(entry, NOCONNECTION)
         self._tell_observers(peer)
+
+    def _forget_unlinks(self, peer: Peer) -> None:
+        """What the peer has not acknowledged it never will."""
+        for process in self._processes.values():
+            for key in [key for key in process.unlinking if Pid.from_ext(key).node == peer.name]:
+                del process.unlinking[key]
+
+    def close(self) -> None:
+        """The node stops: every process has ended, and nobody is left to be told."""
+        with self._lock:
+            for process in self._processes.values():
+                process.alive = False
+            self._processes.clear()
+            self._registered.clear()
 
     def _tell_observers(self, peer: Peer) -> None:
         for observer in tuple(self.observers):
@@ -253,6 +276,11 @@ class Node:
                 peer.send(control.link_exit(peer.flags, process.pid, pid, reason), process.pid)
             process.watches.clear()
             process.links.clear()
+            self._end_watching(process)
+
+    def _end_watching(self, process: Process) -> None:
+        for key, peer in list(process.watching.items()):
+            self._unwatch(peer, Reference.from_ext(key))
 
     def end_watch(self, process: Process, ref: Reference, reason: bytes) -> bool:
         """Tell one monitor of a process that goes on living that it has ended; False when there is no such monitor.
@@ -304,10 +332,17 @@ class Node:
     def unwatch(self, peer: Peer, ref: Reference) -> bool:
         """Take a monitor back; False when there is none, because it has fired or never was."""
         with self._lock:
-            entry = peer.watching.pop(ref.ext, None)
-            if entry is not None and entry.target is not None:
-                peer.send(control.demonitor(entry.process.pid, entry.target, ref), entry.process.pid)
-            return entry is not None
+            return self._unwatch(peer, ref)
+
+    @staticmethod
+    def _unwatch(peer: Peer, ref: Reference) -> bool:
+        entry = peer.watching.pop(ref.ext, None)
+        if entry is None:
+            return False
+        entry.process.watching.pop(ref.ext, None)
+        if entry.target is not None:
+            peer.send(control.demonitor(entry.process.pid, entry.target, ref), entry.process.pid)
+        return True
 
     def request_spawn(
         self, process: Process, peer: Peer, ref: Reference, target: tuple[Atom, Atom, int], arguments: bytes
@@ -318,8 +353,7 @@ class Node:
         """
         with self._lock:
             self._track(peer, Watching(process, None, ref))
-            message = control.spawn_request(ref, process.pid, target, [Atom("monitor")], arguments)
-            peer.send(message, process.pid)
+            peer.send(control.spawn_request(ref, process.pid, target, [Atom("monitor")], arguments), ref)
 
     def retarget(self, peer: Peer, ref: Reference, target: Pid) -> None:
         """A spawn request was answered: what its monitor is on is known now."""
@@ -330,6 +364,7 @@ class Node:
 
     def _track(self, peer: Peer, entry: Watching) -> None:
         peer.watching[entry.ref.ext] = entry
+        entry.process.watching[entry.ref.ext] = peer
 
     def _add_watch(self, process: Process, watch: Watch) -> None:
         process.watches[watch.ref.ext] = watch
@@ -409,6 +444,8 @@ class Node:
     def _monitor_exit(self, peer: Peer, event: control.MonitorExit) -> None:
         with self._lock:
             entry = peer.watching.pop(event.ref.ext, None)
+            if entry is not None:
+                entry.process.watching.pop(event.ref.ext, None)
         if entry is not None:
             entry.process.down(entry, event.reason)
 

@@ -12,11 +12,10 @@ from typing import Any
 from beam_bpy.client import Client
 from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import Runnable
-from beam_bpy.errors import ErlangExit
 from beam_bpy.node import NOCONNECTION, Node, Peer, Process, Watching
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
-from beam_bpy.rpc import python_error
+from beam_bpy.rpc import Kind, failure_of, monitor_of, shortened
 from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term
 
 log = logging.getLogger("beam_bpy")
@@ -42,7 +41,7 @@ class BeamProcess(Process):
         trap_exit: True turns exit signals into messages.
     """
 
-    __slots__ = ("_callback", "_client", "_cluster", "_monitored", "_submit", "trap_exit")
+    __slots__ = ("_callback", "_client", "_cluster", "_linking", "_monitored", "_submit", "trap_exit")
 
     def __init__(
         self,
@@ -59,6 +58,7 @@ class BeamProcess(Process):
         self._client = client
         self._submit = submit
         self._callback = callback
+        self._linking: set[bytes] = set()
         self._monitored: dict[bytes, Target] = {}
         self.trap_exit = trap_exit
 
@@ -72,7 +72,8 @@ class BeamProcess(Process):
     def reply(self, caller: tuple[Pid, Any], value: Any) -> None:
         """Answer a gen_server call, which arrives as `("$gen_call", caller, request)`."""
         pid, tag = caller
-        self.send(pid, (tag, value))
+        ref, is_alias = monitor_of(tag)
+        self.send(ref if is_alias and ref is not None else pid, (tag, value))
 
     def monitor(self, target: Target) -> Reference:
         """Monitor a process elsewhere; its end arrives as `("DOWN", ref, "process", object, reason)`."""
@@ -81,7 +82,7 @@ class BeamProcess(Process):
         self._monitored[ref.ext] = target
         self._cluster.with_peer(
             _node_of(target),
-            lambda peer: self.node.watch(self, peer, plain, ref),
+            lambda peer: self.node.watch(self, peer, plain, ref) if ref.ext in self._monitored else None,
             lambda _sentence: self.down(Watching(self, plain, ref), NOCONNECTION),
         )
         return ref
@@ -90,23 +91,36 @@ class BeamProcess(Process):
         """Take a monitor back; False when it has fired already."""
         target = self._monitored.pop(ref.ext, None)
         peer = self.node.peer(_node_of(target)) if target is not None else None
-        return peer is not None and self.node.unwatch(peer, ref)
+        if peer is not None:
+            self.node.unwatch(peer, ref)
+        return target is not None
 
     def link(self, pid: Pid) -> None:
         """Link this process with one elsewhere: when one ends abnormally, so does the other."""
-        self._cluster.with_peer(
-            str(pid.node),
-            lambda peer: self.node.link(self, peer, pid),
-            lambda _sentence: self.linked_exit(pid, NOCONNECTION),
-        )
+        self._linking.add(pid.ext)
+
+        def connected(peer: Peer) -> None:
+            self._linking.discard(pid.ext)
+            self.node.link(self, peer, pid)
+
+        def failed(_sentence: str) -> None:
+            if pid.ext in self._linking:
+                self._linking.discard(pid.ext)
+                self.linked_exit(pid, NOCONNECTION)
+
+        self._cluster.with_peer(str(pid.node), connected, failed)
 
     def unlink(self, pid: Pid) -> None:
         """Take a link back."""
-        self.node.unlink(self, pid)
+        if pid.ext in self._linking:  # There is no connection yet; what is said first arrives first.
+            self._linking.discard(pid.ext)
+            self._cluster.with_peer(str(pid.node), lambda _peer: self.node.unlink(self, pid), lambda _sentence: None)
+        else:
+            self.node.unlink(self, pid)
 
     def exit(self, reason: Any = _NORMAL) -> None:
         """End; whoever monitors it or is linked to it gets `reason`."""
-        self.end(encode_term(reason))
+        self.end(self._client.encoder.encode_term(reason))
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message has come; on the network thread."""
@@ -137,11 +151,11 @@ class BeamProcess(Process):
             return
         try:
             self._callback(self, message)
-        except ErlangExit as error:
-            self.exit(error.reason)
         except BaseException as error:  # noqa: BLE001 - it ends this process, never the thread it runs on
-            log.warning("process %s ends: %s: %s", self.pid, type(error).__name__, error)
-            self.exit((python_error(error), []))
+            failure = failure_of(error, [], self._client.encoder)
+            if failure.kind is not Kind.EXIT:
+                log.warning("process %s ends: %s", self.pid, shortened(failure.reason))
+            self.end(encode_term(failure.exit_reason))
 
 
 class _Delivery:

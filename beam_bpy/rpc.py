@@ -117,7 +117,7 @@ class Answer:
 
     def failed(self, failure: Failure) -> None:
         """There is no value."""
-        log.warning("a cast failed: %s", _shortened(failure.reason))
+        log.warning("a cast failed: %s", shortened(failure.reason))
 
 
 class Call:
@@ -150,7 +150,7 @@ class Call:
         try:
             value = self.encoder.encode_term(self.handler.invoke(self.args))
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
-            self.answer.failed(_failure(error, self.target, self.encoder))
+            self.answer.failed(failure_of(error, self.target.stack(), self.encoder))
         else:
             self.answer.returned(value)
 
@@ -299,7 +299,7 @@ class SpawnAnswer(Answer):
         self._process.end(_NORMAL)
 
     def failed(self, failure: Failure) -> None:
-        log.warning("process %s failed: %s", self._process.pid, _shortened(failure.reason))
+        log.warning("process %s failed: %s", self._process.pid, shortened(failure.reason))
         self._process.end(encode_term(failure.exit_reason))
 
 
@@ -344,7 +344,7 @@ class GenAnswer(Answer):
         self._server = server
         self._peer = peer
         self._pid, self._tag = caller
-        self._ref, self._is_alias = _monitor_of(self._tag)
+        self._ref, self._is_alias = monitor_of(self._tag)
         self._monitored = self._ref is not None and self._ref.ext in server.watches
 
     def wanted(self) -> bool:
@@ -604,26 +604,27 @@ def _named_request(request: Payload) -> tuple[str, Payload]:
     return handler_name(name), Payload(data, offset)
 
 
-def _monitor_of(tag: Any) -> tuple[Reference | None, bool]:
+def monitor_of(tag: Any) -> tuple[Reference | None, bool]:
     """The reference in a tag `Ref`, `[alias | Ref]` or `[[alias | Ref] | _]`; True for one that is an alias."""
     if isinstance(tag, Reference):
         return tag, False
     if isinstance(tag, ImproperList) and tag.elements[0] == "alias" and isinstance(tag.tail, Reference):
         return tag.tail, True
     if isinstance(tag, ImproperList):
-        return _monitor_of(tag.elements[0])
-    return _monitor_of(tag[0]) if isinstance(tag, list) and tag else (None, False)
+        return monitor_of(tag.elements[0])
+    return monitor_of(tag[0]) if isinstance(tag, list) and tag else (None, False)
 
 
-def _failure(error: BaseException, target: Target, encoder: ErlangVariantEncoder) -> Failure:
+def failure_of(error: BaseException, stack: list[Any], encoder: ErlangVariantEncoder) -> Failure:
+    """What an exception is on the BEAM."""
     for kind, type_ in _CHOSEN:
         if isinstance(error, type_):
             try:
                 # What a result may hold, a reason may hold; from here on it is a term that any encoder writes.
-                return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], target.stack())
+                return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], stack)
             except Exception as problem:  # noqa: BLE001 - a converter's error is an answer too
-                return Failure(Kind.ERROR, python_error(problem), target.stack())
-    return Failure(Kind.ERROR, python_error(error), target.stack())
+                return Failure(Kind.ERROR, python_error(problem), stack)
+    return Failure(Kind.ERROR, python_error(error), stack)
 
 
 _CHOSEN = ((Kind.ERROR, ErlangError), (Kind.EXIT, ErlangExit), (Kind.THROW, ErlangThrow))
@@ -650,7 +651,8 @@ def _utf8(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _shortened(reason: Any) -> str:
+def shortened(reason: Any) -> str:
+    """A reason as a log shows it."""
     match reason:
         case ("python_error", {"type": kind, "message": message}):
             return f"{kind}: {message}"

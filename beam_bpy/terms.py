@@ -3,26 +3,28 @@
 Erlang's own syntax (reference manual, "Data Types"), without variables, operators and comments.
 """
 
-import json
+import math
 import re
 from typing import Any
 
 from vendor_term_codec import Atom, BitString, ImproperList, PairsMap
 
+_ESCAPE = r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[0-7]{1,3}|\^.|.)"
 _TOKEN = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
         (?P<float>-?\d+\.\d+(?:[eE][+-]?\d+)?)
-      | (?P<based>-?\d{1,2}\#[0-9a-zA-Z]+)
+      | (?P<based>-?\d{{1,2}}\#[0-9a-zA-Z]+)
       | (?P<integer>-?\d+)
-      | \$(?P<character>\\.|.)
+      | \$(?P<character>{_ESCAPE}|.)
       | '(?P<quoted>(?:\\.|[^'\\])*)'
       | "(?P<string>(?:\\.|[^"\\])*)"
       | (?P<atom>[a-z][\w@]*)
-      | (?P<symbol>\#\{|=>|<<|>>|[\[\]{}(),|:/])
+      | (?P<symbol>\#\{{|=>|<<|>>|[\[\]{{}}(),|:/])
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = dict(zip("nrtsbe0dfv", "\n\r\t \b\x1b\0\x7f\f\v", strict=True))
+_ESCAPES = dict(zip("nrtsbedfv", "\n\r\t \b\x1b\x7f\f\v", strict=True))
+_SHOWN = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAIN_ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*\Z")
 _KEYWORDS = """
 after and andalso band begin bnot bor bsl bsr bxor case catch cond div else end fun if let maybe not of or orelse
@@ -46,8 +48,15 @@ def parse(text: str) -> Any:
         TermError: it is none.
     """
     parser = _Parser(text)
-    value = parser.term()
-    parser.end()
+    try:
+        value = parser.term()
+        parser.end()
+    except TermError:
+        raise
+    except RecursionError:
+        raise TermError("it is nested too deeply") from None
+    except ValueError as error:
+        raise TermError(f"it is no Erlang term: {error}") from None
     return value
 
 
@@ -60,7 +69,7 @@ class _Parser:
         kind, text = self._next()
         match kind:
             case "float":
-                return float(text)
+                return self._float(text)
             case "integer":
                 return int(text)
             case "based":
@@ -115,36 +124,54 @@ class _Parser:
                 return [*items, *tail] if isinstance(tail, list) else ImproperList(tuple(items), tail)
             self._expect(",")
 
-    def _map(self) -> dict[Any, Any]:
-        pairs: dict[Any, Any] = {}
+    def _map(self) -> dict[Any, Any] | PairsMap:
+        pairs: list[tuple[Any, Any]] = []
         if self._accept("}"):
-            return pairs
+            return {}
         while True:
             key = self.term()
             self._expect("=>")
-            pairs[key] = self.term()
+            pairs.append((key, self.term()))
             if self._accept("}"):
-                return pairs
+                return _map_of(pairs)
             self._expect(",")
 
-    def _binary(self) -> str | bytes:
-        data = bytearray()
+    def _binary(self) -> str | bytes | BitString:
+        value = size = 0
         while not self._accept(">>"):
-            kind, text = self._next()
-            if kind == "string":
-                utf8 = self._accept("/") and self._next()[1] == "utf8"
-                data += _unescaped(text).encode("utf-8" if utf8 or not text.isascii() else "latin-1")
-            elif kind == "integer":
-                data.append(int(text) & 255)
-            elif text != ",":
-                raise self._unexpected(text)
+            if size:
+                self._expect(",")
+            number, bits = self._segment()
+            value, size = value << bits | number, size + bits
+        data = (value << -size % 8).to_bytes(-(-size // 8))
+        if size % 8:
+            return BitString(data, size % 8)
         try:
             return data.decode()
         except UnicodeDecodeError:
-            return bytes(data)
+            return data
+
+    def _segment(self) -> tuple[int, int]:
+        kind, text = self._next()
+        if kind == "string":
+            utf8 = self._accept("/") and self._next()[1] == "utf8"
+            data = _unescaped(text).encode("utf-8" if utf8 or not text.isascii() else "latin-1")
+            return int.from_bytes(data), 8 * len(data)
+        if kind != "integer":
+            raise self._unexpected(text)
+        bits = int(self._next()[1]) if self._accept(":") else 8
+        return int(text) % (1 << bits), bits
+
+    def _float(self, text: str) -> float:
+        value = float(text)
+        if math.isinf(value):
+            raise TermError(f"{text} is no number: a float ends at 1.8e308")
+        return value
 
     def _based(self, text: str) -> int:
         base, digits = text.split("#")
+        if not 2 <= abs(int(base)) <= 36:
+            raise TermError(f"{text!r} is no number: a base is 2 to 36")
         try:
             return int(digits, abs(int(base))) * (-1 if base.startswith("-") else 1)
         except ValueError:
@@ -178,8 +205,27 @@ def _atom(text: str) -> Any:
     return _CONSTANTS[text] if text in _CONSTANTS else Atom(text)
 
 
+def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any] | PairsMap:
+    every = PairsMap(pairs)
+    try:
+        plain = dict(pairs)
+    except TypeError:  # A key that Python cannot hash.
+        return every
+    return plain if len(plain) == len(pairs) else every
+
+
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text, flags=re.DOTALL)
+    return re.sub(_ESCAPE, lambda found: _character(found[0][1:]), text, flags=re.DOTALL)
+
+
+def _character(escape: str) -> str:
+    if escape[0] == "x" and len(escape) > 1:
+        return chr(int(escape[1:].strip("{}"), 16))
+    if escape[0] in "01234567":
+        return chr(int(escape, 8))
+    if escape[0] == "^" and len(escape) > 1:
+        return chr(ord(escape[1]) & 31)
+    return _ESCAPES.get(escape, escape)
 
 
 def show(value: Any) -> str:
@@ -193,8 +239,10 @@ def show(value: Any) -> str:
             return _show_atom(value)
         case None | bool():
             return "nil" if value is None else str(value).lower()
-        case int() | float():
-            return repr(value)
+        case int():
+            return _show_integer(value)
+        case float():
+            return _show_float(value)
         case str():
             return _show_text(value)
         case bytes() | memoryview():
@@ -220,6 +268,20 @@ def _show_atom(atom: str) -> str:
     return f"'{escaped}'"
 
 
+def _show_integer(number: int) -> str:
+    try:
+        return repr(number)
+    except ValueError:  # Python writes no more than some thousand decimal digits.
+        return f"{'-' if number < 0 else ''}16#{abs(number):x}"
+
+
+def _show_float(number: float) -> str:
+    mantissa, _e, exponent = repr(number).partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent)}"
+
+
 def _show_text(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
-    return f"<<{quoted}>>" if text.isascii() else f"<<{quoted}/utf8>>"
+    quoted = re.sub(r'["\\\x00-\x1f\x7f]', lambda found: _SHOWN.get(found[0]) or f"\\x{{{ord(found[0]):x}}}", text)
+    return f'<<"{quoted}">>' if text.isascii() else f'<<"{quoted}"/utf8>>'

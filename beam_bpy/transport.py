@@ -511,7 +511,11 @@ class _Connecting:
         self._sock = socket.socket(family, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         self._timer = loop.call_later(timeout, lambda: self._fail("no answer in time"))
-        code = self._sock.connect_ex(address)
+        try:
+            code = self._sock.connect_ex(address)
+        except OSError as error:  # The address is none.
+            self._fail(error.strerror or "it is no address")
+            return
         if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
             loop.watch(self._sock, selectors.EVENT_WRITE, self._ready)
         else:
@@ -550,8 +554,12 @@ def resolve(loop: Loop, host: str, done: Callable[[list[str]], None]) -> None:
 
     Asking a name server blocks, so a name is looked up on a thread of its own.
     """
-    with contextlib.suppress(ValueError):
-        done([str(ipaddress.ip_address(host))])
+    try:
+        numeric = str(ipaddress.ip_address(host))
+    except ValueError:
+        numeric = None
+    if numeric is not None:
+        done([numeric])
         return
 
     def look_up() -> None:

@@ -151,17 +151,17 @@ class SpawnReply(NamedTuple):
     result: Pid | Atom
 
 
-_NAME = (Pid, Atom)
 _ATOM = (Atom, bool, type(None))
 """true, false and nil are atoms that are decoded to Python's own."""
+_NAME = (Pid, *_ATOM)
 
 _SHAPES: dict[type[Any], tuple[Any, ...]] = {
-    Send: ((Pid, type(None)), (Pid, Atom, Reference)),
+    Send: ((Pid, type(None)), (*_NAME, Reference)),
     Link: (Pid, Pid),
     Unlink: ((int, type(None)), Pid, Pid),
     UnlinkAck: (int, Pid, Pid),
     LinkExit: (Pid, Pid),
-    ExitSignal: (Pid, (Pid, Atom, Reference)),
+    ExitSignal: (Pid, (*_NAME, Reference)),
     GroupLeader: (Pid, Pid),
     Monitor: (Pid, _NAME, Reference),
     Demonitor: (Pid, _NAME, Reference),

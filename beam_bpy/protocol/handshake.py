@@ -348,7 +348,7 @@ class Initiator(_Side):
         if message[:1] != b"N" or len(message) < 19:
             raise HandshakeError(f"{self._peer_name} sent no challenge")
         flags, peer_challenge, self._peer_creation, length = struct.unpack_from(">QIIH", message, 1)
-        name = _text(message[19 : 19 + length])
+        name = _name(message[19 : 19 + length])
         if name != self._peer_name:
             raise HandshakeError(f"the node at that address is {name}, not {self._peer_name}")
         self._peer_flags = expand(flags)

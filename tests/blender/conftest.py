@@ -92,10 +92,10 @@ def blender(tmp_path: Path, environment: Environment) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def scene(
+def scene_node(
     tmp_path_factory: pytest.TempPathFactory, extension: Path, scene_handlers: Path
-) -> Iterator[Callable[..., Reply]]:
-    """Calls handlers of a Blender that has both extensions: `scene("list_objects", "[]")`, from a real erl."""
+) -> Iterator[tuple[str, Environment]]:
+    """A Blender with both extensions that serves: its node's name, and the environment for nodes that call it."""
     home = tmp_path_factory.mktemp("scene")
     environment = _environment(home, extension, scene_handlers)
     command = [sys.executable, "-u", str(HERE / "inside" / "serve_scene.py")]
@@ -105,13 +105,18 @@ def scene(
     assert process.stdout is not None
     node = next((line.split()[1] for line in process.stdout if line.startswith("ready ")), None)
     assert node is not None, "Blender did not start"
-    # Blender prints while it renders: nobody may wait for a full pipe.
+    # Blender prints while it renders: it must not wait for a full pipe.
     drained = subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
-
-    def call(function: str, arguments: str) -> Reply:
-        return erl(f"erpc:call('{node}', 'Elixir.Scene', {function}, {arguments}, 60000)", environment)
-
-    yield call
+    yield node, environment
     process.terminate()
     assert process.wait(30) == 0
     drained.wait(10)
+
+
+@pytest.fixture
+def scene(scene_node: tuple[str, Environment]) -> Callable[[str, str], Reply]:
+    """Calls a handler of that Blender from a real erl: `scene("list_objects", "[]")`."""
+    node, environment = scene_node
+    return lambda function, arguments: erl(
+        f"erpc:call('{node}', 'Elixir.Scene', {function}, {arguments}, 60000)", environment
+    )

@@ -1,6 +1,8 @@
 """Each handler of the example extension, called from a real Erlang node."""
 
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,16 @@ def test_render_still_refuses(scene: Scene) -> None:
     scene("set_property", '[<<"scenes[\\"Scene\\"].camera">>, nil]')
     assert refusal(scene, "render_still", "[]")[1] == "the scene has no camera: make one with create_camera"
     scene("set_property", f'[<<"scenes[\\"Scene\\"].camera">>, <<"{camera}">>]')
+
+
+def test_the_elixir_example(scene_node: tuple[str, dict[str, str]]) -> None:
+    node, environment = scene_node
+    elixir = shutil.which("elixir")
+    assert elixir, "elixir is not installed: 'apt-get install elixir' brings it"
+    example = Path(__file__).resolve().parents[2] / "examples" / "drive_scene.exs"
+    result = subprocess.run(
+        [elixir, str(example), node], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "location: [2.0, 0.0, 0.5]" in result.stdout
+    assert "no object named 'No such crate'; there are: " in result.stdout

@@ -58,7 +58,7 @@ def line(
 
 
 SMALL = "seq_trace:set_token(label, 17), "
-BIG = "seq_trace:set_token(label, {my, <<\"label\">>, 1 bsl 70}), "
+BIG = 'seq_trace:set_token(label, {my, <<"label">>, 1 bsl 70}), '
 TOKENS = {"no token": "", "a small label": SMALL, "a big label": BIG}
 traced = pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS.keys())
 

@@ -138,7 +138,9 @@ def test_without_any_epmd_the_server_calls_the_fixed_port(
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
 
 
-def test_two_servers_of_one_name_without_epmd_do_not_meet(no_epmd: int, start_server: Callable[..., BeamServer]) -> None:
+def test_two_servers_of_one_name_without_epmd_do_not_meet(
+    no_epmd: int, start_server: Callable[..., BeamServer]
+) -> None:
     """Nobody registers them, so nobody minds; and nobody is found by name."""
     name = unique("interop")
     one, two = start_server(node_name=name, epmd="none"), start_server(node_name=name, epmd="none")

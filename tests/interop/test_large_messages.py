@@ -77,7 +77,9 @@ def test_large_values_of_every_form_go_either_way(fresh: BeamServer, start_erl: 
     values = [list(range(-300_000, 300_000)), [0.1 * n for n in range(200_000)], 1 << 8 * 300_000, "é中" * 300_000]
     for value in values:
         assert fresh.call(erl.node, "lists", "last", [[value]], timeout=SECONDS) == value
-        assert fresh.call(erl.node, "erpc", "call", [Atom(fresh.node_name), Atom("m"), Atom("echo"), [value]]) == [value]
+        assert fresh.call(erl.node, "erpc", "call", [Atom(fresh.node_name), Atom("m"), Atom("echo"), [value]]) == [
+            value
+        ]
 
 
 @pytest.mark.parametrize("size", [64 * 1024 - 200, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 128 * 1024, 200_000])

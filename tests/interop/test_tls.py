@@ -44,7 +44,9 @@ class Authority:
         if hosts not in self._made:
             stem = f"node{len(self._made)}"
             (self.folder / f"{stem}.ext").write_text(f"subjectAltName={hosts}\n")
-            openssl(self.folder, "req", *self._key, "-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj", "/CN=node")
+            openssl(
+                self.folder, "req", *self._key, "-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj", "/CN=node"
+            )
             sign = ["-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-days", "2"]
             to = ["-extfile", f"{stem}.ext", "-out", f"{stem}.crt"]
             openssl(self.folder, "x509", "-req", "-in", f"{stem}.csr", *sign, *to)

@@ -1,0 +1,21 @@
+"""Giving a future its outcome, unless it has one: whoever waited may have given it up on another thread."""
+
+import concurrent.futures
+from typing import Any
+
+
+def set_result(future: "concurrent.futures.Future[Any]", value: Any) -> None:
+    """Let the future end with a value, if it has not ended."""
+    if _claim(future):
+        future.set_result(value)
+
+
+def set_error(future: "concurrent.futures.Future[Any]", error: Exception) -> None:
+    """Let the future end with an exception, if it has not ended."""
+    if _claim(future):
+        future.set_exception(error)
+
+
+def _claim(future: "concurrent.futures.Future[Any]") -> bool:
+    """False when the future has an outcome already, or was cancelled."""
+    return not future.done() and future.set_running_or_notify_cancel()
