@@ -13,7 +13,7 @@ import threading
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from beam_bpy import settings
 from beam_bpy.client import Client
@@ -133,22 +133,26 @@ class BeamServer:
             name, function, spread=False, inline=inline, binaries=binaries, arrays=arrays, module=module, owner=owner
         )
 
-    @overload
-    def expose(self, function: Function, /) -> Function: ...
+    # For type checkers only: a registry of overloads would hold this module, and with it the handlers and the bpy that
+    # they hold, until after the moment at which the bpy module ends Blender; the process would hang at its exit.
+    if TYPE_CHECKING:
 
-    @overload
-    def expose(
-        self,
-        function: None = None,
-        /,
-        *,
-        name: str | None = None,
-        inline: bool = False,
-        binaries: BinaryType = str,
-        arrays: bool = False,
-        module: str | None = None,
-        owner: str | None = None,
-    ) -> Callable[[Function], Function]: ...
+        @overload
+        def expose(self, function: Function, /) -> Function: ...
+
+        @overload
+        def expose(
+            self,
+            function: None = None,
+            /,
+            *,
+            name: str | None = None,
+            inline: bool = False,
+            binaries: BinaryType = str,
+            arrays: bool = False,
+            module: str | None = None,
+            owner: str | None = None,
+        ) -> Callable[[Function], Function]: ...
 
     def expose(
         self,
@@ -620,7 +624,8 @@ class _Interrupt:
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+                # None is a handler that was not set by Python, as Blender's own are; it cannot be set again.
+                self._previous[number] = signal.signal(number, self._note) or signal.SIG_DFL
 
     def __exit__(self, *_exception: object) -> None:
         for number, handler in self._previous.items():

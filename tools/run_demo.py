@@ -157,7 +157,4 @@ def _check_picture() -> None:
 
 
 if __name__ == "__main__":
-    ended = main()
-    sys.stdout.flush()
-    # Not sys.exit: an exit handler in the bpy module of 4.5 sometimes waits for ever for a thread of Blender's own.
-    os._exit(ended)
+    sys.exit(main())

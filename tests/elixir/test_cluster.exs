@@ -1,6 +1,6 @@
 # A cluster: three Python nodes, of which one is killed and started again.
 #
-# tests/interop/test_cluster.py starts the nodes, names them in BPY_BEAM_CLUSTER, and does what this script prints:
+# tests/interop/test_beam_cluster.py starts the nodes, names them in BPY_BEAM_CLUSTER, and does what this script prints:
 # "please kill NODE" (with SIGKILL) and "please start NODE".
 
 Code.require_file("support.exs", __DIR__)

@@ -40,7 +40,7 @@ BEAM_ROOT = Path(os.environ.get("BEAM_ROOT", "/"))
 
 def beam_program(name: str) -> list[str]:
     """The beginning of a command that runs a program of the BEAM."""
-    return [program(name)] if BEAM_ROOT == Path("/") else [program("chroot"), str(BEAM_ROOT), name]
+    return [program(name)] if str(BEAM_ROOT) == "/" else [program("chroot"), str(BEAM_ROOT), name]
 
 
 def seen(path: Path) -> str:

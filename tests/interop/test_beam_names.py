@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from beam import COOKIE, Erl, eventually, free_port, names, unique
+from beam import COOKIE, Erl, eventually, names, unique
 
 from beam_bpy import Atom, BeamServer
 

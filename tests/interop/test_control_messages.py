@@ -29,7 +29,7 @@ class Line:
         self.server = server
         self.erl = erl
         self.opcodes: set[int] = set()
-        self.received: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.name = unique("listener")
         self.listener = server.register_process(
             self.name, lambda _process, message: self.received.put(message), trap_exit=True

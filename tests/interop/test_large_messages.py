@@ -49,7 +49,7 @@ def test_small_calls_pass_an_echo_of_256_mb(fresh: BeamServer, start_erl: Callab
 def test_small_calls_pass_a_large_one_from_python(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     erl = start_erl()
     fresh.connect(erl.node)
-    order: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+    order: queue.SimpleQueue[str] = queue.SimpleQueue()
     big = fresh.call_async(erl.node, "erlang", "byte_size", [bytes(256 * MB)])
     big.add_done_callback(lambda _future: order.put("big"))
     small = [fresh.call_async(erl.node, "erlang", "node") for _ in range(100)]
@@ -131,7 +131,7 @@ def test_large_and_small_messages_of_one_process_stay_in_order(
 ) -> None:
     """Both ways: signals from one process to another arrive in the order in which they were sent."""
     erl = start_erl()
-    received: "queue.SimpleQueue[int]" = queue.SimpleQueue()
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
     process = fresh.register_process(None, lambda process, message: received.put(len(message)))
     sizes = [10_000_000, 1, 300_000, 2, 3, 5_000_000, 4]
     erl.eval("[P ! binary:copy(<<0>>, Size) || Size <- Sizes], ok", P=process.pid, Sizes=sizes)

@@ -196,7 +196,7 @@ def test_futures_of_many_calls_are_each_answered(server: BeamServer, erl: Erl) -
 def test_calls_from_many_threads_are_each_answered(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     """None of them is connected before, so all wait for one connection."""
     erl = start_erl()
-    answers: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def run(thread: int) -> None:
         each = [fresh.call(erl.node, "erlang", "+", [thread, number]) for number in range(50)]
@@ -243,7 +243,9 @@ def test_a_raise_is_an_erlang_error_with_reason_and_stack(server: BeamServer, er
         server.call(erl.node, "lists", "nth", [5, [1]])
     assert error.value.reason == "function_clause"
     module, function, arguments, _location = error.value.stack[0]
-    assert (module, function) == ("lists", "nth")
+    # The function behind it, since OTP 26.
+    assert module == "lists"
+    assert function in ("nth", "nth_1")
     assert arguments in (2, [4, []], [5, [1]])
     assert len(error.value.stack) >= 1
 
@@ -266,7 +268,7 @@ def test_an_exit_is_an_erlang_exit_and_a_throw_an_erlang_throw(server: BeamServe
 
 
 def test_a_call_whose_process_is_killed_is_an_erlang_exit(server: BeamServer, erl: Erl) -> None:
-    kept: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+    kept: queue.SimpleQueue[Any] = queue.SimpleQueue()
     server.register_handler("keep_pid", lambda args: kept.put(args[0]), inline=True)
     code = "fun(Node) -> erpc:call(Node, m, keep_pid, [self()]), receive never -> ok end end"
     function = erl.eval(code)
@@ -278,7 +280,7 @@ def test_a_call_whose_process_is_killed_is_an_erlang_exit(server: BeamServer, er
 
 
 def test_a_call_that_takes_too_long_is_a_timeout_and_its_answer_is_dropped(server: BeamServer, erl: Erl) -> None:
-    with pytest.raises(TimeoutError, match="within 0.05 seconds"):
+    with pytest.raises(TimeoutError, match=r"within 0\.05 seconds"):
         server.call(erl.node, "timer", "sleep", [300], timeout=0.05)
     assert server.call(erl.node, "erlang", "node", timeout=None) == erl.node
 

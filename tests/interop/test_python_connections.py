@@ -1,5 +1,6 @@
 """Connections that both sides may open: which one lives when both call, and when an old one is in the way."""
 
+import functools
 import random
 import socket
 import threading
@@ -91,8 +92,7 @@ def test_two_calls_that_cross_end_as_one_connection(
     def let_in(self: Cluster, sock: socket.socket, name: str) -> Any:
         connection = open_outgoing(self, sock, name)
         while door:
-            waiting = door.pop()
-            self.loop.call_soon(lambda: accepted(*waiting))
+            self.loop.call_soon(functools.partial(accepted, *door.pop()))
         return connection
 
     monkeypatch.setattr(Cluster, "accepted", hold)
@@ -136,6 +136,35 @@ def test_two_servers_call_each_other_at_once(start_server: Callable[..., BeamSer
         assert [future.result(SECONDS) for future in futures] == [[1], [2]]
         one.disconnect(two.node_name)
         eventually(lambda: one.connected_nodes == two.connected_nodes == (), "they are apart")
+
+
+def test_a_call_that_is_wanted_while_the_peers_is_let_in_takes_its_outcome(
+    start_server: Callable[..., BeamServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node with the greater name has answered ok; a call of its own would make the other one give way too late."""
+    lesser, greater = start_server(node_name=unique("a_interop")), start_server(node_name=unique("z_interop"))
+    status, challenged = Cluster.status, Initiator._challenge_received
+    wanted: list[Any] = []
+
+    def let_in(self: Cluster, *caller: Any) -> str:
+        answer = status(self, *caller)
+        if self._node.name == greater.node_name and not wanted:
+            wanted.append(self.connect(lesser.node_name))
+        return answer
+
+    def hesitate(self: Initiator, message: bytes) -> None:
+        if self._name == lesser.node_name:
+            time.sleep(0.2)
+        challenged(self, message)
+
+    monkeypatch.setattr(Cluster, "status", let_in)
+    monkeypatch.setattr(Initiator, "_challenge_received", hesitate)
+    assert lesser.start(), lesser.last_error
+    assert greater.start(), greater.last_error
+    assert lesser.call(greater.node_name, "m", "echo", [1]) == [1]
+    assert wanted[0].result(SECONDS).name == lesser.node_name
+    assert greater.call(lesser.node_name, "m", "echo", [2]) == [2]
+    assert (lesser.connected_nodes, greater.connected_nodes) == ((greater.node_name,), (lesser.node_name,))
 
 
 def test_a_node_that_still_sees_our_old_connection_takes_the_new_one(

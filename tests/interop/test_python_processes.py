@@ -21,7 +21,7 @@ class Mailbox:
 
     def __init__(self, server: BeamServer, *, trap_exit: bool = False) -> None:
         self.name = unique("mailbox")
-        self._messages: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.process = server.register_process(self.name, self._take, trap_exit=trap_exit)
         self.to = (a(self.name), a(server.node_name))
 
@@ -55,7 +55,7 @@ class Calls:
     """A callback of a monitor: what it was called with."""
 
     def __init__(self) -> None:
-        self._reasons: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self._reasons: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def __call__(self, reason: Any) -> None:
         self._reasons.put(reason)
@@ -237,7 +237,7 @@ def test_a_name_is_taken_once_and_free_again_after_the_end(server: BeamServer, e
     with pytest.raises(ValueError, match=box.name):
         server.register_process(box.name, lambda process, message: None)
     box.process.exit()
-    again: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+    again: queue.SimpleQueue[Any] = queue.SimpleQueue()
     server.register_process(box.name, lambda process, message: again.put(message))
     erl.eval("To ! hello, ok", To=box.to)
     assert again.get(timeout=SECONDS) == "hello"

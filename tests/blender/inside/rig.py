@@ -1,37 +1,14 @@
 """What the scripts inside Blender are made of: installing, enabling, serving while an Erlang node calls."""
 
-import atexit
 import os
 import subprocess
-import sys
-import traceback
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import bpy
 import erlang
 
 EXTENSION = "bl_ext.user_default.beam_bpy"
 SCENE_HANDLERS = "bl_ext.user_default.scene_handlers"
-
-
-def leave(code: int = 0) -> NoReturn:
-    """End the process without the C library's exit handlers: in the bpy module of 4.5 one of them may wait for ever.
-
-    A debugger shows it in pthread_cond_destroy, for a thread of Blender's that still waits (delayed_close_thread_run).
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    traceback.print_exception(kind, error, trace)
-    leave(1)
-
-
-sys.excepthook = _fail
-atexit.register(leave)
 
 
 def install(variable: str, *, enable: bool = True) -> None:

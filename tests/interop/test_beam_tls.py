@@ -1,7 +1,7 @@
 """Distribution over TLS with real nodes, and who is not let in.
 
 A node that calls demands a certificate for the host in the name of the node that it calls. For a host that is an
-address the BEAM wants it as a DNS name in the certificate, Python as an IP address: a certificate needs both.
+address OTP 25 wants it as a DNS name in the certificate, OTP 27 and Python as an IP address: put both into it.
 """
 
 import shutil
@@ -158,8 +158,9 @@ def test_who_cannot_prove_itself_is_refused_and_the_server_goes_on(
     assert refused.eval("logger:set_primary_config(level, none), net_adm:ping(N)") == PANG
     assert friend.eval("erpc:call(N, m, ping, [])") == "pong"
     assert server.connected_nodes == (friend.node,)
-    with pytest.raises(NodeDownError, match=refused.node):
-        server.connect(refused.node)
+    if who == "of another authority":
+        with pytest.raises(NodeDownError, match=refused.node):
+            server.connect(refused.node)
     assert start_erl(*authority.flags()).call(server).eval("net_adm:ping(N)") == PONG
 
 
@@ -167,7 +168,7 @@ def test_we_refuse_a_node_of_an_unknown_authority_and_say_why(
     authority: Authority, stranger: Authority, start_server: Callable[..., BeamServer]
 ) -> None:
     server, other = started(start_server, authority.tls()), started(start_server, stranger.tls())
-    with pytest.raises(NodeDownError, match="(?i)TLS.*certificate"):
+    with pytest.raises(NodeDownError, match=r"no TLS connection: .*certificate"):
         server.connect(other.node_name)
 
 
@@ -182,31 +183,30 @@ def test_a_server_without_tls_does_not_reach_one_with_it(
 
 
 @pytest.mark.parametrize(
-    ("hosts", "beam_accepts", "python_accepts"),
-    [
-        ("DNS:127.0.0.1,IP:127.0.0.1", True, True),
-        ("DNS:127.0.0.1", True, False),
-        ("IP:127.0.0.1", False, True),
-        ("DNS:elsewhere.example", False, False),
-    ],
+    ("hosts", "accepted"), [(BOTH, True), ("IP:127.0.0.1", True), ("DNS:127.0.0.1", False), ("DNS:elsewhere", False)]
 )
-def test_a_certificate_has_to_be_for_the_host_of_the_node(
-    authority: Authority,
-    start_server: Callable[..., BeamServer],
-    start_erl: Callable[..., Erl],
-    hosts: str,
-    beam_accepts: bool,
-    python_accepts: bool,
+def test_we_demand_a_certificate_for_the_host_of_the_node(
+    authority: Authority, start_server: Callable[..., BeamServer], hosts: str, accepted: bool
 ) -> None:
-    server = started(start_server, authority.tls(hosts))
-    erl = start_erl(*authority.flags()).call(server)
-    answer = erl.eval("logger:set_primary_config(level, none), net_adm:ping(N)")
-    assert answer == (PONG if beam_accepts else PANG)
-    other = started(start_server, authority.tls())
-    if python_accepts:
-        other.connect(server.node_name)
+    server, caller = started(start_server, authority.tls(hosts)), started(start_server, authority.tls())
+    if accepted:
+        caller.connect(server.node_name)
     else:
-        with pytest.raises(NodeDownError, match="certificate"):
-            other.connect(server.node_name)
+        with pytest.raises(NodeDownError, match=r"certificate is not valid for '127\.0\.0\.1'"):
+            caller.connect(server.node_name)
     careless = started(start_server, authority.tls(check_host=False))
     careless.connect(server.node_name)
+
+
+def test_a_node_demands_a_certificate_for_our_host(
+    authority: Authority, start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
+) -> None:
+    erl = start_erl(*authority.flags())
+    erl.eval("logger:set_primary_config(level, none)")
+    accepted = set()
+    for hosts in (BOTH, "IP:127.0.0.1", "DNS:127.0.0.1", "DNS:elsewhere"):
+        server = started(start_server, authority.tls(hosts))
+        if erl.eval("net_adm:ping(Node)", Node=Atom(server.node_name)) == PONG:
+            accepted.add(hosts)
+    # OTP 25 compares the host as a DNS name, OTP 27 as the address that it is.
+    assert accepted in ({BOTH, "DNS:127.0.0.1"}, {BOTH, "IP:127.0.0.1"})
