@@ -2,7 +2,8 @@
 
 Chapter "Distribution Handshake". There is at most one connection between two nodes. When both call at the same time,
 the call of the node whose name is greater goes on, and the other's takes its outcome (statuses `nok` and
-`ok_simultaneous`).
+`ok_simultaneous`). For that a call counts from the moment when it is wanted, and a node whose call was answered `ok`
+is not called until that has come to nothing: both sides have to see the same calls.
 
 All of it happens on the network thread, but for `connect` and `send`.
 """
@@ -48,15 +49,19 @@ class Cluster:
         self._cookie = cookie
         self._tick_time = tick_time
         self._tls = tls
+        # Ssl application, inet_tls_dist.erl: {packet, 4} from the first message on.
+        self._length_size = 2 if tls is None else 4
         self._connections: set[Connection] = set()
-        self._calls: dict[str, _Outgoing] = {}
+        self._calls: dict[str, _Setup] = {}
         self._lock = threading.RLock()
         self._closing = False
         node.itself = Peer(node.name, OURS, node.creation, self._to_ourselves)
 
     def accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """A connection has come in."""
-        handshake = Acceptor(self._node.name, self._node.creation, OURS, self._cookie, _challenge())
+        handshake = Acceptor(
+            self._node.name, self._node.creation, OURS, self._cookie, _challenge(), length_size=self._length_size
+        )
         wrap = self._tls.server_side() if self._tls is not None else None
         self._open(sock, handshake, f"{address[0]}:{address[1]}", wrap)
 
@@ -85,7 +90,7 @@ class Cluster:
                 call.waiting.append((ready, failed))
                 return
             if peer is None:
-                call = self._calls[name] = _Outgoing(self, name)
+                call = self._calls[name] = _Setup(self, name, calling=True)
                 call.waiting.append((ready, failed))
         if call is None and peer is not None:
             ready(peer)
@@ -110,18 +115,20 @@ class Cluster:
 
     # -- what connections ask and tell
 
-    def status(self, name: str) -> str:
+    def status(self, connection: Connection, name: str) -> str:
         """See `connection.Owner`."""
         if name == self._node.name or self._closing:
             return "not_allowed"
-        if self._node.peer(name) is not None:
-            return "alive"
-        call = self._calls.get(name)
-        if call is None:
+        with self._lock:
+            if self._node.peer(name) is not None:
+                return "alive"
+            call = self._calls.setdefault(name, _Setup(self, name, calling=False))
+        if not call.calling:
+            call.wait_for(connection)
             return "ok"
         if name < self._node.name:
             return "nok"
-        call.give_way()
+        call.wait_for(connection)
         return "ok_simultaneous"
 
     def new_name(self, host: str) -> tuple[str, int]:
@@ -147,14 +154,15 @@ class Cluster:
         """See `connection.Owner`."""
         self._connections.discard(connection)
         for call in tuple(self._calls.values()):
-            if call.connection is connection:
-                call.lost(reason, yielded=yielded)
+            call.lost(connection, reason, yielded=yielded)
 
-    # -- what outgoing calls need
+    # -- what a setup needs
 
     def open_outgoing(self, sock: socket.socket, name: str) -> Connection:
         """Begin the handshake with a node that we call."""
-        handshake = Initiator(self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name)
+        handshake = Initiator(
+            self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name, length_size=self._length_size
+        )
         wrap = self._tls.client_side(name.partition("@")[2]) if self._tls is not None else None
         return self._open(sock, handshake, name, wrap)
 
@@ -164,6 +172,16 @@ class Cluster:
             call = self._calls.pop(name, None)
         for _ready, failed in call.waiting if call is not None else ():
             failed(sentence)
+
+    def call_instead(self, name: str) -> None:
+        """The peer's own call has come to nothing: who has waited for it wants us to call."""
+        with self._lock:
+            waiting = self._calls.pop(name).waiting
+            if not waiting:
+                return
+            call = self._calls[name] = _Setup(self, name, calling=True)
+            call.waiting = waiting
+        call.start()
 
     def _to_ourselves(self, message: control.Message, _sender: Pid | Reference) -> None:
         """What a process here sends to another one here takes the way of every message."""
@@ -187,21 +205,28 @@ class Cluster:
         return connection
 
 
-class _Outgoing:
-    """A call to one node: find its host, ask the epmd there for its port, connect, shake hands."""
+class _Setup:
+    """A connection to one node that does not stand yet, and those who wait for it.
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    Either we call it: find its host, ask the epmd there for its port, connect, shake hands. Or it calls us, and we
+    wait for the end of its handshake.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, *, calling: bool) -> None:
         self._cluster = cluster
         self._name = name
         self._short, _at, self._host = name.partition("@")
         self._over = False
-        self._given_way = False
         self._timer: Timer | None = None
-        self.connection: Connection | None = None
+        self._connection: Connection | None = None
+        self._theirs: set[Connection] = set()
+        self.calling = calling
         self.waiting: list[tuple[Callable[[Peer], None], Callable[[str], None]]] = []
 
     def start(self) -> None:
-        """Begin."""
+        """Call, unless the peer's own call has come first."""
+        if not self.calling:
+            return
         if not (self._short and self._host):
             self.fail(f"{self._name!r} is no node name: it has to be name@host")
             return
@@ -218,26 +243,33 @@ class _Outgoing:
     def end(self, winner: Connection | None) -> None:
         """It is over: `winner` is the connection that came of it, or the peer's own call."""
         self._over = True
+        self._stop_calling(winner)
+
+    def wait_for(self, connection: Connection) -> None:
+        """The peer's own call goes on in place of ours; whoever waits gets its outcome."""
+        self._theirs.add(connection)
+        self._stop_calling(None)
+
+    def lost(self, connection: Connection, reason: str, *, yielded: bool) -> None:
+        """A handshake has failed; when it `yielded`, the peer's own call is on its way."""
+        if connection is self._connection:
+            self._connection = None
+            if not yielded:
+                # The handshake's own sentences name the peer; the stream's do not.
+                self.fail(reason if self._name in reason else f"{self._name} broke off the handshake: {reason}")
+        elif connection in self._theirs:
+            self._theirs.remove(connection)
+            if not self._over and not self._theirs:
+                self._over = True
+                self._cluster.call_instead(self._name)
+
+    def _stop_calling(self, winner: Connection | None) -> None:
+        self.calling = False
         if self._timer is not None:
             self._timer.cancel()
-        connection, self.connection = self.connection, None
+        connection, self._connection = self._connection, None
         if connection is not None and connection is not winner:
             connection.close("the other side's call goes on")
-
-    def give_way(self) -> None:
-        """The peer's own call goes on in place of this one; whoever waits gets its outcome."""
-        self._given_way = True
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close("the other side's call goes on")
-
-    def lost(self, reason: str, *, yielded: bool) -> None:
-        """The handshake has failed; when it `yielded`, the peer's own call is on its way."""
-        self.connection = None
-        if not yielded:
-            # A node whose cookie is another one hangs up without a word.
-            named = self._name in reason
-            self.fail(reason if named else f"{self._name} broke off the handshake: {reason}; is its cookie the same?")
 
     def _resolved(self, addresses: list[str]) -> None:
         if not addresses:
@@ -246,7 +278,7 @@ class _Outgoing:
             self._try(addresses, f"{self._name} cannot be reached")
 
     def _try(self, addresses: list[str], why_not: str) -> None:
-        if self._over or self._given_way:
+        if not self.calling:
             return
         if not addresses:
             self.fail(why_not)
@@ -262,10 +294,10 @@ class _Outgoing:
         def connected(result: socket.socket | str) -> None:
             if isinstance(result, str):
                 self._try(others, f"{self._name} cannot be reached: {result}")
-            elif self._over or self._given_way:
+            elif not self.calling:
                 result.close()
             else:
-                self.connection = self._cluster.open_outgoing(result, self._name)
+                self._connection = self._cluster.open_outgoing(result, self._name)
 
         epmd.locate(self._cluster.loop, address, self._short, located)
 

@@ -29,8 +29,8 @@ TICKS_PER_TIME = 4
 class Owner(Interface):
     """Whoever holds the connections of a node."""
 
-    def status(self, name: str) -> str:
-        """What to answer a node of that name that calls: see `Acceptor.answer`."""
+    def status(self, connection: "Connection", name: str) -> str:
+        """What to answer a node of that name that calls over `connection`: see `Acceptor.answer`."""
 
     def new_name(self, host: str) -> tuple[str, int]:
         """A full name, and a creation, for a node on `host` that asks to be named."""
@@ -109,6 +109,8 @@ class Connection:
     def closed(self, reason: str) -> None:
         """See `transport.Protocol`."""
         self._timer.cancel()
+        if isinstance(self._handshake, Initiator):
+            reason = self._handshake.explain(reason)
         if self.peer is not None:
             log.info("%s has disconnected: %s", self.peer.name, reason)
             self._node.peer_down(self.peer)
@@ -135,7 +137,7 @@ class Connection:
         if Flag.NAME_ME in event.flags:
             handshake.name_peer(*self._owner.new_name(event.name))
             return None
-        status = self._owner.status(event.name)
+        status = self._owner.status(self, event.name)
         handshake.answer(status)
         return status if status in ("nok", "not_allowed") else None
 

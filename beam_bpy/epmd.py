@@ -20,7 +20,7 @@ from beam_bpy.transport import Listener, Loop, Stream, connect, listen
 log = logging.getLogger("beam_bpy")
 
 ADDRESSES = ("127.0.0.1", "::1")
-"""Where the embedded epmd listens at least, so that every node of this machine finds it."""
+"""Where every epmd listens, so that each node of its machine finds it (manual page of epmd, ERL_EPMD_ADDRESS)."""
 
 Mode = Literal["embed", "host", "none"]
 """Register with the machine's epmd, or start one in this program when there is none; with the machine's only; not at
@@ -43,10 +43,9 @@ def new_creation() -> int:
     return secrets.randbelow(2**32 - 4) + 4
 
 
-def _server_address() -> str:
-    """Where this machine's epmd listens: ERL_EPMD_ADDRESS, of which the first one counts, else 127.0.0.1."""
-    first = os.environ.get("ERL_EPMD_ADDRESS", "").split(",")[0].strip()
-    return first or ADDRESSES[0]
+def _more_addresses() -> list[str]:
+    """ERL_EPMD_ADDRESS: where epmd listens besides the loopback addresses, separated by commas."""
+    return [address.strip() for address in os.environ.get("ERL_EPMD_ADDRESS", "").split(",") if address.strip()]
 
 
 def fixed_port() -> int | None:
@@ -157,7 +156,7 @@ class Registrar:
         if self._mode == "none":
             self._outcome.registered(new_creation())
         else:
-            connect(self._loop, (_server_address(), port()), self._connected)
+            connect(self._loop, (ADDRESSES[0], port()), self._connected)
 
     def close(self) -> None:
         """Unregister, and end the embedded epmd."""
@@ -280,7 +279,7 @@ class Server:
         self._clients: set[_Client] = set()
         self.registrations: dict[str, tuple[Registration, int]] = {}
         sockets = [listen(ADDRESSES[0], port)]
-        for other in dict.fromkeys((ADDRESSES[1], address)):
+        for other in dict.fromkeys((ADDRESSES[1], address, *_more_addresses())):
             # A machine without IPv6, or an address that the first one covers.
             with contextlib.suppress(OSError):
                 sockets.append(listen(other, port))

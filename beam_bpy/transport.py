@@ -411,7 +411,8 @@ class TlsStream(Stream):
         except ssl.SSLWantWriteError:
             self._loop.watch(self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self._ready)
         except (OSError, ValueError) as error:
-            self.close(f"no TLS connection: {getattr(error, 'reason', None) or error}")
+            why = getattr(error, "verify_message", None) or getattr(error, "reason", None) or error
+            self.close(f"no TLS connection: {why}")
         else:
             self._shaken = True
             self._writable()

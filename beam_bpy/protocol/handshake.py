@@ -84,32 +84,32 @@ def digest(cookie: str, challenge: int) -> bytes:
 
 
 class _Messages:
-    """The two-byte length before each handshake message."""
+    """The length before each handshake message."""
 
-    def __init__(self) -> None:
+    def __init__(self, length_size: int) -> None:
+        self._size = length_size
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
     def next(self) -> bytes | None:
-        if len(self._buffer) < 2:
+        if len(self._buffer) < self._size:
             return None
-        end = 2 + int.from_bytes(self._buffer[:2])
+        end = self._size + int.from_bytes(self._buffer[: self._size])
         if end > MAX_MESSAGE:
-            raise HandshakeError(f"a handshake message of {end - 2} bytes is too long (this is no Erlang node?)")
+            raise HandshakeError(f"a handshake message of {end - self._size} bytes is too long (no Erlang node?)")
         if len(self._buffer) < end:
             return None
-        message = bytes(self._buffer[2:end])
+        message = bytes(self._buffer[self._size : end])
         del self._buffer[:end]
         return message
 
     def rest(self) -> bytes:
         return bytes(self._buffer)
 
-
-def _framed(message: bytes) -> bytes:
-    return struct.pack(">H", len(message)) + message
+    def framed(self, message: bytes) -> bytes:
+        return len(message).to_bytes(self._size) + message
 
 
 def _text(raw: bytes) -> str:
@@ -148,14 +148,16 @@ class _State(Enum):
 class _Side:
     """What both sides of a handshake have in common."""
 
-    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, state: _State) -> None:
+    def __init__(
+        self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, length_size: int, state: _State
+    ) -> None:
         self._name = name
         self._creation = creation
         self._flags = flags
         self._cookie = cookie
         self._challenge = challenge
         self._state = state
-        self._messages = _Messages()
+        self._messages = _Messages(length_size)
         self._output = bytearray()
         self._peer_name = ""
         self._peer_flags = Flag(0)
@@ -190,7 +192,7 @@ class _Side:
         raise NotImplementedError
 
     def _send(self, message: bytes) -> None:
-        self._output += _framed(message)
+        self._output += self._messages.framed(message)
 
     def _check_digest(self, received: bytes) -> None:
         if not hmac.compare_digest(received, digest(self._cookie, self._challenge)):
@@ -210,10 +212,13 @@ class Acceptor(_Side):
         flags: what we offer.
         cookie: the shared secret.
         challenge: a fresh random 32-bit number for this connection alone.
+        length_size: how many bytes the length before each message has: 2, but 4 over TLS.
     """
 
-    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int) -> None:
-        super().__init__(name, creation, flags, cookie, challenge, _State.NAME)
+    def __init__(
+        self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, *, length_size: int = 2
+    ) -> None:
+        super().__init__(name, creation, flags, cookie, challenge, length_size, _State.NAME)
         self._old_name = False
 
     def answer(self, status: str) -> None:
@@ -237,6 +242,8 @@ class Acceptor(_Side):
         if self._state is not _State.DECISION:
             raise RuntimeError("there is nothing to decide")
         self._peer_name, self._peer_creation = name, creation
+        # A node takes its name only from one that sets the flag too.
+        self._flags |= Flag.NAME_ME
         raw = name.encode()
         self._send(b"snamed:" + struct.pack(">H", len(raw)) + raw + struct.pack(">I", creation))
         self._send_challenge()
@@ -311,13 +318,23 @@ class Initiator(_Side):
         cookie: the shared secret.
         challenge: a fresh random 32-bit number for this connection alone.
         peer: the full name of the node that is called; another node in its place is an error.
+        length_size: how many bytes the length before each message has: 2, but 4 over TLS.
     """
 
-    def __init__(self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, peer: str) -> None:
-        super().__init__(name, creation, flags, cookie, challenge, _State.STATUS)
+    def __init__(
+        self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, peer: str, *, length_size: int = 2
+    ) -> None:
+        super().__init__(name, creation, flags, cookie, challenge, length_size, _State.STATUS)
         self._peer_name = peer
         raw = name.encode()
         self._send(struct.pack(">cQIH", b"N", flags, creation, len(raw)) + raw)
+
+    def explain(self, reason: str) -> str:
+        """Why the connection has ended, which is `reason` unless the handshake says more."""
+        if self._state is _State.ACK and self._peer_name not in reason:
+            # A node whose cookie is another one hangs up without a word.
+            return f"{self._peer_name} broke off the handshake: {reason}; is its cookie the same?"
+        return reason
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:
         match self._state:

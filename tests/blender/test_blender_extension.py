@@ -41,6 +41,10 @@ def test_preferences_environment_and_errors(blender: Blender) -> None:
     assert "done" in blender("settings.py")
 
 
+def test_a_script_ends_by_itself(blender: Blender) -> None:
+    assert "done" in blender("ending.py")
+
+
 def test_the_seed_example(blender: Blender) -> None:
     output = blender("seed.py")
     assert "called" in output

@@ -269,9 +269,10 @@ class TestNodesThatAskToBeNamed:
         ours.name_peer("X1@127.0.0.1", 0xCAFE)
 
         named = message(b"snamed:\0\x0cX1@127.0.0.1\0\0\xca\xfe")
-        assert ours.take_output() == named + challenge()
+        # It takes its name only from a node that sets the flag too.
+        assert ours.take_output() == named + challenge(flags=int(OURS | Flag.NAME_ME))
         reply = message(b"r" + struct.pack(">I", OUR_CHALLENGE) + digest(COOKIE, PEER_CHALLENGE))
-        assert ours.receive(reply) == Established("X1@127.0.0.1", OURS, 0xCAFE, b"")
+        assert ours.receive(reply) == Established("X1@127.0.0.1", OURS | Flag.NAME_ME, 0xCAFE, b"")
         assert ours.take_output() == ACK
 
     def test_its_cookie_is_checked_too(self):
