@@ -197,7 +197,7 @@ class TestRefusals:
     def test_a_node_of_another_authority_is_not_called(self, a, start, stranger, authority):
         other = start(f"{NAME}c@127.0.0.1", Tls(*stranger.issue("other"), authority.certificate))
 
-        with pytest.raises(NodeDownError, match="no TLS connection: .*certificate"):
+        with pytest.raises(NodeDownError, match=r"no TLS connection: .*certificate"):
             a.connect(other.node_name)
         assert other.connected_nodes == ()
 
