@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -301,6 +302,7 @@ class BeamServer:
                 return self._failed(refusal)
             self._running = running
             self._state = "running"
+            _started.add(self)
             self._start_worker()
             log.info("%s answers on port %d", running.settings.node_name, running.port)
             return True
@@ -315,6 +317,7 @@ class BeamServer:
             self._state = "stopped"
         if running is None:
             return
+        _started.discard(self)
         # Outside the lock: a handler on the worker thread may want it before it can end.
         running.stop()
         self._stop_worker()
@@ -647,6 +650,15 @@ def _sentence(error: OSError | UnicodeError, checked: Settings) -> str:
     if error.errno == errno.EACCES:
         return f"port {checked.port} is not allowed to this user; choose one above 1023, or 0 for any"
     return f"it cannot listen: {error.strerror}"
+
+
+_started: "weakref.WeakSet[BeamServer]" = weakref.WeakSet()
+
+
+def stop_all() -> None:
+    """Stop every server of this process, for a host that takes its main thread back."""
+    for server in tuple(_started):
+        server.stop()
 
 
 _shared_lock = threading.Lock()

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from beam_bpy import get_beam_server, settings
+from beam_bpy.beam_server import stop_all
 
 from . import preferences
 
@@ -48,8 +49,9 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Stop the server."""
+    """Stop every server, those of scripts too: no handler may touch bpy once nothing drains on the main thread."""
     stop()
+    stop_all()
 
 
 def _start(arguments: dict[str, Any]) -> str | None:

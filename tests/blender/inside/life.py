@@ -66,11 +66,14 @@ for _ in range(3):
     assert host_queue() is None
     assert rig.enable(rig.EXTENSION)
 
-# Disabled while it runs: the server stops.
+# Disabled while it runs: the server stops, and so does one that a script has made.
 bpy.ops.beam_bpy.toggle_server()
 assert beam_bpy.get_beam_server().running
+another = beam_bpy.BeamServer("another")
+assert another.start()
 rig.disable(rig.EXTENSION)
 assert not beam_bpy.get_beam_server().running
+assert not another.running
 assert left_behind() == before, (left_behind(), before)
 
 # Uninstalled.
