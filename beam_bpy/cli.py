@@ -5,22 +5,19 @@ is wrong.
 """
 
 import argparse
-import importlib
-import importlib.util
 import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from beam_bpy import epmd
 from beam_bpy.beam_server import BeamServer
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.handlers import ELIXIR_PREFIX, plain_module
+from beam_bpy.loading import HandlersError, load_handlers
 from beam_bpy.protocol import epmd as epmd_protocol
 from beam_bpy.settings import ENVIRONMENT, LOOPBACK
 from beam_bpy.terms import TermError, parse, show
@@ -145,9 +142,9 @@ def _serve(options: argparse.Namespace) -> int:
     server = BeamServer(options.node, options.cookie, options.host, options.port, epmd=options.epmd)
     if options.handlers is not None:
         try:
-            _load(options.handlers).register(server)
-        except (ImportError, OSError, AttributeError, SyntaxError) as error:
-            _complain(f"no handlers from {options.handlers}: {error}")
+            load_handlers(options.handlers, server)
+        except HandlersError as error:
+            _complain(str(error))
             return 2
     if not server.start():
         return 1
@@ -235,17 +232,6 @@ def _with_text_keys(value: Any) -> Any:
 def _complain(sentence: str) -> int:
     print(f"beam-bpy: {sentence}", file=sys.stderr)
     return 1
-
-
-def _load(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
-    if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -5,17 +5,13 @@ for `blender -b` and programs with the bpy module call it themselves: `beam_bpy.
 """
 
 import argparse
-import importlib
-import importlib.util
 import logging
 import sys
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import bpy
 
 from beam_bpy import get_beam_server
+from beam_bpy.loading import HandlersError, load_handlers
 
 from . import lifecycle
 
@@ -80,41 +76,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     server = get_beam_server()
-    for name in options.handlers:
-        problem = _register_handlers(name)
-        if problem is not None:
-            return _fail(problem, USAGE)
+    try:
+        for name in options.handlers:
+            load_handlers(name, server)
+    except HandlersError as error:
+        return _fail(str(error), USAGE)
     problem = lifecycle.start(node_name=options.node, cookie=options.cookie, host=options.host, port=options.port)
     if problem is not None:
         return _fail(problem, FAILED)
     print(f"{server.get_address()} is ready", flush=True)
     server.serve_forever()
     return STOPPED
-
-
-def _register_handlers(name: str) -> str | None:
-    """Let a module register its handlers; returns why that failed, as a sentence."""
-    try:
-        module = _load(name)
-    except (ImportError, OSError, SyntaxError) as error:
-        return f"the handlers {name!r} cannot be loaded: {error}"
-    register: Any = getattr(module, "register", None)
-    if not callable(register):
-        return f"the handlers {name!r} have no function register(server)"
-    register(get_beam_server())
-    return None
-
-
-def _load(name: str) -> ModuleType:
-    path = Path(name)
-    if path.suffix != ".py":
-        return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _fail(problem: str, code: int) -> int:

@@ -265,7 +265,7 @@ class TestServe:
         code, out, err = run(capsys, "serve", "--handlers", handlers)
 
         assert (code, out) == (2, "")
-        assert err.startswith(f"beam-bpy: no handlers from {handlers}: ")
+        assert err.startswith(f"beam-bpy: the handlers {handlers!r} cannot be loaded: ")
 
     @pytest.mark.parametrize("text", ["x = 1\n", "def register(:\n"], ids=["no-register", "syntax-error"])
     def test_handlers_that_cannot_be_used(self, capsys, tmp_path, text):
@@ -275,7 +275,7 @@ class TestServe:
         code, out, err = run(capsys, "serve", "--handlers", str(file))
 
         assert (code, out) == (2, "")
-        assert err.startswith(f"beam-bpy: no handlers from {file}: ")
+        assert err.startswith(f"beam-bpy: the handlers {str(file)!r} ")
 
     def test_a_port_that_is_taken(self, capsys, caplog):
         with socket.create_server(("127.0.0.1", 0)) as taken:
