@@ -12,7 +12,7 @@ TYPES := .venv-types
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-otp27 zip lint types check format clean
+.PHONY: help run test unit interop blender test-otp27 bench zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ blender: $(VENV)/ready zip ## Only the tests in real Blender
 test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a Debian 13 that root builds beside this system
 	@tools/need elixir erlang
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
+
+bench: $(VENV)/ready ## Measure what the documents claim
+	PYTHONPATH=. $(PY) bench/atom_cache.py
 
 zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
 	$(PY) tools/build_zip.py
