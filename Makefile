@@ -23,7 +23,9 @@ run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the p
 
 test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
 	@tools/need elixir erlang
-	$(PY) -m pytest
+	$(PY) -m pytest tests/unit
+	$(PY) -m pytest tests/interop
+	$(PY) -m pytest tests/blender
 
 unit: $(VENV)/ready ## Only the unit tests
 	$(PY) -m pytest tests/unit

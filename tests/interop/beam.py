@@ -163,7 +163,9 @@ class Erl:
         name = name or unique("interop_erl")
         self.node = name if "@" in name or short else f"{name}@127.0.0.1"
         self.bindings: dict[str, Any] = {}
-        self._pending: dict[int, concurrent.futures.Future[Any]] = {0: concurrent.futures.Future()}
+        # The session says that it is ready by answering a request that was never sent.
+        ready: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._pending: dict[int, concurrent.futures.Future[Any]] = {0: ready}
         self._ids = itertools.count(1)
         naming = "-sname" if short else "-name"
         command = [*beam_program("erl"), "-noshell", naming, self.node, "-setcookie", cookie, "-pa", seen(ebin)]
@@ -187,7 +189,7 @@ class Erl:
         )
         self.output = Output(self.process, self._line, self._ended)
         try:
-            self._result(self._pending[0], PATIENCE)
+            self._result(ready, PATIENCE)
         except BaseException:
             self.stop()
             raise
