@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 DEFAULT_TICK_TIME = 60.0
 """Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
 
-_START_TIME = 10.0
+_START_TIME = 15.0
 _SLICE = 0.05
 
 

@@ -30,7 +30,7 @@ MODES: tuple[Mode, ...] = ("embed", "host", "none")
 
 _MAX_ANSWER = 1 << 20
 _RETRY = 2.0
-_ANSWER_TIME = 5.0
+_ANSWER_TIME = 10.0
 
 
 def port() -> int:

@@ -528,10 +528,14 @@ class TestLinks:
     def test_one_taken_back_ends_nothing_when_there_is_no_connection(self, a, mailbox):
         process = a.register_process(None, mailbox, trap_exit=True)
         pid = Pid("nobody@127.0.0.1", 1, 0, 1)
+        said = threading.Event()
+        # The network thread waits, so that the connection cannot have failed before all is said.
+        a._active.on_thread(said.wait)
 
         process.link(pid)
         process.unlink(pid)
         process.link(Pid("nobody@127.0.0.1", 2, 0, 1))
+        said.set()
 
         assert mailbox.next()[1] == Pid("nobody@127.0.0.1", 2, 0, 1)
         assert mailbox.empty()
