@@ -608,9 +608,10 @@ class _Running:
     def _close(self) -> None:
         if self._listener is not None:
             self._listener.close()
+            # First: once a peer sees its connection closed, nothing that it has sent may begin to run.
+            self.node.close()
             self.cluster.close()
             self.client.close()
-            self.node.close()
         else:
             self._socket.close()
         if self._registrar is not None:

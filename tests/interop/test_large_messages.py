@@ -65,7 +65,7 @@ def test_a_value_of_64_mb_goes_either_way(fresh: BeamServer, start_erl: Callable
     erl = start_erl().call(fresh)
     data = pattern(64 * MB)
     fresh.expose(lambda: data, name="give")
-    got = erl.eval("Data = erpc:call(N, m, give, []), {byte_size(Data), erlang:md5(Data)}", timeout=SECONDS)
+    got = erl.eval("Data = erpc:call(N, m, give, []), {byte_size(Data), crypto:hash(md5, Data)}", timeout=SECONDS)
     assert got == (len(data), hashlib.md5(data).digest())
     echoed = fresh.call(erl.node, "erlang", "iolist_to_binary", [[data]], timeout=SECONDS, binaries=memoryview)
     assert echoed == data
@@ -104,7 +104,7 @@ def test_large_messages_of_several_processes_do_not_mix(fresh: BeamServer, start
         Run = fun(Number) ->
             Sent = [rand:bytes(3000000 + 1000 * Number + Round) || Round <- lists:seq(1, 4)],
             [erpc:call(N, m, note_digest, [Number, Data]) || Data <- Sent],
-            exit({digests, Number, [erlang:md5(Data) || Data <- Sent]})
+            exit({digests, Number, [crypto:hash(md5, Data) || Data <- Sent]})
         end,
         Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(1, 8)],
         [begin {_, {digests, Number, Digests}} = probe:down(Ref), {Number, Digests} end || {_, Ref} <- Started]
@@ -119,7 +119,7 @@ def test_large_answers_to_several_processes_do_not_mix(fresh: BeamServer, start_
     data = [pattern(4 * MB, seed) for seed in range(6)]
     fresh.expose(lambda number: data[number], name="give", inline=True)
     code = """
-        Run = fun(Number) -> exit({digest, [erlang:md5(erpc:call(N, m, give, [Number])) || _ <- [1, 2, 3]]}) end,
+        Run = fun(Number) -> exit({digest, [crypto:hash(md5, erpc:call(N, m, give, [Number])) || _ <- [1, 2, 3]]}) end,
         Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(0, 5)],
         [begin {_, {digest, Digests}} = probe:down(Ref), Digests end || {_, Ref} <- Started]
     """
