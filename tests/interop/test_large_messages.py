@@ -28,6 +28,11 @@ def pattern(size: int, seed: int = 0) -> bytes:
     return b"".join(hashlib.md5(f"{seed} {block}".encode()).digest() * 4096 for block in range(size // 65536))
 
 
+def hex_digest(data: bytes | memoryview) -> str:
+    """As text: a digest is a binary that may be valid UTF-8, and then arrives as str."""
+    return hashlib.md5(data).hexdigest().upper()
+
+
 def test_small_calls_pass_an_echo_of_256_mb(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     """Of time nothing is said. Between two BEAM nodes about 50 small calls are answered before the echo has ended."""
     erl = start_erl().call(fresh)
@@ -65,8 +70,9 @@ def test_a_value_of_64_mb_goes_either_way(fresh: BeamServer, start_erl: Callable
     erl = start_erl().call(fresh)
     data = pattern(64 * MB)
     fresh.expose(lambda: data, name="give")
-    got = erl.eval("Data = erpc:call(N, m, give, []), {byte_size(Data), crypto:hash(md5, Data)}", timeout=SECONDS)
-    assert got == (len(data), hashlib.md5(data).digest())
+    code = "Data = erpc:call(N, m, give, []), {byte_size(Data), binary:encode_hex(crypto:hash(md5, Data))}"
+    got = erl.eval(code, timeout=SECONDS)
+    assert got == (len(data), hex_digest(data))
     echoed = fresh.call(erl.node, "erlang", "iolist_to_binary", [[data]], timeout=SECONDS, binaries=memoryview)
     assert echoed == data
 
@@ -94,17 +100,17 @@ def test_sizes_around_one_fragment(fresh: BeamServer, start_erl: Callable[..., E
 
 def test_large_messages_of_several_processes_do_not_mix(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     erl = start_erl().call(fresh)
-    digests: dict[int, list[bytes]] = {}
+    digests: dict[int, list[str]] = {}
 
     def note(args: list[Any]) -> None:
-        digests.setdefault(args[0], []).append(hashlib.md5(args[1]).digest())
+        digests.setdefault(args[0], []).append(hex_digest(args[1]))
 
     fresh.register_handler("note_digest", note, inline=True, binaries=memoryview)
     code = """
         Run = fun(Number) ->
             Sent = [rand:bytes(3000000 + 1000 * Number + Round) || Round <- lists:seq(1, 4)],
             [erpc:call(N, m, note_digest, [Number, Data]) || Data <- Sent],
-            exit({digests, Number, [crypto:hash(md5, Data) || Data <- Sent]})
+            exit({digests, Number, [binary:encode_hex(crypto:hash(md5, Data)) || Data <- Sent]})
         end,
         Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(1, 8)],
         [begin {_, {digests, Number, Digests}} = probe:down(Ref), {Number, Digests} end || {_, Ref} <- Started]
@@ -119,11 +125,12 @@ def test_large_answers_to_several_processes_do_not_mix(fresh: BeamServer, start_
     data = [pattern(4 * MB, seed) for seed in range(6)]
     fresh.expose(lambda number: data[number], name="give", inline=True)
     code = """
-        Run = fun(Number) -> exit({digest, [crypto:hash(md5, erpc:call(N, m, give, [Number])) || _ <- [1, 2, 3]]}) end,
+        Digest = fun(Number) -> binary:encode_hex(crypto:hash(md5, erpc:call(N, m, give, [Number]))) end,
+        Run = fun(Number) -> exit({digest, [Digest(Number) || _ <- [1, 2, 3]]}) end,
         Started = [spawn_monitor(fun() -> Run(Number) end) || Number <- lists:seq(0, 5)],
         [begin {_, {digest, Digests}} = probe:down(Ref), Digests end || {_, Ref} <- Started]
     """
-    assert erl.eval(code, timeout=SECONDS) == [[hashlib.md5(one).digest()] * 3 for one in data]
+    assert erl.eval(code, timeout=SECONDS) == [[hex_digest(one)] * 3 for one in data]
 
 
 def test_large_and_small_messages_of_one_process_stay_in_order(

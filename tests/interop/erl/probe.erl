@@ -3,7 +3,7 @@
 -export([attempt/1, message/0, message/1, nothing/0, down/1, exit_of/1, waiting/1, hold/1, callers/4, start_server/1]).
 -export([init/1, handle_call/3, handle_cast/2]).
 
--define(PATIENCE, 10000).
+-define(PATIENCE, 30000).
 
 %% What evaluating the fun comes to: {value, V} or {Class, Reason}.
 attempt(Fun) ->
