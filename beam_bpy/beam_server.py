@@ -14,9 +14,10 @@ import types
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from beam_bpy import settings
+from beam_bpy.activity import Activity
 from beam_bpy.client import Client
 from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import CallQueue, Worker, host_queue
@@ -44,6 +45,20 @@ DEFAULT_TICK_TIME = 60.0
 
 _START_TIME = 15.0
 _SLICE = 0.05
+
+
+class PeerInfo(NamedTuple):
+    """A connected node.
+
+    Attributes:
+        name: its full name.
+        since: when it connected, in seconds since the epoch.
+        calls: how many calls have come from it.
+    """
+
+    name: str
+    since: float
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,7 @@ class BeamServer:
         arrays: bool = False,
         module: str | None = None,
         owner: str | None = None,
+        undo: bool = False,
     ) -> None:
         """Answer calls of `name` with `function(args)`; a handler of that name and module is replaced.
 
@@ -129,9 +145,24 @@ class BeamServer:
             arrays: True lets number runs arrive as numpy arrays.
             module: only calls to this module, `Blender` in Elixir or 'Blender' in Erlang. Default any.
             owner: whose it is, by convention `__package__`, for `unregister_owner`.
+            undo: True makes what it does one step that the user can undo, named after the handler; what one caller
+                has done between two looks of Blender at the window is one step. Default False. Without Blender it
+                means nothing.
+
+        A handler that is a generator function makes a long call: it runs in slices, from one `yield` to the next, and
+        other calls and the window have their turn in between. What it returns is the answer; what it yields goes to
+        callers that ask for it (`call_with_progress`). When the caller dies or gives up, it is closed at its `yield`.
         """
         self._add(
-            name, function, spread=False, inline=inline, binaries=binaries, arrays=arrays, module=module, owner=owner
+            name,
+            function,
+            spread=False,
+            inline=inline,
+            binaries=binaries,
+            arrays=arrays,
+            module=module,
+            owner=owner,
+            undo=undo,
         )
 
     # For type checkers only: a registry of overloads would hold this module, and with it the handlers and the bpy that
@@ -153,6 +184,7 @@ class BeamServer:
             arrays: bool = False,
             module: str | None = None,
             owner: str | None = None,
+            undo: bool = False,
         ) -> Callable[[Function], Function]: ...
 
     def expose(
@@ -166,6 +198,7 @@ class BeamServer:
         arrays: bool = False,
         module: str | None = None,
         owner: str | None = None,
+        undo: bool = False,
     ) -> Any:
         """Let the BEAM call a plain function by its own name, each argument a parameter; a decorator.
 
@@ -186,6 +219,7 @@ class BeamServer:
                 arrays=arrays,
                 module=module,
                 owner=owner,
+                undo=undo,
             )
             return exposed
 
@@ -281,6 +315,26 @@ class BeamServer:
         running = self._running
         return tuple(peer.name for peer in running.node.peers) if running is not None else ()
 
+    @property
+    def peers(self) -> tuple[PeerInfo, ...]:
+        """The nodes that are connected, and what they have called."""
+        running = self._running
+        if running is None:
+            return ()
+        return tuple(PeerInfo(peer.name, peer.since, peer.calls) for peer in running.node.peers)
+
+    @property
+    def activity(self) -> Activity:
+        """What has been called so far, and what waits."""
+        record = self._rpc.house.record
+        calls = host_queue()
+        return Activity(
+            record.inline.calls + record.queued.calls,
+            record.inline.failures + record.queued.failures,
+            len(self._queue if calls is None else calls),
+            record.last_failure,
+        )
+
     def start(self) -> bool:
         """Listen, register with epmd and answer calls; True if that worked or it was running already.
 
@@ -321,6 +375,8 @@ class BeamServer:
         # Outside the lock: a handler on the worker thread may want it before it can end.
         running.stop()
         self._stop_worker()
+        if not self._serving:
+            self._queue.close()
         self._queue.wake()
         log.info("%s has stopped", running.settings.node_name)
 
@@ -346,6 +402,8 @@ class BeamServer:
             self._serving = False
             if interrupt.seen:
                 self.stop()
+            if not self.running:
+                self._queue.close()
             with self._lock:
                 self._start_worker()
 
@@ -474,6 +532,26 @@ class BeamServer:
         """
         return self._active.new_process(callback, name=name, trap_exit=trap_exit)
 
+    # -- events
+
+    def publish(self, topic: str, payload: Any) -> int:
+        """Send `{beam_bpy_event, Node, Topic, Payload}` to every BEAM process that has subscribed to the topic.
+
+        A process subscribes with a call, `:erpc.call(node, Blender, :subscribe, [topic])`, and is forgotten when it
+        ends. From any thread.
+
+        Returns:
+            How many there are; 0 while the server does not run.
+
+        Raises:
+            EncodeError: somebody has subscribed, and the payload has no term.
+        """
+        return self._rpc.events.publish(topic, payload) if self._running is not None else 0
+
+    def subscribers(self, topic: str) -> int:
+        """How many processes have subscribed to a topic: whether it is worth making a payload."""
+        return self._rpc.events.count(topic) if self._running is not None else 0
+
     # -- inside
 
     @property
@@ -590,7 +668,7 @@ class _Running:
             return
         self.node = self._rpc.open(self.settings.node_name, creation)
         self.cluster = Cluster(self._loop, self.node, self.settings.cookie, self._options.tick_time, self._options.tls)
-        self.client = Client(self.node, self.cluster, self._rpc.encoder)
+        self.client = Client(self.node, self.cluster, self._rpc.house.encoder)
         self.node.add(self.client)
         self.monitors = Monitors(self.node, self.cluster, self._rpc.submit, self.new_process)
         self._listener = Listener(self._loop, self._socket, self.cluster.accepted)

@@ -12,25 +12,64 @@ somebody's script made, without this package knowing of Blender.
 import queue
 import threading
 import time
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 
-class Runnable(Protocol):
-    """What a queue holds: something to run once."""
+class Runnable:
+    """What a queue holds.
 
-    def run(self) -> None:
-        """Run it. Never raises."""
+    Attributes:
+        progress: what it has to say of how far it is.
+    """
+
+    __slots__ = ()
+
+    progress: Any = None
+
+    @property
+    def caller(self) -> Any:
+        """Whose work it is, something to compare; None when nobody says."""
+        return None
+
+    @property
+    def undo(self) -> str | None:
+        """The name of the undo step that it makes; None for none."""
+        return None
+
+    def run(self) -> bool:
+        """Run it, or a slice of it; True when it wants to be run again. Never raises."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """It will not be run again, though it wanted to be."""
+
+
+def run_plainly(call: Runnable) -> bool:
+    """What a queue does with a call unless its host wants more."""
+    return call.run()
 
 
 class CallQueue:
-    """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains."""
+    """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains.
 
-    def __init__(self) -> None:
+    A long call (a handler that is a generator) runs in slices, between which others get their turn: each `drain`
+    begins with one slice, and runs more when nothing else is queued.
+
+    Args:
+        run: called with each call, or each slice of one, on the thread that drains: a host's way to set the scene
+            for its handlers. It returns what the call's `run` has returned. Default: nothing but that.
+    """
+
+    def __init__(self, run: Callable[[Runnable], bool] = run_plainly) -> None:
+        self._run = run
         self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._next: Runnable | None = None
+        self._unfinished: deque[Runnable] = deque()
 
     def __len__(self) -> int:
-        return self._calls.qsize() + (self._next is not None)
+        return self._calls.qsize() + (self._next is not None) + len(self._unfinished)
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
@@ -42,6 +81,8 @@ class CallQueue:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
+        if self._unfinished:
+            return True
         if self._next is None:
             self._next = self._take(timeout)
         return self._next is not None
@@ -56,15 +97,23 @@ class CallQueue:
         """
         deadline = time.perf_counter() + budget
         served = 0
-        call = self._take(0.0)
+        call = self._unfinished.popleft() if self._unfinished else self._take(0.0)
         while call is not None:
-            call.run()
+            if self._run(call):
+                self._unfinished.append(call)
             served += 1
             left = deadline - time.perf_counter()
             if left <= 0.0:
                 break
-            call = self._take(min(linger, left))
+            call = self._take(0.0 if self._unfinished else min(linger, left))
+            if call is None and self._unfinished:
+                call = self._unfinished.popleft()
         return served
+
+    def close(self) -> None:
+        """Close the long calls that have begun; on the thread that drains, which will drain no more."""
+        while self._unfinished:
+            self._unfinished.popleft().close()
 
     def _take(self, timeout: float | None) -> Runnable | None:
         call, self._next = self._next, None
@@ -105,6 +154,7 @@ class Worker:
         while not self._stopping.is_set():
             if self._calls.wait(None):
                 self._calls.drain(0.0)
+        self._calls.close()
 
 
 _host_queue: CallQueue | None = None

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from beam_bpy.activity import Tally
 from beam_bpy.protocol.control import BinaryType
 
 ELIXIR_PREFIX = "Elixir."
@@ -24,6 +25,8 @@ class Handler:
         arrays: number runs arrive as numpy arrays.
         module: the only module that calls may name, None for any.
         owner: who registered it, so that all of an owner's handlers can be removed at once.
+        undo: what it does is a step that the user can undo.
+        tally: counts its calls.
     """
 
     name: str
@@ -34,6 +37,18 @@ class Handler:
     arrays: bool = False
     module: str | None = None
     owner: str | None = None
+    undo: bool = False
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+
+    @property
+    def calls(self) -> int:
+        """How many calls it has answered; those that failed too."""
+        return self.tally.calls
+
+    @property
+    def failures(self) -> int:
+        """How many of them failed."""
+        return self.tally.failures
 
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
@@ -77,6 +92,10 @@ class Registry:
             if handler is not None:
                 return handler
         return self._handlers.get((name, None))
+
+    def current(self, handler: Handler) -> Handler | None:
+        """The handler that stands in the place of `handler` now: itself, one that has replaced it, or None."""
+        return self._handlers.get((handler.name, handler.module))
 
     def all(self) -> tuple[Handler, ...]:
         """All handlers, in the order in which they were registered."""

@@ -10,6 +10,7 @@ are therefore kept under one lock, which is held for table work and for sending,
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,12 +36,14 @@ class Peer:
         send: hands a message to the connection, and whose it is: a pid, or for a call the reference that it has to
             itself, so that no call waits behind another. It never blocks, and does nothing once the connection is gone.
         connected: False from the moment the connection is gone.
+        since: when it connected, in seconds since the epoch.
+        calls: how many calls have come from it.
         watches: the processes here that processes there monitor, by the monitor's reference.
         watching: the monitors that processes here hold on processes there, by reference.
         links: pairs of a pid there and a process here.
     """
 
-    __slots__ = ("connected", "creation", "flags", "links", "name", "send", "watches", "watching")
+    __slots__ = ("calls", "connected", "creation", "flags", "links", "name", "send", "since", "watches", "watching")
 
     def __init__(
         self, name: str, flags: Flag, creation: int, send: Callable[[control.Message, Pid | Reference], None]
@@ -50,6 +53,8 @@ class Peer:
         self.creation = creation
         self.send = send
         self.connected = True
+        self.since = time.time()
+        self.calls = 0
         self.watches: dict[bytes, Process] = {}
         self.watching: dict[bytes, Watching] = {}
         self.links: set[tuple[bytes, Process]] = set()
@@ -203,6 +208,13 @@ class Node:
     def peer(self, name: str) -> Peer | None:
         """The connected node of that name, or this one."""
         return self.itself if name == self.name else self._peers.get(name)
+
+    def send(self, process: "Process", to: Pid | Reference, message: bytes) -> bool:
+        """Send the encoded `message` of `process` to a pid or an alias; False when its node is not connected."""
+        peer = self.peer(to.node)
+        if peer is not None:
+            peer.send(control.send(peer.flags, process.pid, to, message), process.pid)
+        return peer is not None
 
     def peer_up(self, peer: Peer) -> None:
         """A node has connected."""

@@ -12,10 +12,11 @@ from typing import Any
 from beam_bpy.client import Client
 from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import Runnable
+from beam_bpy.failures import Kind, failure_of, shortened
 from beam_bpy.node import NOCONNECTION, Node, Peer, Process, Watching
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
-from beam_bpy.rpc import Kind, failure_of, monitor_of, shortened
+from beam_bpy.requests import monitor_of
 from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term
 
 log = logging.getLogger("beam_bpy")
@@ -158,16 +159,17 @@ class BeamProcess(Process):
             self.end(encode_term(failure.exit_reason))
 
 
-class _Delivery:
+class _Delivery(Runnable):
     """A message on its way to a process."""
 
     def __init__(self, process: BeamProcess, message: Any) -> None:
         self._process = process
         self._message = message
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Deliver it."""
         self._process.handle(self._message)
+        return False
 
 
 def _node_of(target: Target) -> str:
@@ -243,16 +245,17 @@ class Monitors:
                 self._submit(_Notice(callback, NOCONNECTION.decode()))
 
 
-class _Notice:
+class _Notice(Runnable):
     """A callback on its way to where handlers run."""
 
     def __init__(self, callback: Callable[[Any], object], reason: Any) -> None:
         self._callback = callback
         self._reason = reason
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Call it."""
         try:
             self._callback(self._reason)
         except BaseException:
             log.exception("the callback of a monitor failed")
+        return False

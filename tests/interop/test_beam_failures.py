@@ -116,7 +116,7 @@ def test_a_python_exception_through_erpc(erl: Erl) -> None:
     assert (kind, exception) == ("error", "exception")
     check_python_error(error, "ValueError", "no such cube")
     assert 'beam.py", line' in error[1]["traceback"]
-    assert "beam_bpy/rpc.py" not in error[1]["traceback"]
+    assert "beam_bpy/calls.py" not in error[1]["traceback"]
     assert stack[0][:2] == (Atom("m"), Atom("crash"))
 
 
