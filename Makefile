@@ -4,11 +4,13 @@
 #   .venv        Blender 4.5 as the Python module bpy, and what tests and builds need; not the project itself, which
 #                pytest finds in this folder, and Blender in the wheel inside the extension that is installed into it
 #   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
+#   .venv-bench  the other codecs that `make bench` measures beside ours
 
 PYTHON ?= python3.11
 BPY := 4.5.15
 VENV := .venv
 TYPES := .venv-types
+BENCH := .venv-bench
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
@@ -42,8 +44,10 @@ test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a
 	@tools/need elixir erlang
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
 
-bench: $(VENV)/ready ## Measure what the documents claim
+bench: $(VENV)/ready $(BENCH)/ready ## Measure what the documents claim
+	@tools/need erlang
 	PYTHONPATH=. $(PY) bench/atom_cache.py
+	PYTHONPATH=. $(BENCH)/bin/python bench/codec.py
 
 zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
 	$(PY) tools/build_zip.py
@@ -62,7 +66,7 @@ format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff format .
 
 clean: ## Remove what the other commands have made
-	rm -rf build dist out $(VENV) $(TYPES)
+	rm -rf build dist out $(VENV) $(TYPES) $(BENCH)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
@@ -76,4 +80,10 @@ $(TYPES)/ready: pyproject.toml Makefile
 	@tools/need venv
 	$(PYTHON) -m venv $(TYPES)
 	$(TYPES)/bin/pip install --quiet mypy ruff fake-bpy-module-4.5 numpy pytest hypothesis
+	touch $@
+
+$(BENCH)/ready: Makefile tools/need
+	@PYTHON=$(PYTHON) tools/need venv compiler
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet numpy erlang_py==2.0.7 erlastic==2.0.0 earl-etf==2.1.2 erlpack==1.0.1
 	touch $@

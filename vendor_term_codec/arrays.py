@@ -13,6 +13,7 @@ numpy is imported by `numpy_module` alone, when somebody asks for arrays; encodi
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from functools import lru_cache
@@ -45,6 +46,12 @@ _BYTE_CHUNK_TAGS = b"a" * _INT_CHUNK
 
 FLOAT_TAGS = [b"F" * count for count in range(SMALL_RUN + 1)]
 FLOAT_RUNS = [struct.Struct(">" + "xd" * count).unpack_from for count in range(SMALL_RUN + 1)]
+
+_INT_TAGS = (INTEGER, SMALL_INTEGER)
+
+# Integers of both tags, up to the first that has the byte of the shorter tag among its own.
+_match_mixed = re.compile(rb"(?s:b[^a][^a][^a][^a]|a[^a]){0,%d}+" % _CHUNK).match
+_MIXED_MIN = 8
 
 _unpack_int_chunk = struct.Struct(">" + "xi" * _INT_CHUNK).unpack_from
 _unpack_int = struct.Struct(">i").unpack_from
@@ -90,33 +97,59 @@ def read_ints(data: bytes | memoryview, pos: int, count: int) -> tuple[list[int]
         IndexError, struct.error: the data end before the run does.
     """
     values: list[int] = []
-    append, unpack_int = values.append, _unpack_int
-    while count:
-        tag = data[pos]
-        if count >= _INT_CHUNK:
-            if tag == INTEGER and data[pos : pos + 5 * _INT_CHUNK : 5] == _INT_CHUNK_TAGS:
-                values += _unpack_int_chunk(data, pos)
-                pos += 5 * _INT_CHUNK
-                count -= _INT_CHUNK
-                continue
-            if tag == SMALL_INTEGER and data[pos : pos + 2 * _INT_CHUNK : 2] == _BYTE_CHUNK_TAGS:
-                values += data[pos + 1 : pos + 2 * _INT_CHUNK : 2]
-                pos += 2 * _INT_CHUNK
-                count -= _INT_CHUNK
-                continue
-        plain = min(count, _INT_CHUNK // 2)  # one by one, then look for a chunk again
-        count -= plain
-        for _ in repeat(None, plain):
-            tag = data[pos]
-            if tag == INTEGER:
-                append(unpack_int(data, pos + 1)[0])
-                pos += 5
-            elif tag == SMALL_INTEGER:
-                append(data[pos + 1])
-                pos += 2
-            else:
-                return values, pos
+    while (left := count - len(values)) and data[pos] in _INT_TAGS:
+        pos = (
+            (left >= _INT_CHUNK and _read_int_chunk(data, pos, values))
+            or (left >= _CHUNK and _read_mixed(data, pos, values))
+            or _read_plainly(data, pos, min(left, _INT_CHUNK // 2), values)
+        )
     return values, pos
+
+
+def _read_int_chunk(data: bytes | memoryview, pos: int, values: list[int]) -> int:
+    """Read a chunk whose elements all have one tag; returns the offset behind it, or 0 if there is no such chunk."""
+    if data[pos] == INTEGER:
+        end = pos + 5 * _INT_CHUNK
+        if data[pos:end:5] == _INT_CHUNK_TAGS:
+            values += _unpack_int_chunk(data, pos)
+            return end
+    else:
+        end = pos + 2 * _INT_CHUNK
+        if data[pos:end:2] == _BYTE_CHUNK_TAGS:
+            values += data[pos + 1 : end : 2]
+            return end
+    return 0
+
+
+def _read_mixed(data: bytes | memoryview, pos: int, values: list[int]) -> int:
+    """Read elements of both tags; returns the offset behind them, or 0 where that is not worth while.
+
+    Where no byte but the shorter tag is an "a", replacing that writes all elements with the longer tag and one stride.
+    The match ends before the first element for which this does not hold; that one is read by itself.
+    """
+    found = _match_mixed(data, pos)
+    assert found is not None
+    if found.end() - pos < 5 * _MIXED_MIN:
+        return 0
+    numbers = found[0].replace(b"a", b"b\0\0\0")
+    values += _run_struct("i", len(numbers) // 5).unpack(numbers)
+    return found.end()
+
+
+def _read_plainly(data: bytes | memoryview, pos: int, count: int, values: list[int]) -> int:
+    """Read up to `count` elements one by one, and stop at another tag; returns the offset behind them."""
+    append, unpack_int = values.append, _unpack_int
+    for _ in repeat(None, count):
+        tag = data[pos]
+        if tag == INTEGER:
+            append(unpack_int(data, pos + 1)[0])
+            pos += 5
+        elif tag == SMALL_INTEGER:
+            append(data[pos + 1])
+            pos += 2
+        else:
+            break
+    return pos
 
 
 def check_finite(values: list[float], pos: int) -> None:

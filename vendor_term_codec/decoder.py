@@ -21,6 +21,7 @@ from typing import Any
 
 from . import arrays as _arrays
 from . import tags
+from .arrays import ARRAY_MIN, FLOAT_RUNS, FLOAT_TAGS, INT_RUN, SMALL_RUN
 from .errors import DecodeError
 from .tags import (
     ATOM,
@@ -158,9 +159,13 @@ def decode_term(
     Arguments and exceptions as for `decode`.
     """
     _check_binaries(binaries)
+    _check_offset(offset)
+    return _read(_readable(data), offset, binaries, arrays and _arrays.numpy_module() is not None)
+
+
+def _check_offset(offset: int) -> None:
     if offset < 0:
         raise ValueError("the offset is negative")
-    return _read(_readable(data), offset, binaries, arrays and _arrays.numpy_module() is not None)
 
 
 def _check_binaries(binaries: Callable[..., Any]) -> None:
@@ -184,7 +189,9 @@ def tuple_header(data: Buffer, offset: int) -> tuple[int, int]:
 
     Raises:
         DecodeError: another tag stands there, or the data end.
+        ValueError: the offset is negative.
     """
+    _check_offset(offset)
     try:
         tag = data[offset]
         if tag == SMALL_TUPLE:
@@ -204,7 +211,9 @@ def list_header(data: Buffer, offset: int) -> tuple[int, int]:
 
     Raises:
         DecodeError: another tag stands there, or the data end.
+        ValueError: the offset is negative.
     """
+    _check_offset(offset)
     try:
         tag = data[offset]
         if tag == NIL:
@@ -240,10 +249,6 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
     size = len(data)
     viewed = type(data) is not bytes
     as_text = binaries is str and not viewed
-    utf8_atoms, latin1_atoms = _utf8_atoms, _latin1_atoms
-    unpack_u32, unpack_i32, unpack_double = _unpack_u32, _unpack_i32, _unpack_double
-    float_tags, float_runs = _arrays.FLOAT_TAGS, _arrays.FLOAT_RUNS
-    small_run, int_run, array_min = _arrays.SMALL_RUN, _arrays.INT_RUN, _arrays.ARRAY_MIN
     plain_map = 0 if binaries is memoryview else _MANY_KEYS * 2
     stack: list[tuple[int, list[Any], Iterator[None], int]] = []
     limit = MAX_DEPTH
@@ -258,19 +263,19 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                 tag = data[pos]
                 if tag == BINARY:
                     begin = pos + 5
-                    end = begin + unpack_u32(data, pos + 1)[0]
+                    end = begin + _unpack_u32(data, pos + 1)[0]
                     if end > size:
                         raise IndexError
-                    raw = data[begin:end]
                     if as_text:
+                        raw = data[begin:end]
                         try:
                             append(raw.decode())  # type: ignore[union-attr]
                         except UnicodeDecodeError:
                             append(raw)
                     elif binaries is memoryview:
-                        append(raw if viewed else memoryview(data)[begin:end])
+                        append(data[begin:end] if viewed else memoryview(data)[begin:end])
                     else:
-                        append(_binary(bytes(raw), binaries))
+                        append(_binary(bytes(data[begin:end]), binaries))
                     pos = end
                     continue
                 if tag == SMALL_ATOM_UTF8:
@@ -278,7 +283,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     end = begin + data[pos + 1]
                     if end > size:
                         raise IndexError
-                    append(utf8_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
+                    append(_utf8_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
                     pos = end
                     continue
                 if tag == SMALL_INTEGER:
@@ -286,14 +291,14 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     pos += 2
                     continue
                 if tag == NEW_FLOAT:
-                    number = unpack_double(data, pos + 1)[0]
+                    number = _unpack_double(data, pos + 1)[0]
                     if number - number:  # nan for nan and the infinities
                         raise _arrays.not_finite(pos)
                     append(number)
                     pos += 9
                     continue
                 if tag == INTEGER:
-                    append(unpack_i32(data, pos + 1)[0])
+                    append(_unpack_i32(data, pos + 1)[0])
                     pos += 5
                     continue
                 if tag == ATOM:
@@ -301,7 +306,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     end = begin + (data[pos + 1] << 8) + data[pos + 2]
                     if end > size:
                         raise IndexError
-                    append(latin1_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
+                    append(_latin1_atoms[bytes(data[begin:end]) if viewed else data[begin:end]])  # type: ignore[index]
                     pos = end
                     continue
                 if tag == NIL:
@@ -316,11 +321,11 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     end = pos + 2
                 elif tag == LIST:
                     opened = _LIST
-                    count = unpack_u32(data, pos + 1)[0]
+                    count = _unpack_u32(data, pos + 1)[0]
                     end = pos + 5
                 elif tag == MAP:
                     opened = _MAP
-                    count = unpack_u32(data, pos + 1)[0] * 2
+                    count = _unpack_u32(data, pos + 1)[0] * 2
                     end = pos + 5
                 elif tag == STRING:
                     end = pos + 3 + (data[pos + 1] << 8) + data[pos + 2]
@@ -332,7 +337,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     continue
                 elif tag == LARGE_TUPLE:
                     opened = _TUPLE
-                    count = unpack_u32(data, pos + 1)[0]
+                    count = _unpack_u32(data, pos + 1)[0]
                     end = pos + 5
                 elif tag == NEW_FUN:
                     opened = _FUN
@@ -357,23 +362,23 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     # Vectors and the like at once, longer runs of numbers by `arrays`.
                     first = data[end]
                     if first == NEW_FLOAT:
-                        if arrays and opened == _LIST and count >= array_min:
+                        if arrays and opened == _LIST and count >= ARRAY_MIN:
                             array = _arrays.read_array(data, end, count)
                             if array is not None:
                                 append(array)
                                 pos = end + 9 * count + 1
                                 continue
-                        if count > small_run:
+                        if count > SMALL_RUN:
                             head = _arrays.read_floats(data, end, count)
-                        elif data[end : end + 9 * count : 9] == float_tags[count]:
-                            head = list(float_runs[count](data, end))
+                        elif data[end : end + 9 * count : 9] == FLOAT_TAGS[count]:
+                            head = list(FLOAT_RUNS[count](data, end))
                             total = sum(head)
                             if total - total:
                                 _arrays.check_finite(head, end)
                         end += 9 * len(head)
                         count -= len(head)
-                    elif count >= int_run and first in (INTEGER, SMALL_INTEGER):
-                        if arrays and opened == _LIST and count >= array_min:
+                    elif count >= INT_RUN and first in (INTEGER, SMALL_INTEGER):
+                        if arrays and opened == _LIST and count >= ARRAY_MIN:
                             array = _arrays.read_array(data, end, count)
                             if array is not None:
                                 append(array)
@@ -421,7 +426,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                         value = _arrays.as_array(items) if arrays else items
                     elif tag == LIST:
                         # A list as the tail is more of the same list. (No release writes that, but all read it.)
-                        count = unpack_u32(data, pos + 1)[0]
+                        count = _unpack_u32(data, pos + 1)[0]
                         if count > size - pos - 5:
                             raise _too_many(tag, pos, count, size - pos - 5)
                         pos += 5
@@ -499,17 +504,23 @@ def _atom(value: Any) -> Atom | None:
 def _fun(items: list[Any], end: int) -> Fun:
     (start, stated_end, arity, uniq, index), module, old_index, old_uniq, pid, *free = items
     name = _atom(module)
-    if stated_end != end or name is None or not (type(old_index) is type(old_uniq) is int) or type(pid) is not Pid:
+    if stated_end != end or name is None:
         raise DecodeError(f"NEW_FUN_EXT (112) at offset {start} is malformed")
-    return Fun(arity, uniq, index, name, old_index, old_uniq, pid, tuple(free))
+    try:
+        return Fun(arity, uniq, index, name, old_index, old_uniq, pid, tuple(free))
+    except ValueError as error:
+        raise DecodeError(f"NEW_FUN_EXT (112) at offset {start} is malformed: {error}") from None
 
 
 def _export(items: list[Any], end: int) -> Export:
     module, function = _atom(items[0]), _atom(items[1])
     arity = items[2]
-    if module is None or function is None or type(arity) is not int or not 0 <= arity <= 255:
+    if module is None or function is None:
         raise DecodeError(f"EXPORT_EXT (113) that ends at offset {end} is malformed")
-    return Export(module, function, arity)
+    try:
+        return Export(module, function, arity)
+    except ValueError as error:
+        raise DecodeError(f"EXPORT_EXT (113) that ends at offset {end} is malformed: {error}") from None
 
 
 def _cut(data: bytes | memoryview, begin: int, end: int) -> bytes:

@@ -21,10 +21,13 @@ from typing import Any
 
 from . import arrays, tags
 from .errors import EncodeError
-from .types import Atom, BitString, Export, Fun, ImproperList, PairsMap, Pid, Port, Reference, atom_ext
+from .types import Atom, BitString, Export, Fun, ImproperList, PairsMap, Pid, Port, Reference, atom_ext, exact
 
 MAX_DEPTH = 10_000
 """How deep lists, tuples, dicts and funs may nest."""
+
+MAX_INTEGER_BYTES = 8 * (2**19 - 1)
+"""How long an integer may be: what the BEAM holds. A node that gets a longer one cuts the connection."""
 
 _MAX_CACHED_ATOMS = 4096
 _MAX_CACHED_STRINGS = 1024
@@ -107,6 +110,7 @@ def _write(value: Any, out: list[_Part], default: _Default) -> None:
     cached_string = strings.get
     atoms, small_integers, encode_run = _atoms, _SMALL_INTEGERS, arrays.ENCODE_RUN
     pack_int, pack_float, pack_length, write_numbers = _pack_int, _pack_float, _pack_length, arrays.write_numbers
+    distinct_keys = _DISTINCT_KEYS
     stack: list[_Frame] = []
     cycle_check = _FIRST_CYCLE_CHECK
     iterator: Iterator[Any] = iter((value,))
@@ -147,6 +151,9 @@ def _write(value: Any, out: list[_Part], default: _Default) -> None:
                 children: Iterable[Any]
                 after: bytes | int
                 if kind is dict:
+                    kinds = set(map(type, item))
+                    if len(kinds) > 1 or not kinds <= distinct_keys:
+                        _check_keys(item)
                     append(pack_length(116, len(item)))
                     children, after = chain.from_iterable(item.items()), b""
                 elif kind is list:
@@ -204,17 +211,35 @@ def _write(value: Any, out: list[_Part], default: _Default) -> None:
         raise EncodeError(_failure(stack, item, error)) from error.__cause__
 
 
+_DISTINCT_KEYS = {str, Atom, int, float, bytes}
+"""Keys that are all of one of these types are as many keys in Erlang as in Python."""
+
+
+def _check_keys(item: dict[Any, Any]) -> None:
+    """Refuse a dict in which two keys are the same term: a node cuts the connection over such a map."""
+    try:
+        distinct = len(set(map(exact, item)))
+    except RecursionError:
+        raise EncodeError("a dict's keys are nested too deeply to be compared") from None
+    if distinct < len(item):
+        raise EncodeError("cannot encode a dict in which two keys are the same term, such as 'a' and b'a'")
+
+
 def _big(number: int) -> bytes:
     magnitude = abs(number)
-    raw = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "little")
+    length = (magnitude.bit_length() + 7) // 8
+    if length > MAX_INTEGER_BYTES:
+        raise EncodeError(f"cannot encode an integer of {length} bytes; {MAX_INTEGER_BYTES} is Erlang's limit")
+    raw = magnitude.to_bytes(length, "little")
     if len(raw) <= 255:
         return bytes((tags.SMALL_BIG, len(raw), number < 0)) + raw
     return _pack_length(tags.LARGE_BIG, len(raw)) + bytes((number < 0,)) + raw
 
 
 def _write_buffer(item: bytearray | memoryview, append: Callable[[_Part], None]) -> None:
-    raw = bytes(item)
-    append(_pack_length(tags.BINARY, len(raw)))
+    view = memoryview(item)
+    raw = view if view.c_contiguous else bytes(view)
+    append(_pack_length(tags.BINARY, view.nbytes))
     append(raw)
 
 
@@ -227,8 +252,6 @@ def _write_bit_string(item: BitString, append: Callable[[_Part], None]) -> None:
 
 
 def _write_export(item: Export, append: Callable[[_Part], None]) -> None:
-    if not 0 <= item.arity <= 255:
-        raise EncodeError(f"cannot encode an Export of arity {item.arity}")
     append(bytes((tags.EXPORT,)) + _atoms[item.module] + _atoms[item.function] + _SMALL_INTEGERS[item.arity])
 
 
@@ -254,8 +277,6 @@ def _open_pairs(item: PairsMap, out: list[_Part]) -> tuple[Iterable[Any], bytes 
 
 
 def _open_fun(item: Fun, out: list[_Part]) -> tuple[Iterable[Any], bytes | int]:
-    if len(item.uniq) != 16:
-        raise EncodeError("cannot encode a Fun whose uniq is not 16 bytes long")
     out.append(b"")  # _close_fun puts the header here, which holds the size of all that follows
     return (item.module, item.old_index, item.old_uniq, item.pid, *item.free), len(out) - 1
 

@@ -251,9 +251,17 @@ class Reference(_Identifier):
         return f"#Ref<{node}.{'.'.join(map(str, reversed(ids)))}>"
 
 
+def _is_integer(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An external fun, `fun module:function/arity` (EXPORT_EXT). The names are atoms; a str is made one."""
+    """An external fun, `fun module:function/arity` (EXPORT_EXT). The names are atoms; a str is made one.
+
+    Raises:
+        ValueError: the arity is no integer from 0 to 255.
+    """
 
     module: str
     function: str
@@ -262,6 +270,8 @@ class Export:
     def __post_init__(self) -> None:
         object.__setattr__(self, "module", Atom(self.module))
         object.__setattr__(self, "function", Atom(self.function))
+        if not _is_integer(self.arity, 0, 255):
+            raise ValueError("the arity of an Export is an integer from 0 to 255")
 
     def __str__(self) -> str:
         return f"fun {self.module}:{self.function}/{self.arity}"
@@ -279,6 +289,9 @@ class Fun:
         old_index, old_uniq: what older releases identified it by.
         pid: the process that made it.
         free: the values that it closed over.
+
+    Raises:
+        ValueError: a field is not of its type, or out of its range.
     """
 
     arity: int
@@ -292,6 +305,12 @@ class Fun:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "module", Atom(self.module))
+        if not _is_integer(self.arity, 0, 255) or not _is_integer(self.index, 0, 2**32 - 1):
+            raise ValueError("the arity of a Fun is an integer from 0 to 255, its index an unsigned 32-bit integer")
+        if not all(_is_integer(old, -(2**31), 2**31 - 1) for old in (self.old_index, self.old_uniq)):
+            raise ValueError("old_index and old_uniq of a Fun are 32-bit integers")
+        if type(self.uniq) is not bytes or len(self.uniq) != 16 or type(self.pid) is not Pid:
+            raise ValueError("uniq of a Fun is 16 bytes, and its pid a Pid")
 
     def __eq__(self, other: object) -> bool:
         return exact(self) == exact(other) if type(other) is Fun else NotImplemented

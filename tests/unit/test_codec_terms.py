@@ -147,6 +147,7 @@ atoms = (
 )
 nodes = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 words = st.integers(0, 2**32 - 1)
+signed = st.integers(-(2**31), 2**31 - 1)
 pids = st.builds(Pid, nodes, words, words, words)
 # bytes that are valid UTF-8 would come back as str
 not_text = st.binary(max_size=20).map(lambda raw: b"\xff" + raw)
@@ -188,8 +189,8 @@ def containers(inner):
             st.binary(min_size=16, max_size=16),
             words,
             atoms,
-            words,
-            words,
+            signed,
+            signed,
             pids,
             st.lists(inner, max_size=3).map(tuple),
         ),

@@ -218,3 +218,29 @@ def test_an_atom_is_a_str():
     assert {Atom("ok"): 1}["ok"] == 1
     assert decode(encode(Atom("ok"))) is decode(encode(Atom("ok")))
     assert decode(encode((Atom("nil"), Atom("true"), Atom("false")))) == (None, True, False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"arity": 256},
+        {"arity": "1"},
+        {"uniq": b"short"},
+        {"index": -1},
+        {"old_index": 2**31},
+        {"old_uniq": "x"},
+        {"pid": 5},
+    ],
+    ids=str,
+)
+def test_a_fun_that_no_node_would_take_cannot_be_made(fields):
+    sound = {"arity": 0, "uniq": bytes(16), "index": 0, "module": "m", "old_index": 0, "old_uniq": 0, "pid": PID}
+    assert Fun(**sound, free=()).pid == PID
+    with pytest.raises(ValueError, match=r"\bFun (is|are)\b|of a Fun"):
+        Fun(**sound | fields, free=())
+
+
+@pytest.mark.parametrize("arity", [-1, 256, "1", True, 1.0])
+def test_an_export_has_an_arity_from_0_to_255(arity):
+    with pytest.raises(ValueError, match="arity of an Export"):
+        Export("m", "f", arity)

@@ -18,7 +18,9 @@ def test_every_test_that_the_protocol_page_names_exists():
     assert [name for name in sorted(names) if name not in files and f"def {name}(" not in sources] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "AGENTS.md", "docs/protocol.md", "docs/names.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "AGENTS.md", "docs/protocol.md", "docs/names.md", "docs/terms.md", "docs/codec.md"]
+)
 def test_every_local_link_leads_somewhere(page):
     path = ROOT / page
     links = [link for link in re.findall(r"\]\(([^)#]+)", path.read_text()) if "://" not in link]
