@@ -3,6 +3,7 @@
 # Environments, each made when something first needs it:
 #   .venv        Blender 4.5 as the Python module bpy, and what tests and builds need; not the project itself, which
 #                pytest finds in this folder, and Blender in the wheel inside the extension that is installed into it
+#   .venv-fuzz   atheris, which fuzzes the codec and the protocol
 #   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
 #   .venv-bench  the other codecs that `make bench` measures beside ours
 
@@ -10,11 +11,14 @@ PYTHON ?= python3.11
 BPY := 4.5.15
 VENV := .venv
 TYPES := .venv-types
+FUZZ := .venv-fuzz
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 0
 BENCH := .venv-bench
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-otp27 bench zip lint types check format clean
+.PHONY: help run test unit interop blender test-otp27 bench fuzz zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +53,9 @@ bench: $(VENV)/ready $(BENCH)/ready ## Measure what the documents claim
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec.py
 
+fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
+	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py
+
 zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
 	$(PY) tools/build_zip.py
 
@@ -66,7 +73,7 @@ format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff format .
 
 clean: ## Remove what the other commands have made
-	rm -rf build dist out $(VENV) $(TYPES) $(BENCH)
+	rm -rf build dist out $(VENV) $(TYPES) $(FUZZ) $(BENCH)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
@@ -86,4 +93,10 @@ $(BENCH)/ready: Makefile tools/need
 	@PYTHON=$(PYTHON) tools/need venv compiler
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/pip install --quiet numpy erlang_py==2.0.7 erlastic==2.0.0 earl-etf==2.1.2 erlpack==1.0.1
+	touch $@
+
+$(FUZZ)/ready: Makefile
+	@tools/need venv
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install --quiet --only-binary :all: atheris numpy
 	touch $@

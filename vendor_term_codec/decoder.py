@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any
@@ -475,8 +476,8 @@ def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
         keys = [bytes(key) if type(key) is memoryview else key for key in keys]
     try:
         # Python hashes numbers without a secret: keys can be chosen to share one hash, and a dict of them takes
-        # quadratic time.
-        if len(keys) < _MANY_KEYS or len(set(map(hash, keys))) * 2 > len(keys):
+        # quadratic time. It is enough that some of the keys do.
+        if len(keys) < _MANY_KEYS or max(Counter(map(hash, keys)).values()) < _MANY_KEYS:
             result = dict(zip(keys, values, strict=True))
             if len(result) == len(keys):
                 return result

@@ -214,8 +214,8 @@ def parse(frame: Frame) -> Event:
     start, version_bytes = _start(frame)
     try:
         term, offset = decode_term(frame, start)
-        if not isinstance(term, tuple):
-            raise ProtocolError("a control message that is no tuple")
+        if not isinstance(term, tuple) or type(term[0]) is not int:
+            raise ProtocolError("a control message that is no tuple with an opcode")
         parser = _PARSERS.get(term[0])
         return _checked(parser(term, Payload(frame, offset + version_bytes))) if parser else Unknown(term)
     except DecodeError as error:

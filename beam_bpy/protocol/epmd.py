@@ -18,6 +18,7 @@ MAX_REQUEST = 1024
 NODE_NORMAL = 77
 NODE_HIDDEN = 72
 
+_PORT_DIGITS = 5
 _VERSION = 6
 _ALIVE2_REQ = 120
 _PORT_PLEASE2_REQ = 122
@@ -124,7 +125,7 @@ def take_names(answer: bytes) -> list[tuple[str, int]]:
     found = []
     for line in answer[4:].decode(errors="replace").splitlines():
         match line.split():
-            case ["name", name, "at", "port", port] if port.isdecimal():
+            case ["name", name, "at", "port", port] if port.isdecimal() and len(port) <= _PORT_DIGITS:
                 found.append((name, int(port)))
     return found
 

@@ -75,24 +75,19 @@ class Reassembler:
 
 
 class _Partial:
-    """A message of which fragments are missing. Its memory is taken at once, so that no byte is copied twice."""
+    """A message of which fragments are missing. Its memory grows with what arrives, whatever the first one promised."""
 
     def __init__(self, first: Frame, number: int) -> None:
-        self._data = bytearray(number * len(first))
-        self._data[: len(first)] = first
-        self._filled = len(first)
+        self._data = bytearray(first)
         self.expected = number - 1
 
     def add(self, piece: memoryview, limit: int) -> None:
-        end = self._filled + len(piece)
-        if end > limit:
+        if len(self._data) + len(piece) > limit:
             raise ProtocolError(f"a fragmented message is longer than the limit of {limit}")
-        self._data[self._filled : end] = piece
-        self._filled = end
+        self._data += piece
         self.expected -= 1
 
     def whole(self) -> bytearray:
-        del self._data[self._filled :]
         return self._data
 
 

@@ -4,6 +4,9 @@
 %%   $E Length:32 A B   are the external terms A and B =:= ?              -> likewise
 %%   $R Seed:32 Options a random term by term_to_binary(Term, Options)    -> the external term
 %%   $S Text     the external term of an Erlang expression                -> the external term
+%%   $C Length:32 Frame Text   are the control message and the payload of a distribution message without its length
+%%               the pair that the text says?                             -> as for $T
+%%   $B (Length:32 Request)*   each of these requests                     -> (Length:32 Answer)*
 -module(erl_port).
 -export([main/0]).
 
@@ -15,13 +18,21 @@ loop() ->
     case file:read(standard_io, 4) of
         {ok, <<Length:32>>} ->
             {ok, Request} = file:read(standard_io, Length),
-            Answer = try answer(Request) catch Class:Reason -> text("~0p", [{Class, Reason}]) end,
+            Answer = answered(Request),
             ok = file:write(standard_io, <<(byte_size(Answer)):32, Answer/binary>>),
             loop();
         eof ->
             halt()
     end.
 
+answered(Request) ->
+    try answer(Request) catch Class:Reason -> text("~0p", [{Class, Reason}]) end.
+
+answer(<<"B", Requests/binary>>) ->
+    << <<(byte_size(Answer)):32, Answer/binary>>
+       || <<Length:32, Request:Length/binary>> <= Requests, Answer <- [answered(Request)] >>;
+answer(<<"C", Length:32, Frame:Length/binary, Text/binary>>) ->
+    same(unframed(Frame), eval(Text));
 answer(<<"T", Length:32, Encoded:Length/binary, Text/binary>>) ->
     same(binary_to_term(Encoded), eval(Text));
 answer(<<"E", Length:32, First:Length/binary, Second/binary>>) ->
@@ -31,6 +42,16 @@ answer(<<"R", Seed:32, Options/binary>>) ->
     term_to_binary(term(4), binary_to_term(Options));
 answer(<<"S", Text/binary>>) ->
     term_to_binary(eval(Text)).
+
+%% Passed through, each term has its version byte; behind a distribution header none has.
+unframed(<<112, Terms/binary>>) ->
+    {Control, Used} = binary_to_term(Terms, [used]),
+    <<_:Used/binary, Payload/binary>> = Terms,
+    {Control, binary_to_term(Payload)};
+unframed(<<131, 68, 0, Terms/binary>>) ->
+    {Control, Used} = binary_to_term(<<131, Terms/binary>>, [used]),
+    <<_:Used/binary, Payload/binary>> = <<131, Terms/binary>>,
+    {Control, binary_to_term(<<131, Payload/binary>>)}.
 
 same(Same, Same) -> <<"true">>;
 same(One, Other) -> text("false: ~0p is not ~0p", [One, Other]).
