@@ -51,7 +51,7 @@ test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a
 bench: $(VENV)/ready $(BENCH)/ready ## Measure what the documents claim
 	@tools/need erlang
 	PYTHONPATH=. $(PY) bench/atom_cache.py
-	PYTHONPATH=. $(BENCH)/bin/python bench/codec.py
+	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 
 fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
 	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py

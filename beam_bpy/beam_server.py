@@ -734,6 +734,11 @@ def _sentence(error: OSError | UnicodeError, checked: Settings) -> str:
 _started: "weakref.WeakSet[BeamServer]" = weakref.WeakSet()
 
 
+def any_running() -> bool:
+    """Whether some server of this process runs."""
+    return bool(_started)
+
+
 def stop_all() -> None:
     """Stop every server of this process, for a host that takes its main thread back."""
     for server in tuple(_started):

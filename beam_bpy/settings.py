@@ -6,9 +6,12 @@ for its preferences: what the environment sets, it does not pass.
 
 import os
 import re
+import secrets
 import socket
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 ENVIRONMENT = {
     "node_name": "BPY_BEAM_NODE",
@@ -25,6 +28,10 @@ DEFAULT_PORT = 0
 
 LOOPBACK = "127.0.0.1"
 """What a node on `localhost` is called: long names, which Elixir's examples use, want a dot in the host."""
+
+_COOKIE_LETTERS = string.ascii_letters + string.digits
+_COOKIE_LENGTH = 32
+"""Of 62 letters and digits: 190 bits."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+\Z")
@@ -99,6 +106,49 @@ def resolve(
         bind_host=LOOPBACK if wanted_host == "localhost" else wanted_host,
         port=_port(environment) if port is None else _checked_port(port),
     )
+
+
+def generate_cookie() -> str:
+    """A cookie that nobody guesses: 32 random letters and digits."""
+    return "".join(secrets.choice(_COOKIE_LETTERS) for _ in range(_COOKIE_LENGTH))
+
+
+def erlang_cookie(home: Path | None = None) -> str:
+    """The cookie that the Erlang and Elixir nodes of this user have unless they are told another.
+
+    Erlang keeps it in `.erlang.cookie` of the home folder, else in `erlang` of the user's configuration folder
+    (reference manual, "Distributed Erlang", section "Security").
+
+    Args:
+        home: the home folder; default that of this user.
+
+    Raises:
+        SettingsError: there is no such file, or it holds nothing that can be used.
+    """
+    folder = home or Path.home()
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or folder / ".config")
+    for path in (folder / ".erlang.cookie", configuration / "erlang" / ".erlang.cookie"):
+        if path.exists():
+            return _cookie_in(path)
+    raise SettingsError(
+        f"there is no {folder / '.erlang.cookie'}: Erlang makes it when it first starts a node with a name, "
+        "such as by 'erl -name me@127.0.0.1'"
+    )
+
+
+def _cookie_in(path: Path) -> str:
+    try:
+        # Any file is Latin-1; what a cookie must not hold is looked for below.
+        cookie = path.read_text(encoding="latin-1").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    if not cookie:
+        raise SettingsError(f"{path} is empty: remove it, and Erlang makes a new one")
+    try:
+        _check_cookie(cookie)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    return cookie
 
 
 def _host_part(host: str) -> str:

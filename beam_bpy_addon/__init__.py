@@ -4,10 +4,10 @@ The node itself is the package `beam_bpy`, which the extension brings along as a
 Blender: the main thread that handlers run on, the preferences, the panel, the operators and the command line.
 """
 
-from . import drain, headless, lifecycle, operators, panel, preferences
+from . import drain, headless, lifecycle, logs, operators, panel, preferences, watch
 
 # Each knows how to register itself and how to undo it. Classes come first, so that the rest may use them.
-_MODULES = (preferences, operators, panel, drain, lifecycle, headless)
+_MODULES = (logs, preferences, operators, watch, panel, drain, lifecycle, headless)
 
 
 def register() -> None:

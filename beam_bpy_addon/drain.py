@@ -1,58 +1,116 @@
 """Blender's main thread runs the handlers: a timer drains the queue into which the network thread puts the calls.
 
-The window's main loop runs a timer that asks for 0.0 seconds about every 5 ms. A caller that waits for each answer
-before it sends the next call would get one call per tick. So each tick lingers a moment after a call for the next
-one, within a budget that leaves the window its frames.
+The window's main loop sleeps 5 ms between two rounds, and runs a timer that asks for 0.0 seconds in each. A caller that
+waits for each answer before it sends the next call would get one call per round. Two things make that faster:
+
+Linger. After a call the tick waits a moment for the next one, within a budget that leaves the window its frames.
+
+A window-manager timer. While there is traffic, it keeps the main loop from sleeping. It is held only then, and not
+while a modal tool runs or an animation plays: those get an event from every such timer.
 
 Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.serve_forever` drains there, see
 `headless`. A timer that is left registered there also keeps the process from ending.
 """
 
 import time
+from typing import Any
 
 import bpy
+from bpy.app.handlers import persistent
 
+from beam_bpy import beam_server
 from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
 
-from . import panel
-
-BUDGET = 0.008
-"""Seconds of a tick after which no further call is begun: half a frame at 60 Hz."""
+from . import panel, preferences
+from .stage import Stage
 
 LINGER = 0.001
 """Seconds to wait, after each call, for the next one."""
 
-IDLE = 0.02
-"""Seconds between ticks when nobody calls: how long the first call after a pause may wait."""
+BUSY = 0.5
+"""Seconds after a call for which the main loop is kept from sleeping."""
 
-RECENT = 0.5
-"""Seconds after a call during which the next one is expected, and every round of the main loop ticks."""
+WAKE = 0.001
+"""Seconds between the wake-ups of the main loop while there is traffic."""
 
-_calls = CallQueue()
+ASLEEP = 0.1
+"""Seconds between two ticks while no server runs."""
+
+MODAL_BUDGET = 0.002
+"""Seconds of a tick while a modal tool runs or an animation plays: they get the rest."""
+
+_stage = Stage()
+_calls = CallQueue(_stage.run)
 _last_call = 0.0
+_timer: bpy.types.Timer | None = None
 
 
 def _tick() -> float:
     """Run what is queued; returns the seconds until the next tick."""
     global _last_call
-    if _calls.drain(BUDGET, LINGER):
+    if _calls:
+        _drain()
         _last_call = time.monotonic()
+    if _timer is not None and (time.monotonic() - _last_call > BUSY or _occupied()):
+        _let_sleep()
     panel.redraw_if_changed()
-    return 0.0 if time.monotonic() - _last_call < RECENT else IDLE
+    return 0.0 if beam_server.any_running() else ASLEEP
+
+
+def _drain() -> None:
+    if _occupied():
+        _calls.drain(min(MODAL_BUDGET, preferences.budget()), LINGER)
+    else:
+        _keep_awake()
+        _calls.drain(preferences.budget(), LINGER)
+    _stage.end_tick()
+
+
+def _occupied() -> bool:
+    """Whether a modal tool runs or an animation plays in some window."""
+    manager = bpy.context.window_manager
+    windows: Any = manager.windows if manager is not None else ()
+    return any(window.modal_operators or window.screen.is_animation_playing for window in windows)
+
+
+def _keep_awake() -> None:
+    global _timer
+    manager = bpy.context.window_manager
+    if _timer is None and manager is not None and manager.windows:
+        _timer = manager.event_timer_add(WAKE, window=manager.windows[0])
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _let_sleep(*_arguments: object) -> None:
+    """Also before a file is loaded: the windows that it brings do not know the timer."""
+    global _timer
+    timer, _timer = _timer, None
+    manager = bpy.context.window_manager
+    if timer is not None and manager is not None:
+        manager.event_timer_remove(timer)
 
 
 def register() -> None:
     """Send all handlers of this process to the main thread."""
-    global _calls
-    _calls = CallQueue()
+    global _calls, _stage
+    if bpy.app.background:
+        _calls = CallQueue()
+        install_host_queue(_calls)
+        return
+    _stage = Stage()
+    _calls = CallQueue(_stage.run)
     install_host_queue(_calls)
-    if not bpy.app.background:
-        # Timers that are not persistent are gone when a file is loaded.
-        bpy.app.timers.register(_tick, persistent=True)
+    # Timers that are not persistent are gone when a file is loaded.
+    bpy.app.timers.register(_tick, persistent=True)
+    bpy.app.handlers.load_pre.append(_let_sleep)
 
 
 def unregister() -> None:
     """Undo `register`. Calls that are still queued are dropped: the server has stopped, nobody waits for them."""
     if not bpy.app.background:
+        bpy.app.handlers.load_pre.remove(_let_sleep)
         bpy.app.timers.unregister(_tick)
+        _let_sleep()
+    _calls.close()
+    _stage.close()
     remove_host_queue(_calls)

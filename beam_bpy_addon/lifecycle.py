@@ -39,19 +39,35 @@ def stop() -> None:
     get_beam_server().stop()
 
 
+def restart() -> str | None:
+    """Stop the server and start it with the preferences as they are now; returns `problem`."""
+    stop()
+    return start()
+
+
 def register() -> None:
     """Give the server the preferences, so that a script which starts it gets the node that the user set up."""
     server = get_beam_server()
     if server.running:
         log.warning("the server was running before the extension: restart it to apply the preferences")
         return
-    server.configure(**preferences.stored())
+    server.configure(**preferences.take())
+    holder = preferences.current()
+    if holder is not None and holder.start_with_blender and not bpy.app.background:
+        # Later: other extensions register their handlers first, and Blender may still be about to load a file.
+        bpy.app.timers.register(_start_with_blender, persistent=True)
 
 
 def unregister() -> None:
     """Stop every server, those of scripts too: no handler may touch bpy once nothing drains on the main thread."""
+    if bpy.app.timers.is_registered(_start_with_blender):
+        bpy.app.timers.unregister(_start_with_blender)
     stop()
     stop_all()
+
+
+def _start_with_blender() -> None:
+    start()
 
 
 def _start(arguments: dict[str, Any]) -> str | None:
@@ -66,7 +82,7 @@ def _start(arguments: dict[str, Any]) -> str | None:
 def _refusal(arguments: dict[str, Any]) -> str | None:
     """Why a server with these settings may not be started."""
     try:
-        checked = settings.resolve(**arguments)
+        checked = _checked(arguments)
     except settings.SettingsError as error:
         return str(error)
     if bpy.app.online_access or _is_loopback(checked.bind_host):
@@ -77,9 +93,14 @@ def _refusal(arguments: dict[str, Any]) -> str | None:
     )
 
 
+def _checked(arguments: dict[str, Any]) -> settings.Settings:
+    known: dict[str, Any] = {name: arguments.get(name) for name in settings.ENVIRONMENT}
+    return settings.resolve(**known)
+
+
 def _chosen(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value is not None}
-    return preferences.stored() | given
+    return preferences.take() | given
 
 
 def _is_loopback(host: str) -> bool:

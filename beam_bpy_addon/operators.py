@@ -1,17 +1,24 @@
-"""The operators: start, stop and toggle the server, by click, by search or from a script."""
+"""The operators: what the buttons do, also by search or from a script."""
 
+import os
+import textwrap
 from typing import TYPE_CHECKING
 
 import bpy
+from bpy.props import StringProperty
 
-from beam_bpy import get_beam_server
+from beam_bpy import get_beam_server, settings
 
-from . import lifecycle
+from . import lifecycle, preferences, snippets
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
 
 _DRAIN_HINT = "; without a window, calls are answered inside beam_bpy.get_beam_server().serve_forever()"
+
+_POPUP_WIDTH = 640
+_POPUP_LINES = 30
+_POPUP_LINE = 96
 
 
 class BEAMBPY_OT_start_server(bpy.types.Operator):
@@ -19,6 +26,7 @@ class BEAMBPY_OT_start_server(bpy.types.Operator):
 
     bl_idname = "beam_bpy.start_server"
     bl_label = "Start BEAM Node"
+    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
@@ -30,7 +38,7 @@ class BEAMBPY_OT_start_server(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Start the server, or report why that failed."""
-        return _start(self)
+        return _started(self, lifecycle.start())
 
 
 class BEAMBPY_OT_stop_server(bpy.types.Operator):
@@ -38,14 +46,12 @@ class BEAMBPY_OT_stop_server(bpy.types.Operator):
 
     bl_idname = "beam_bpy.stop_server"
     bl_label = "Stop BEAM Node"
+    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Possible while the server runs."""
-        if not get_beam_server().running:
-            cls.poll_message_set("The server is not running")
-            return False
-        return True
+        return _runs(cls)
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Stop the server."""
@@ -57,14 +63,202 @@ class BEAMBPY_OT_toggle_server(bpy.types.Operator):
 
     bl_idname = "beam_bpy.toggle_server"
     bl_label = "Toggle BEAM Node"
+    bl_options = {"REGISTER"}
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Start or stop the server."""
-        return _stop(self) if get_beam_server().running else _start(self)
+        return _stop(self) if get_beam_server().running else _started(self, lifecycle.start())
 
 
-def _start(operator: bpy.types.Operator) -> "set[OperatorReturnItems]":
-    problem = lifecycle.start()
+class BEAMBPY_OT_restart_server(bpy.types.Operator):
+    """Disconnect all nodes, and start again with the preferences as they are now; handlers stay registered"""
+
+    bl_idname = "beam_bpy.restart_server"
+    bl_label = "Restart BEAM Node"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible while the server runs."""
+        return _runs(cls)
+
+    def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Stop the server and start it, or report why that failed."""
+        return _started(self, lifecycle.restart())
+
+
+class BEAMBPY_OT_generate_cookie(bpy.types.Operator):
+    """Replace the cookie by a new one that nobody guesses, and put it on the clipboard for the other nodes"""
+
+    bl_idname = "beam_bpy.generate_cookie"
+    bl_label = "Make a Strong One"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible where a cookie can be set."""
+        return _cookie_can_be_set(cls)
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Set the preference."""
+        cookie = settings.generate_cookie()
+        _set_cookie(context, cookie)
+        _copy(context, cookie)
+        self.report({"INFO"}, "There is a new cookie. It is on the clipboard: set it on the other nodes, too")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
+    """Take the cookie that Erlang and Elixir nodes of this user have: that of the file .erlang.cookie"""
+
+    bl_idname = "beam_bpy.use_erlang_cookie"
+    bl_label = "Use ~/.erlang.cookie"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible where a cookie can be set."""
+        return _cookie_can_be_set(cls)
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Set the preference, or report why there is no such cookie."""
+        try:
+            _set_cookie(context, settings.erlang_cookie())
+        except settings.SettingsError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, "The cookie is that of .erlang.cookie now")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_copy_node_name(bpy.types.Operator):
+    """Put the name of this node on the clipboard"""
+
+    bl_idname = "beam_bpy.copy_node_name"
+    bl_label = "Copy Node Name"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible where there is a clipboard."""
+        return _has_clipboard(cls)
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Copy it."""
+        name = get_beam_server().node_name
+        _copy(context, name)
+        self.report({"INFO"}, f"Copied {name}")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_copy_snippet(bpy.types.Operator):
+    """Put a call of this node on the clipboard, to be pasted into iex; the cookie has to be filled in"""
+
+    bl_idname = "beam_bpy.copy_snippet"
+    bl_label = "Copy Elixir Snippet"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible where there is a clipboard."""
+        return _has_clipboard(cls)
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Copy it."""
+        server = get_beam_server()
+        _copy(context, snippets.elixir(server.node_name, server.handlers))
+        self.report({"INFO"}, "Copied a call of this node, to be pasted into iex")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_show_traceback(bpy.types.Operator):
+    """Show where in Python the last failed call failed, and put that on the clipboard"""
+
+    bl_idname = "beam_bpy.show_traceback"
+    bl_label = "Show Traceback"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Possible once a call has failed with a Python exception."""
+        last = get_beam_server().activity.last_failure
+        if last is None or not last.traceback:
+            cls.poll_message_set("No call has failed" if last is None else "The handler itself chose this failure")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
+        """Show it in a popup."""
+        manager = context.window_manager
+        assert manager is not None
+        _copy(context, _traceback())
+        return manager.invoke_popup(self, width=_POPUP_WIDTH)
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        """Draw the popup."""
+        layout = self.layout
+        assert layout is not None
+        column = layout.column(align=True)
+        column.label(text="The Last Failed Call (on the clipboard, too)", icon="ERROR")
+        column.separator()
+        column.scale_y = 0.8
+        for line in _wrapped(_traceback())[-_POPUP_LINES:]:
+            column.label(text=line)
+
+    def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Report it, for scripts."""
+        self.report({"INFO"}, _traceback())
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_tell(bpy.types.Operator):
+    """Tell something in the status bar and the Info editor"""
+
+    bl_idname = "beam_bpy.tell"
+    bl_label = "Tell"
+    bl_options = {"INTERNAL"}
+
+    text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
+        """Wait for the next event, which Blender makes up at once: a report made here would go to the caller only."""
+        manager = context.window_manager
+        assert manager is not None
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, _context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
+        """Tell it, and leave the event to whom it was meant for."""
+        self.report({"INFO"}, self.text)
+        return {"FINISHED", "PASS_THROUGH"}
+
+
+def _runs(operator: type[bpy.types.Operator]) -> bool:
+    if not get_beam_server().running:
+        operator.poll_message_set("The server is not running")
+        return False
+    return True
+
+
+def _cookie_can_be_set(operator: type[bpy.types.Operator]) -> bool:
+    variable = settings.ENVIRONMENT["cookie"]
+    if os.environ.get(variable):
+        operator.poll_message_set(f"The environment variable {variable} sets the cookie")
+        return False
+    if preferences.current() is None:
+        operator.poll_message_set("The extension has no preferences: enable it in Preferences, Add-ons")
+        return False
+    return True
+
+
+def _has_clipboard(operator: type[bpy.types.Operator]) -> bool:
+    if bpy.app.background:
+        operator.poll_message_set("Without a window there is no clipboard")
+        return False
+    return True
+
+
+def _started(operator: bpy.types.Operator, problem: str | None) -> "set[OperatorReturnItems]":
     if problem is not None:
         operator.report({"ERROR"}, f"The server cannot start: {problem}")
         return {"CANCELLED"}
@@ -79,10 +273,41 @@ def _stop(operator: bpy.types.Operator) -> "set[OperatorReturnItems]":
     return {"FINISHED"}
 
 
+def _set_cookie(context: bpy.types.Context, cookie: str) -> None:
+    holder = preferences.current()
+    assert holder is not None
+    assert context.preferences is not None
+    holder.cookie = cookie
+    # Blender saves on exit what was changed by hand; a change by Python has to say so.
+    context.preferences.is_dirty = True
+
+
+def _copy(context: bpy.types.Context, text: str) -> None:
+    manager = context.window_manager
+    assert manager is not None
+    manager.clipboard = text
+
+
+def _traceback() -> str:
+    last = get_beam_server().activity.last_failure
+    return "" if last is None else preferences.without_cookie(last.traceback)
+
+
+def _wrapped(text: str) -> list[str]:
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, _POPUP_LINE, subsequent_indent="    ")]
+
+
 _CLASSES: tuple[type[bpy.types.Operator], ...] = (
     BEAMBPY_OT_start_server,
     BEAMBPY_OT_stop_server,
     BEAMBPY_OT_toggle_server,
+    BEAMBPY_OT_restart_server,
+    BEAMBPY_OT_generate_cookie,
+    BEAMBPY_OT_use_erlang_cookie,
+    BEAMBPY_OT_copy_node_name,
+    BEAMBPY_OT_copy_snippet,
+    BEAMBPY_OT_show_traceback,
+    BEAMBPY_OT_tell,
 )
 
 

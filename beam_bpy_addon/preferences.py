@@ -1,17 +1,54 @@
-"""The preferences: what the node is called, its cookie, where it listens."""
+"""The preferences: what the node is called, its cookie, where it listens, what it may cost."""
 
+import os
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from beam_bpy import settings
+from beam_bpy import get_beam_server, settings
+
+from . import logs
+
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems
 
 # What the preferences show of a line in their default width.
 _LINE = 66
 
 _LABELS = {"node_name": "Node Name", "cookie": "Cookie", "host": "Host", "port": "Port"}
+
+_EPMD = (
+    (
+        "embed",
+        "Of This Computer, or Own",
+        "Register with this computer's epmd; if none answers, Blender runs one itself",
+    ),
+    ("host", "Of This Computer", "Register with this computer's epmd; if none answers, the server does not start"),
+    ("none", "None", "Do not register: the other nodes have to know the port"),
+)
+
+_LEVELS = (
+    ("error", "Errors", "Only what does not work"),
+    ("warning", "Warnings", "Also what may be wrong"),
+    ("info", "Information", "Also when the server starts and stops"),
+    ("debug", "Everything", "Also what is of use when one looks for a mistake"),
+)
+
+DEFAULT_BUDGET = 8.0
+"""Milliseconds: half a frame at 60 Hz."""
+
+DEFAULT_KEEPALIVE = 60
+"""Seconds: the BEAM's own net_ticktime."""
+
+DEFAULT_LEVEL = "info"
+
+_taken: dict[str, Any] | None = None
+
+
+def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context) -> None:
+    logs.set_level(holder.log_level)
 
 
 class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
@@ -45,40 +82,146 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         min=0,
         max=65535,
     )
+    epmd: EnumProperty(  # type: ignore[valid-type]
+        name="Port Mapper",
+        description="The epmd, which tells other nodes the port of this one",
+        items=_EPMD,
+        default="embed",
+    )
+    keepalive: IntProperty(  # type: ignore[valid-type]
+        name="Keepalive (s)",
+        description="Seconds of silence after which a node counts as gone. It should be the same on all nodes of a "
+        "cluster, where it is called net_ticktime",
+        default=DEFAULT_KEEPALIVE,
+        min=4,
+        max=3600,
+    )
+    start_with_blender: BoolProperty(  # type: ignore[valid-type]
+        name="Start with Blender",
+        description="Start the server whenever Blender starts with a window",
+        default=False,
+    )
+    budget_ms: FloatProperty(  # type: ignore[valid-type]
+        name="Time per Tick (ms)",
+        description="Milliseconds that handlers may take before Blender draws again. More answers more calls, less "
+        "keeps the window smoother. A handler that has begun is not interrupted",
+        default=DEFAULT_BUDGET,
+        min=1.0,
+        max=50.0,
+        precision=1,
+        step=100,
+    )
+    log_level: EnumProperty(  # type: ignore[valid-type]
+        name="Messages",
+        description="What is told in the terminal that Blender was started from",
+        items=_LEVELS,
+        default=DEFAULT_LEVEL,
+        update=_level_changed,
+    )
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the settings, each with what is wrong with it or what overrides it."""
         layout = self.layout
         assert layout is not None
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        overridden = settings.overridden()
-        for name in _LABELS:
-            _draw_setting(column, self, name, name in overridden)
+        if outdated():
+            row = layout.row()
+            row.label(text="Restart the server to apply these settings", icon="INFO")
+            row.operator("beam_bpy.restart_server", text="Restart", icon="FILE_REFRESH")
+        _draw_node(_box(layout, "Node"), self)
+        _draw_cookie(_box(layout, "Cookie"), self)
+        column = _box(layout, "Blender")
+        for name in ("start_with_blender", "budget_ms", "log_level"):
+            column.prop(self, name)
+
+
+def current() -> BEAMBPY_AP_preferences | None:
+    """What the user has set; None if a script has enabled the extension for this session only."""
+    preferences = bpy.context.preferences
+    assert preferences is not None
+    addon = preferences.addons.get(__package__)
+    return None if addon is None else addon.preferences
 
 
 def stored() -> dict[str, Any]:
     """The preferences as arguments of `BeamServer.configure`; None for what the environment overrides."""
-    preferences = bpy.context.preferences
-    assert preferences is not None
-    addon = preferences.addons.get(__package__)
-    if addon is None:  # Enabled by a script for this session only: Blender keeps no preferences then.
+    holder = current()
+    if holder is None:
         return dict.fromkeys(_LABELS)
     overridden = settings.overridden()
-    return {name: None if name in overridden else getattr(addon.preferences, name) for name in _LABELS}
+    chosen = {name: None if name in overridden else getattr(holder, name) for name in _LABELS}
+    return {**chosen, "tick_time": float(holder.keepalive), "epmd": holder.epmd}
 
 
-def _draw_setting(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences, name: str, overridden: bool) -> None:
-    if overridden:
+def take() -> dict[str, Any]:
+    """What `stored` returns, for the server: `outdated` compares with it from now on."""
+    global _taken
+    _taken = stored()
+    return dict(_taken)
+
+
+def outdated() -> bool:
+    """Whether the server runs with other settings than the preferences now hold."""
+    return get_beam_server().running and stored() != _taken
+
+
+def budget() -> float:
+    """Seconds of a tick after which no further call is begun."""
+    holder = current()
+    return (DEFAULT_BUDGET if holder is None else holder.budget_ms) / 1000.0
+
+
+def without_cookie(text: str) -> str:
+    """`text` as it may be shown: a handler's message or traceback may hold the cookie."""
+    holder = current()
+    for cookie in (os.environ.get(settings.ENVIRONMENT["cookie"]), holder and holder.cookie, settings.DEFAULT_COOKIE):
+        if cookie:
+            text = text.replace(cookie, "<cookie>")
+    return text
+
+
+def _box(layout: bpy.types.UILayout, title: str) -> bpy.types.UILayout:
+    box = layout.box()
+    box.label(text=title)
+    column = box.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    return column
+
+
+def _draw_node(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
+    for name in ("node_name", "host", "port"):
+        _draw_setting(column, holder, name)
+    column.prop(holder, "epmd")
+    if holder.epmd == "none" and not holder.port and "port" not in settings.overridden():
+        _draw_lines(column, "without a port mapper the other nodes have to know the port: choose one", "INFO")
+    column.prop(holder, "keepalive")
+
+
+def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
+    _draw_setting(column, holder, "cookie")
+    if "cookie" in settings.overridden():
+        return
+    if holder.cookie in ("", settings.DEFAULT_COOKIE):
+        _draw_lines(column, "this is the default cookie, which everybody knows", "ERROR")
+    buttons = column.row(align=True)
+    buttons.operator("beam_bpy.generate_cookie", icon="KEYINGSET")
+    buttons.operator("beam_bpy.use_erlang_cookie", icon="FILE")
+
+
+def _draw_setting(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences, name: str) -> None:
+    if name in settings.overridden():
         _draw_override(column, name)
         return
     problem = _problem(name, getattr(holder, name))
     row = column.row()
     row.alert = problem is not None
     row.prop(holder, name)
-    for number, line in enumerate(textwrap.wrap(problem or "", _LINE)):
-        column.label(text=line, icon="BLANK1" if number else "ERROR")
+    _draw_lines(column, problem or "", "ERROR")
+
+
+def _draw_lines(column: bpy.types.UILayout, text: str, icon: "IconItems") -> None:
+    for number, line in enumerate(textwrap.wrap(text, _LINE)):
+        column.label(text=line, icon="BLANK1" if number else icon)
 
 
 def _draw_override(column: bpy.types.UILayout, name: str) -> None:
@@ -102,6 +245,8 @@ def _problem(name: str, value: Any) -> str | None:
 def register() -> None:
     """Register the preferences with Blender."""
     bpy.utils.register_class(BEAMBPY_AP_preferences)
+    holder = current()
+    logs.set_level(DEFAULT_LEVEL if holder is None else holder.log_level)
 
 
 def unregister() -> None:

@@ -1,4 +1,4 @@
-"""The values that `bench/codec.py` measures: what a Blender on the BEAM sends and gets."""
+"""The values that `bench/codec_bench.py` measures: what a Blender on the BEAM sends and gets."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The codecs that `bench/codec.py` compares, each with the values that it takes for a term.
+"""The codecs that `bench/codec_bench.py` compares, each with the values that it takes for a term.
 
 The peers come from the package index and are no dependency of the project, so they are imported by name.
 """

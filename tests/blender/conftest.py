@@ -1,9 +1,15 @@
-"""The rig of the tests in real Blender: each runs scripts of inside/ in a fresh process, with settings of its own."""
+"""The rig of the tests in real Blender: each runs scripts of inside/ in a fresh process, with settings of its own.
+
+Blender is the bpy module of this Python; or, when BLENDER is set, that program; or, when BLENDER_ROOT is set, the
+Blender of another system, which lives in that folder and is run by chroot.
+"""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +22,43 @@ REPOSITORY = HERE.parents[1]
 PATIENCE = 180
 """Seconds after which a script is ended."""
 
+ROOT = Path(os.environ.get("BLENDER_ROOT", "/"))
+"""The system that Blender runs in."""
+
+
+def _program() -> str:
+    if "BLENDER" not in os.environ:
+        return "" if str(ROOT) == "/" else "blender"
+    found = shutil.which(os.environ["BLENDER"])
+    assert found, f"BLENDER is {os.environ['BLENDER']!r}, and there is no such program"
+    # Not as it was called: the children run in other folders.
+    return str(Path(found).absolute())
+
+
+PROGRAM = _program()
+"""The Blender, empty for the bpy module of this Python."""
+
+EXTENSION_COMMAND = ["--command", "extension", "install-file", "--repo", "user_default", "--enable"]
+
 Environment = dict[str, str]
+
+
+def seen(path: Path) -> str:
+    """A path below ROOT as Blender sees it."""
+    return "/" + str(path.relative_to(ROOT))
+
+
+def blender_command(*arguments: str) -> list[str]:
+    """The command that runs the Blender program."""
+    return [*([] if str(ROOT) == "/" else ["chroot", str(ROOT)]), PROGRAM, *arguments]
+
+
+def script_command(script: Path, *arguments: str) -> list[str]:
+    """The command that runs a script in Blender; it finds the arguments after "--"."""
+    if not PROGRAM:
+        return [sys.executable, str(script), "--", *arguments]
+    options = ["--background", "--python-use-system-env", "--python-exit-code", "1", "--python", seen(script)]
+    return blender_command(*options, "--", *arguments)
 
 
 def _zip_of(manifest: Path) -> Path:
@@ -47,15 +89,19 @@ def _free_port() -> int:
 
 def _environment(home: Path, extension: Path, scene_handlers: Path) -> Environment:
     """A child's environment: settings in `home`, a node name and an epmd that nobody else uses."""
+    # What the child needs goes where it can see it.
+    scripts = shutil.copytree(HERE, home / "tests")
+    extension, scene_handlers = (Path(shutil.copy(package, home)) for package in (extension, scene_handlers))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BPY_BEAM_", "BLENDER_"))}
     return {
         **kept,
-        "HOME": str(home),
+        "HOME": seen(home),
         "LC_ALL": "C.UTF-8",
-        "PYTHONPATH": str(HERE),
-        "BLENDER_USER_RESOURCES": str(home / "blender"),
-        "EXTENSION_ZIP": str(extension),
-        "SCENE_HANDLERS_ZIP": str(scene_handlers),
+        "PYTHONPATH": f"{seen(scripts)}:{seen(scripts / 'inside')}",
+        "PYTHONUNBUFFERED": "1",
+        "BLENDER_USER_RESOURCES": seen(home / "blender"),
+        "EXTENSION_ZIP": seen(extension),
+        "SCENE_HANDLERS_ZIP": seen(scene_handlers),
         "ERL_EPMD_PORT": str(_free_port()),
         "BPY_BEAM_NODE": f"blender_test_{os.getpid()}",
         "BPY_BEAM_COOKIE": COOKIE,
@@ -63,21 +109,40 @@ def _environment(home: Path, extension: Path, scene_handlers: Path) -> Environme
 
 
 @pytest.fixture
-def environment(tmp_path: Path, extension: Path, scene_handlers: Path) -> Environment:
-    """What the children of one test see."""
-    return _environment(tmp_path, extension, scene_handlers)
+def folder() -> Iterator[Path]:
+    """A new folder that both this program and Blender see; `seen` says what it is called there."""
+    made = Path(tempfile.mkdtemp(prefix="beam-bpy-blender-", dir=ROOT / "tmp"))
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture
-def blender(tmp_path: Path, environment: Environment) -> Callable[..., str]:
+def environment(folder: Path, extension: Path, scene_handlers: Path) -> Environment:
+    """What the children of one test see."""
+    return _environment(folder, extension, scene_handlers)
+
+
+@pytest.fixture
+def own_command(folder: Path, environment: Environment) -> Callable[..., list[str]]:
+    """The command line of the extension, with it installed: `own_command("serve", "--help")`."""
+    if not PROGRAM:
+        return lambda *arguments: script_command(folder / "tests" / "inside" / "command.py", *arguments)
+    install = blender_command(*EXTENSION_COMMAND, environment["EXTENSION_ZIP"])
+    subprocess.run(install, env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    # Blender's Python sees a folder of handlers only if it is told to look at the environment.
+    options = ["--background", "--python-use-system-env", "--command", "beam_bpy"]
+    return lambda *arguments: blender_command(*options, *arguments)
+
+
+@pytest.fixture
+def blender(folder: Path, environment: Environment) -> Callable[..., str]:
     """Runs a script of inside/ in a fresh Blender; it has to end with 0. Returns what it printed."""
 
     def run(script: str, *arguments: str, **more: str) -> str:
-        command = [sys.executable, str(HERE / "inside" / script), *arguments]
         result = subprocess.run(
-            command,
+            script_command(folder / "tests" / "inside" / script, *arguments),
             env={**environment, **more},
-            cwd=tmp_path,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,13 +157,11 @@ def blender(tmp_path: Path, environment: Environment) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def scene_node(
-    tmp_path_factory: pytest.TempPathFactory, extension: Path, scene_handlers: Path
-) -> Iterator[tuple[str, Environment]]:
+def scene_node(extension: Path, scene_handlers: Path) -> Iterator[tuple[str, Environment]]:
     """A Blender with both extensions that serves: its node's name, and the environment for nodes that call it."""
-    home = tmp_path_factory.mktemp("scene")
+    home = Path(tempfile.mkdtemp(prefix="beam-bpy-blender-", dir=ROOT / "tmp"))
     environment = _environment(home, extension, scene_handlers)
-    command = [sys.executable, "-u", str(HERE / "inside" / "serve_scene.py")]
+    command = script_command(home / "tests" / "inside" / "serve_scene.py")
     process = subprocess.Popen(
         command, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
@@ -107,10 +170,12 @@ def scene_node(
     assert node is not None, "Blender did not start"
     # Blender prints while it renders: it must not wait for a full pipe.
     drained = subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
-    yield node, environment
+    # Those who call it see this system's files.
+    yield node, {**environment, "HOME": str(home)}
     process.terminate()
     assert process.wait(30) == 0
     drained.wait(10)
+    shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -2,17 +2,16 @@
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import seen
 from erlang import erl
 
-INSIDE = Path(__file__).parent / "inside"
-
 Blender = Callable[..., str]
+Command = Callable[..., list[str]]
 
 
 def test_install_use_disable_and_again_leaves_nothing_behind(blender: Blender) -> None:
@@ -51,10 +50,13 @@ def test_the_seed_example(blender: Blender) -> None:
     assert "done" in output
 
 
-def test_the_command_explains_itself(blender: Blender) -> None:
-    output = blender("command.py", "serve", "--help")
-    assert "--handlers" in output
-    assert "BPY_BEAM_COOKIE" in output
+def test_the_command_explains_itself(own_command: Command, environment: dict[str, str], folder: Path) -> None:
+    result = subprocess.run(
+        own_command("serve", "--help"), env=environment, cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--handlers" in result.stdout
+    assert "BPY_BEAM_COOKIE" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,12 @@ def test_the_command_explains_itself(blender: Blender) -> None:
     ],
 )
 def test_the_command_refuses(
-    arguments: list[str], code: int, said: str, environment: dict[str, str], tmp_path: Path
+    arguments: list[str], code: int, said: str, own_command: Command, environment: dict[str, str], folder: Path
 ) -> None:
     result = subprocess.run(
-        [sys.executable, str(INSIDE / "command.py"), *arguments],
+        own_command(*arguments),
         env=environment,
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -84,12 +86,15 @@ def test_the_command_refuses(
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_a_signal(ending: int, environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "my_handlers.py").write_text(
+def test_the_command_serves_until_a_signal(
+    ending: int, own_command: Command, environment: dict[str, str], folder: Path
+) -> None:
+    handlers = folder / "my_handlers.py"
+    handlers.write_text(
         "import bpy\n\ndef register(server):\n    server.expose(lambda: bpy.context.scene.name, name='scene_name')\n"
     )
-    command = [sys.executable, "-u", str(INSIDE / "command.py"), "serve", "--handlers", "my_handlers.py"]
-    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    command = own_command("serve", "--handlers", seen(handlers))
+    with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()

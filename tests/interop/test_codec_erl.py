@@ -491,6 +491,7 @@ OTHER_FORMS = [
     *(b"k" + struct.pack(">H", length) + b"\xff" * length for length in (1, 255, 256, 65535)),
     b"M\0\0\0\1\x08\xff",
     b"i\0\0\0\1a\1",
+    b"l\0\0\0\0i\0\0\0\0",
     b"l\0\0\0\1a\1k\0\2\1\2",
     b"l\0\0\0\1a\1l\0\0\0\1a\2j",
     b"l\0\0\0\1a\1l\0\0\0\1a\2w\1x",

@@ -1,10 +1,12 @@
 """Settings: an argument wins over the environment, the environment over the default; and each sentence of refusal."""
 
 import dataclasses
+import math
+import string
 
 import pytest
 
-from beam_bpy.settings import ENVIRONMENT, SettingsError, overridden, resolve
+from beam_bpy.settings import ENVIRONMENT, SettingsError, erlang_cookie, generate_cookie, overridden, resolve
 
 SET = {
     "BPY_BEAM_NODE": "from_environment",
@@ -127,3 +129,90 @@ def test_the_repr_hides_the_cookie():
 def test_settings_do_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolved().port = 1
+
+
+def test_a_generated_cookie_is_strong_and_can_be_used():
+    cookies = {generate_cookie() for _ in range(100)}
+
+    assert len(cookies) == 100
+    for cookie in cookies:
+        assert set(cookie) <= set(string.ascii_letters + string.digits)
+        assert len(cookie) * math.log2(62) >= 160
+        assert resolved(cookie=cookie).cookie == cookie
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home folder whose configuration folder is the usual one."""
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return tmp_path
+
+
+def written(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"SECRET", b"SECRET\n", b"SECRET\r\n"])
+def test_the_cookie_of_erlang(home, content):
+    written(home / ".erlang.cookie", content)
+
+    assert erlang_cookie(home) == "SECRET"
+
+
+def test_spaces_belong_to_the_cookie_of_erlang(home):
+    written(home / ".erlang.cookie", b" two words \n")
+
+    assert erlang_cookie(home) == " two words "
+
+
+def test_the_cookie_of_erlang_in_the_configuration_folder(home, monkeypatch):
+    written(home / ".config" / "erlang" / ".erlang.cookie", b"USUAL\n")
+    assert erlang_cookie(home) == "USUAL"
+
+    written(home / "elsewhere" / "erlang" / ".erlang.cookie", b"CHOSEN\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "elsewhere"))
+    assert erlang_cookie(home) == "CHOSEN"
+
+    written(home / ".erlang.cookie", b"FIRST\n")
+    assert erlang_cookie(home) == "FIRST"
+
+
+def test_the_home_folder_is_that_of_the_user(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home))
+    written(home / ".erlang.cookie", b"MINE")
+
+    assert erlang_cookie() == "MINE"
+
+
+def test_there_is_no_cookie_of_erlang(home):
+    with pytest.raises(SettingsError) as caught:
+        erlang_cookie(home)
+
+    assert str(caught.value).startswith(f"there is no {home / '.erlang.cookie'}: Erlang makes it")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty: remove it, and Erlang makes a new one"),
+        (b"\n", "is empty: remove it, and Erlang makes a new one"),
+        (b"SECRET\nSECRET\n", "the cookie cannot be used: it has to be printable"),
+        (b"SECRET" * 50, "the cookie cannot be used: it has to be printable"),
+    ],
+)
+def test_a_cookie_of_erlang_that_cannot_be_used(home, content, sentence):
+    path = written(home / ".erlang.cookie", content)
+    with pytest.raises(SettingsError) as caught:
+        erlang_cookie(home)
+
+    assert str(path) in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_cookie_of_erlang_that_cannot_be_read(home):
+    (home / ".erlang.cookie").mkdir()
+    with pytest.raises(SettingsError, match=r"\.erlang\.cookie cannot be read: "):
+        erlang_cookie(home)

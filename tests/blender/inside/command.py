@@ -6,4 +6,4 @@ import sys
 import rig
 
 rig.install("EXTENSION_ZIP")
-sys.exit(importlib.import_module(f"{rig.EXTENSION}.headless").main(sys.argv[1:]))
+sys.exit(importlib.import_module(f"{rig.EXTENSION}.headless").main(rig.ARGUMENTS))

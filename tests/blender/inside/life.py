@@ -9,9 +9,19 @@ import rig
 
 CLASSES = [
     "BEAMBPY_AP_preferences",
+    "BEAMBPY_OT_copy_node_name",
+    "BEAMBPY_OT_copy_snippet",
+    "BEAMBPY_OT_generate_cookie",
+    "BEAMBPY_OT_restart_server",
+    "BEAMBPY_OT_show_traceback",
     "BEAMBPY_OT_start_server",
     "BEAMBPY_OT_stop_server",
+    "BEAMBPY_OT_tell",
     "BEAMBPY_OT_toggle_server",
+    "BEAMBPY_OT_use_erlang_cookie",
+    "BEAMBPY_PT_activity",
+    "BEAMBPY_PT_handlers",
+    "BEAMBPY_PT_nodes",
     "BEAMBPY_PT_sidebar",
 ]
 OPERATORS = {"start_server", "stop_server", "toggle_server"}

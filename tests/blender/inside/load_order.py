@@ -1,6 +1,4 @@
-"""Two extensions in either order, saved and loaded by the next Blender; usage: save FIRST SECOND | load"""
-
-import sys
+"""Two extensions in either order, saved and loaded by the next Blender; usage: -- save FIRST SECOND | -- load"""
 
 import bpy
 import rig
@@ -45,8 +43,8 @@ def load() -> None:
     rig.disable(rig.SCENE_HANDLERS)
 
 
-if sys.argv[1] == "save":
-    save(sys.argv[2:])
+if rig.ARGUMENTS[0] == "save":
+    save(rig.ARGUMENTS[1:])
 else:
     load()
 print("done")

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from typing import Any
 
 import bpy
@@ -9,6 +10,9 @@ import erlang
 
 EXTENSION = "bl_ext.user_default.beam_bpy"
 SCENE_HANDLERS = "bl_ext.user_default.scene_handlers"
+
+ARGUMENTS = sys.argv[sys.argv.index("--") + 1 :]
+"""What the script was called with; what comes before is Blender's."""
 
 
 def install(variable: str, *, enable: bool = True) -> None:

@@ -35,10 +35,11 @@ def started() -> str:
 
 
 # Defaults.
-assert stored() == {"node_name": "beam_bpy", "cookie": "beam_bpy_cookie", "host": "localhost", "port": 0}
+always = {"tick_time": 60.0, "epmd": "embed"}
+assert stored() == {"node_name": "beam_bpy", "cookie": "beam_bpy_cookie", "host": "localhost", "port": 0, **always}
 assert server.node_name == "beam_bpy@127.0.0.1"
 assert preferences.bl_rna.properties["cookie"].subtype == "PASSWORD"
-assert all(preferences.bl_rna.properties[name].description for name in ("node_name", "cookie", "host", "port"))
+assert all(preferences.bl_rna.properties[name].description for name in type(preferences).__annotations__)
 
 # The preferences hold at the next start.
 preferences.node_name = mine
@@ -64,7 +65,7 @@ os.environ["BPY_BEAM_NODE"] = f"{mine}_environment"
 os.environ["BPY_BEAM_COOKIE"] = "from_the_environment"
 os.environ["BPY_BEAM_HOST"] = "localhost"
 preferences.host = "0.0.0.0"
-assert stored() == {"node_name": None, "cookie": None, "host": None, "port": 0}
+assert stored() == {"node_name": None, "cookie": None, "host": None, "port": 0, **always}
 assert started() == f"{mine}_environment@127.0.0.1"
 
 # A port that is taken: the operator says so, and the server tells why.

@@ -207,7 +207,7 @@ def report(results: list[dict[str, Any]], environment: dict[str, Any]) -> str:
     found = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     parts = [
         "# The codec beside its peers",
-        "Written by `make bench` (`bench/codec.py`); the same figures for programs: `codec.json`.",
+        "Written by `make bench` (`bench/codec_bench.py`); the same figures for programs: `codec.json`.",
         f"The first figure is how many microseconds {OURS} takes. The others say how many times as long the codec at "
         "the head of the column takes for the same: above 1 it is slower. erlang_py and erlastic are pure Python, earl "
         f"and erlpack C++, {BEAM} is `binary_to_term` and `term_to_binary`.",
