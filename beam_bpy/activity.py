@@ -65,4 +65,5 @@ class Record:
         match failure.reason:
             case ("python_error", {"traceback": trace}):
                 pass
-        self.last_failure = FailedCall(handler, shortened(failure.reason), trace, time.time())
+        message = " ".join(shortened(failure.reason).split())
+        self.last_failure = FailedCall(handler, message, trace, time.time())

@@ -325,13 +325,14 @@ class BeamServer:
 
     @property
     def activity(self) -> Activity:
-        """What has been called so far, and what waits."""
+        """What has been called so far, and what waits; nothing does at a server that does not run."""
         record = self._rpc.house.record
-        calls = host_queue()
+        host = host_queue()
+        waiting = self._queue if host is None else host  # An empty queue is falsy.
         return Activity(
             record.inline.calls + record.queued.calls,
             record.inline.failures + record.queued.failures,
-            len(self._queue if calls is None else calls),
+            len(waiting) if self._running is not None else 0,
             record.last_failure,
         )
 
@@ -393,7 +394,7 @@ class BeamServer:
         if not self.start():
             self._serving = False
             raise RuntimeError(self._last_error)
-        self._stop_worker()
+        self._stop_worker(hand_over=True)
         interrupt = _Interrupt()
         try:
             with interrupt:
@@ -593,10 +594,10 @@ class BeamServer:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
             self._worker = Worker(self._queue, daemon=False)
 
-    def _stop_worker(self) -> None:
+    def _stop_worker(self, *, hand_over: bool = False) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.stop()
+            worker.stop(hand_over=hand_over)
 
     def _failed(self, sentence: str) -> bool:
         self._state, self._last_error = "failed", sentence

@@ -6,7 +6,6 @@ when its handler is taken away.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, NamedTuple
@@ -132,6 +131,8 @@ class Call(Runnable):
         self._end()
         if self._answer.wanted():
             self._fail(Failure(Kind.EXIT, Atom("shutdown"), self._target.stack()))
+        else:
+            self._answer.abandoned()
 
     def _go_on(self) -> tuple[bool, Any]:
         """Whether it is done, and what it has returned or else yielded."""
@@ -210,15 +211,16 @@ class Batch(Runnable):
         return False
 
     def _run_step(self, step: Step) -> bytes:
-        if step.handler is None:
+        handler = self._house.registry.current(step.handler) if step.handler is not None else None
+        if handler is None:
             return _ERROR + encode_term(step.target.undefined(step.args).reason)
         try:
-            value = _OK + self._house.encoder.encode_term(_to_its_end(step.handler.invoke(step.args)))
+            value = _OK + self._house.encoder.encode_term(_to_its_end(handler.invoke(step.args)))
         except BaseException as error:  # noqa: BLE001 - the next step has its turn
             failure = failure_of(error, step.target.stack(), self._house.encoder)
-            self._house.failed(step.handler, failure)
+            self._house.failed(handler, failure)
             return _ERROR + encode_term(failure.reason)
-        self._house.returned(step.handler)
+        self._house.returned(handler)
         return value
 
 
@@ -226,13 +228,11 @@ def _to_its_end(value: Any) -> Any:
     """What a generator returns; any other value itself."""
     if type(value) is not GeneratorType:
         return value
-    returned: list[Any] = []
-    deque(_keep(value, returned), maxlen=0)
-    return returned[0]
-
-
-def _keep(slices: Generator[Any, None, Any], returned: list[Any]) -> Generator[Any, None, None]:
-    returned.append((yield from slices))
+    try:
+        while True:
+            next(value)
+    except StopIteration as end:
+        return end.value
 
 
 _OK = bytes((104, 2)) + encode_term(Atom("ok"))

@@ -54,8 +54,9 @@ def run_plainly(call: Runnable) -> bool:
 class CallQueue:
     """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains.
 
-    A long call (a handler that is a generator) runs in slices, between which others get their turn: each `drain`
-    begins with one slice, and runs more when nothing else is queued.
+    A long call (a handler that is a generator) runs in slices, between which others get their turn: a `drain` begins
+    with one slice, or with a queued call when the last that ran was a slice, and runs more slices when nothing else is
+    queued. So neither keeps the other waiting, however short the budget.
 
     Args:
         run: called with each call, or each slice of one, on the thread that drains: a host's way to set the scene
@@ -67,6 +68,7 @@ class CallQueue:
         self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._next: Runnable | None = None
         self._unfinished: deque[Runnable] = deque()
+        self._slice_was_last = False
 
     def __len__(self) -> int:
         return self._calls.qsize() + (self._next is not None) + len(self._unfinished)
@@ -97,7 +99,9 @@ class CallQueue:
         """
         deadline = time.perf_counter() + budget
         served = 0
-        call = self._unfinished.popleft() if self._unfinished else self._take(0.0)
+        call = None if self._unfinished and not self._slice_was_last else self._take(0.0)
+        if call is None:
+            call = self._next_slice()
         while call is not None:
             if self._run(call):
                 self._unfinished.append(call)
@@ -106,8 +110,8 @@ class CallQueue:
             if left <= 0.0:
                 break
             call = self._take(0.0 if self._unfinished else min(linger, left))
-            if call is None and self._unfinished:
-                call = self._unfinished.popleft()
+            if call is None:
+                call = self._next_slice()
         return served
 
     def close(self) -> None:
@@ -115,7 +119,12 @@ class CallQueue:
         while self._unfinished:
             self._unfinished.popleft().close()
 
+    def _next_slice(self) -> Runnable | None:
+        self._slice_was_last = bool(self._unfinished)
+        return self._unfinished.popleft() if self._unfinished else None
+
     def _take(self, timeout: float | None) -> Runnable | None:
+        self._slice_was_last = False
         call, self._next = self._next, None
         if call is not None:
             return call
@@ -140,11 +149,18 @@ class Worker:
     def __init__(self, calls: CallQueue, *, daemon: bool) -> None:
         self._calls = calls
         self._stopping = threading.Event()
+        self._handing_over = False
         self._thread = threading.Thread(target=self._run, name="beam_bpy worker", daemon=daemon)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread once the handler that runs has returned; what is queued stays queued."""
+    def stop(self, *, hand_over: bool = False) -> None:
+        """End the thread once the handler that runs has returned; what is queued stays queued.
+
+        Args:
+            hand_over: True leaves the long calls that have begun to the thread that drains the queue from now on;
+                default False closes them.
+        """
+        self._handing_over = hand_over
         self._stopping.set()
         self._calls.wake()
         if threading.current_thread() is not self._thread:
@@ -154,7 +170,8 @@ class Worker:
         while not self._stopping.is_set():
             if self._calls.wait(None):
                 self._calls.drain(0.0)
-        self._calls.close()
+        if not self._handing_over:
+            self._calls.close()
 
 
 _host_queue: CallQueue | None = None

@@ -72,10 +72,16 @@ class Events(Process):
         with self._lock:
             subscribers = tuple(self._topics.get(topic, {}).values())
         if subscribers:
-            message = self._head + encode_term(topic) + self._encoder.encode_term(payload)
+            message = self._head + encode_term(str(topic)) + self._encoder.encode_term(payload)
             for pid, peer in subscribers:
                 peer.send(control.send(peer.flags, self.pid, pid, message), self.pid)
         return len(subscribers)
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """It lives as long as its node: without it no end of a subscriber would be seen."""
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """See `linked_exit`."""
 
     def down(self, watching: Watching, reason: Payload) -> None:
         """A subscriber has ended."""

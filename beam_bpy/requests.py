@@ -105,12 +105,17 @@ def read_arguments(handler: Handler, arguments: Payload) -> tuple[list[Any], int
     for _ in range(count):
         value, offset = decode_term(data, offset, binaries=handler.binaries, arrays=True)
         values.append(value)
-    return values, _behind_list(data, offset) if count else offset
+    return values, behind_list(data, offset) if count else offset
 
 
-def _behind_list(data: Frame, offset: int) -> int:
+def behind_list(data: Frame, offset: int) -> int:
+    """The offset behind a list whose last element ends at `offset`.
+
+    Raises:
+        ValueError: it is an improper list.
+    """
     if data[offset] != _NIL:
-        raise ValueError("the arguments are no proper list")
+        raise ValueError("a proper list was expected")
     return offset + 1
 
 

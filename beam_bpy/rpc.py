@@ -31,7 +31,7 @@ from beam_bpy.handlers import Handler, Registry
 from beam_bpy.node import Node, Peer, Process, Watch
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
-from beam_bpy.requests import BAD_REQUEST, Request, atom_text, handler_name, is_list, mfa, read_arguments
+from beam_bpy.requests import BAD_REQUEST, Request, atom_text, behind_list, handler_name, is_list, mfa, read_arguments
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, list_header, tuple_header
 
 log = logging.getLogger("beam_bpy")
@@ -113,7 +113,7 @@ class Rpc:
 
     def _call_with_progress(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
-        if target.arity != 3 or not is_list(arguments):
+        if target.arity != 3:
             return False
         _count, offset = list_header(*arguments)
         to, offset = decode_term(arguments.data, offset)
@@ -137,7 +137,7 @@ class Rpc:
 
     def _call_batch(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
-        if target.arity != 1 or not is_list(arguments):
+        if target.arity != 1:
             return False
         _one, offset = list_header(*arguments)
         count, offset = list_header(arguments.data, offset)
@@ -145,6 +145,8 @@ class Rpc:
         for _ in range(count):
             step, offset = self._step(Payload(arguments.data, offset), target.module)
             steps.append(step)
+        if count:
+            behind_list(arguments.data, offset)
         self.submit(Batch(self.house, steps, answer))
         return True
 
@@ -158,6 +160,7 @@ class Rpc:
             args, offset = read_arguments(handler, Payload(place.data, offset))
         else:
             args, offset = decode_term(place.data, offset)
+            args = args if isinstance(args, list) else [args]
         return Step(handler, args, Target(module, handler_name(name), len(args))), offset
 
     def _subscribe(self, request: Request, answer: Answer) -> bool:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from beam_bpy.dispatch import CallQueue, Worker, host_queue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch import CallQueue, Runnable, Worker, host_queue, install_host_queue, remove_host_queue
 
 LONG = 30.0
 """A time that no test waits for; it only ends one that would hang."""
@@ -196,3 +196,165 @@ def test_a_host_queue_is_installed_once_and_removed_by_its_owner(calls):
         remove_host_queue(calls)
     assert host_queue() is None
     remove_host_queue(calls)
+
+
+class Slices:
+    """A Runnable that wants to be run so many times; it notes each time, and that it was closed."""
+
+    def __init__(self, log, name, count):
+        self.log, self.name, self.left = log, name, count
+        self.closed = threading.Event()
+
+    def run(self):
+        self.log.append(self.name)
+        self.left -= 1
+        return self.left > 0
+
+    def close(self):
+        self.log.append(f"{self.name} closed")
+        self.closed.set()
+
+
+class TestSlices:
+    def test_what_wants_to_be_run_again_is_run_again(self, calls, log):
+        calls.put(Slices(log, "long", 3))
+
+        assert calls.drain(LONG) == 3
+        assert (log, len(calls)) == (["long"] * 3, 0)
+
+    def test_what_has_begun_is_counted_and_wakes_who_waits(self, calls, log):
+        calls.put(Slices(log, "long", 2))
+        calls.drain(0.0)
+
+        assert len(calls) == 1
+        assert calls.wait(None) is True
+        assert calls.drain(0.0) == 1
+        assert (len(calls), calls.wait(0.0)) == (0, False)
+
+    def test_all_that_is_queued_comes_before_a_second_slice(self, calls, log):
+        calls.put(Slices(log, "long", 2))
+        fill(calls, log, 3)
+
+        assert calls.drain(LONG) == 5
+        assert log == ["long", 0, 1, 2, "long"]
+
+    def test_a_drain_begins_with_a_slice_when_a_call_ran_last(self, calls, log):
+        calls.put(Slices(log, "long", 2))
+        calls.drain(0.0)
+        fill(calls, log, 2)
+
+        assert calls.drain(LONG) == 3
+        assert log == ["long", "long", 0, 1]
+
+    def test_without_a_budget_slices_and_calls_take_turns(self, calls, log):
+        calls.put(Slices(log, "long", 10))
+        calls.drain(0.0)
+        fill(calls, log, 3)
+
+        for _ in range(6):
+            assert calls.drain(0.0) == 1
+
+        assert log == ["long", "long", 0, "long", 1, "long", 2]
+
+    def test_a_call_that_comes_after_a_slice_is_next(self, calls, log):
+        calls.put(Slices(log, "long", 10))
+        for _ in range(4):
+            calls.drain(0.0)
+        calls.put(Note(log, "call"))
+
+        calls.drain(0.0)
+
+        assert log[-1] == "call"
+
+    def test_several_take_turns(self, calls, log):
+        for name in "abc":
+            calls.put(Slices(log, name, 3))
+
+        calls.drain(LONG)
+
+        assert log == list("abcabcabc")
+
+    def test_one_that_has_begun_does_not_linger(self, calls, log):
+        calls.put(Slices(log, "long", 2))
+
+        assert calls.drain(LONG, linger=0.0) == 2
+
+    def test_no_slice_is_begun_after_the_budget(self, calls, log, monkeypatch):
+        clock = iter([100.0, 100.9, 101.1])
+        monkeypatch.setattr("beam_bpy.dispatch.time.perf_counter", lambda: next(clock))
+        calls.put(Slices(log, "long", 5))
+
+        assert calls.drain(1.0) == 2
+        assert len(calls) == 1
+
+    def test_close_closes_what_has_begun_and_leaves_the_rest(self, calls, log):
+        calls.put(Slices(log, "a", 3))
+        calls.put(Slices(log, "b", 3))
+        calls.drain(0.0)
+        calls.drain(0.0)
+        calls.put(Note(log, "queued"))
+        log.clear()
+
+        calls.close()
+
+        assert len(calls) + len(log) == 3
+        assert "a closed" in log
+
+    def test_a_wake_hides_no_slice(self, calls, log):
+        calls.put(Slices(log, "long", 3))
+        calls.drain(0.0)
+        calls.wake()
+
+        assert calls.drain(LONG) == 2
+        assert log == ["long"] * 3
+
+
+class TestRun:
+    def test_a_host_wraps_each_run_and_each_slice(self, log):
+        def run(call):
+            log.append("before")
+            again = call.run()
+            log.append("after")
+            return again
+
+        calls = CallQueue(run)
+        calls.put(Slices(log, "long", 2))
+        calls.put(Note(log, "call"))
+
+        assert calls.drain(LONG) == 3
+        assert log == ["before", "long", "after", "before", "call", "after", "before", "long", "after"]
+
+    def test_what_says_nothing_of_itself(self):
+        class Plain(Runnable):
+            pass
+
+        plain = Plain()
+
+        assert (plain.progress, plain.caller, plain.undo, plain.close()) == (None, None, None, None)
+        with pytest.raises(NotImplementedError):
+            plain.run()
+
+
+class TestWorkerAndSlices:
+    def test_a_worker_serves_calls_between_slices(self, calls, log):
+        long, note = Slices(log, "long", 10**9), Note(log)
+        calls.put(long)
+        worker = Worker(calls, daemon=False)
+        try:
+            calls.put(note)
+            assert note.done.wait(10.0)
+        finally:
+            worker.stop()
+
+    def test_a_worker_that_is_stopped_closes_what_has_begun(self, calls, log):
+        long, note = Slices(log, "long", 10**9), Note(log)
+        calls.put(long)
+        calls.put(note)
+        worker = Worker(calls, daemon=False)
+        try:
+            assert note.done.wait(10.0)
+        finally:
+            worker.stop()
+
+        assert long.closed.is_set()
+        assert len(calls._unfinished) == 0
