@@ -12,8 +12,10 @@ import logging
 from typing import Any, NamedTuple
 
 from beam_bpy.failures import Failure, Kind, shortened
-from beam_bpy.node import Peer, Process
-from beam_bpy.protocol import control
+from beam_bpy.node import Node, Peer, Process
+from beam_bpy.protocol import control, erpc
+from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
+from beam_bpy.protocol.fragments import SIZE as LARGE
 from beam_bpy.requests import monitor_of
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
@@ -36,17 +38,15 @@ class Answer:
     """Who waits for a call, and how they want the answer.
 
     Args:
-        process: the process here that was called; it ends when the node stops.
         caller: who called.
     """
 
-    def __init__(self, process: Process, caller: Caller) -> None:
-        self.process = process
+    def __init__(self, caller: Caller) -> None:
         self.caller = caller
 
     def wanted(self) -> bool:
         """False once nobody waits any more, so that the call need not run."""
-        return self.process.alive
+        return True
 
     def abandoned(self) -> None:
         """Nobody waits any more, and the call was not run, or not to its end."""
@@ -58,14 +58,31 @@ class Answer:
         """There is no value."""
 
 
-class CastAnswer(Answer):
+class ProcessAnswer(Answer):
+    """The answer to a call of a process of this node.
+
+    Args:
+        process: what was called; it ends when the node stops.
+        caller: who called.
+    """
+
+    def __init__(self, process: Process, caller: Caller) -> None:
+        super().__init__(caller)
+        self.process = process
+
+    def wanted(self) -> bool:
+        """See `Answer`."""
+        return self.process.alive
+
+
+class CastAnswer(ProcessAnswer):
     """Nobody waits. It runs unless this node stops first."""
 
     def failed(self, failure: Failure) -> None:
         log.warning("a cast failed: %s", shortened(failure.reason))
 
 
-class SpawnAnswer(Answer):
+class SpawnAnswer(ProcessAnswer):
     """`spawn` and the like: nobody gets the value; who is linked or monitors gets the end."""
 
     def returned(self, value: bytes) -> None:
@@ -79,18 +96,18 @@ class SpawnAnswer(Answer):
         self.process.end(encode_term(failure.exit_reason))
 
 
-class ErpcAnswer(Answer):
+class ErpcAnswer(ProcessAnswer):
     """`erpc:call`, and `rpc:call` since OTP 23: the process ends with `{Ref, return, Value}` or with the failure.
 
     Args:
         monitor: the caller's monitor on the process.
-        ref: the call's own reference.
+        call_ref: the call's own reference, encoded.
     """
 
-    def __init__(self, process: Process, caller: Caller, monitor: Reference, ref: Any) -> None:
+    def __init__(self, process: Process, caller: Caller, monitor: Reference, call_ref: bytes) -> None:
         super().__init__(process, caller)
         self._monitor = monitor.ext
-        self._ref = ref
+        self._call_ref = call_ref
 
     def wanted(self) -> bool:
         """False once the caller has died, given up or disconnected: each of these takes its monitor away."""
@@ -100,17 +117,49 @@ class ErpcAnswer(Answer):
         self.process.end(_NORMAL)
 
     def returned(self, value: bytes) -> None:
-        self.process.end(_TRIPLE + encode_term(self._ref) + _RETURN + value)
+        self.process.end(erpc.returned(self._call_ref, value))
 
     def failed(self, failure: Failure) -> None:
-        if failure.kind is Kind.ERROR:
-            reason: tuple[Any, ...] = (self._ref, failure.kind.value, failure.reason, failure.stack)
-        else:
-            reason = (self._ref, failure.kind.value, failure.reason)
-        self.process.end(encode_term(reason))
+        self.process.end(_erpc_failure(self._call_ref, failure))
 
 
-class GenAnswer(Answer):
+class AtOnce(Answer):
+    """`erpc:call` of a handler that runs where the call arrives; nobody has the time to see the process it runs in.
+
+    Args:
+        node: this node.
+        peer: where the caller is.
+        call: the call.
+    """
+
+    def __init__(self, node: Node, peer: Peer, call: ErpcCall) -> None:
+        super().__init__(Caller(peer, call.sender))
+        self._node = node
+        self._call = call
+
+    def returned(self, value: bytes) -> None:
+        self._end(erpc.returned(self._call.call_ref, value))
+
+    def failed(self, failure: Failure) -> None:
+        self._end(_erpc_failure(self._call.call_ref, failure))
+
+    def _end(self, reason: bytes) -> None:
+        peer, call, pid = self.caller.peer, self._call, self._node.new_pid()
+        if len(reason) <= LARGE:
+            peer.send(ErpcReply(call, pid, reason), pid)
+            return
+        peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
+        peer.send(control.monitor_exit(peer.flags, pid, call.sender, call.ref, reason), pid)
+
+
+def _erpc_failure(call_ref: bytes, failure: Failure) -> bytes:
+    fields = [encode_term(failure.kind.value), encode_term(failure.reason)]
+    if failure.kind is Kind.ERROR:
+        fields.append(encode_term(failure.stack))
+    return bytes((104, 1 + len(fields))) + call_ref + b"".join(fields)
+
+
+class GenAnswer(ProcessAnswer):
     """A gen_server call: a message `{Tag, Reply}`, or the end of the server as far as this caller can see.
 
     Since OTP 24 the tag is `[alias | Ref]` and the reply goes to that alias (lib/stdlib, gen.erl).
@@ -150,7 +199,7 @@ class RexGenAnswer(GenAnswer):
         self.returned(encode_term(failure.badrpc))
 
 
-class RexMessageAnswer(Answer):
+class RexMessageAnswer(ProcessAnswer):
     """The bare message of a C node to rex, answered `{rex, Value}` (erl_interface, `ei_rpc_to`)."""
 
     def __init__(self, server: Process, peer: Peer, pid: Pid) -> None:
@@ -168,13 +217,11 @@ class RexMessageAnswer(Answer):
         self.returned(encode_term(failure.badrpc))
 
 
-def _reply(answer: Answer, to: Pid | Reference, message: bytes) -> None:
+def _reply(answer: ProcessAnswer, to: Pid | Reference, message: bytes) -> None:
     peer, pid = answer.caller.peer, answer.process.pid
     peer.send(control.send(peer.flags, pid, to, message), pid)
 
 
 _NORMAL = encode_term(Atom("normal"))
-_RETURN = encode_term(Atom("return"))
 _REX = encode_term(Atom("rex"))
 _PAIR = bytes((104, 2))
-_TRIPLE = bytes((104, 3))

@@ -65,10 +65,11 @@ class Call(Runnable):
         listener: gets what a long call yields; None when nobody has asked for it.
 
     Attributes:
+        answer: who waits.
         progress: what a long call has yielded last; None before that, and for any other call.
     """
 
-    __slots__ = ("_answer", "_args", "_house", "_listener", "_slices", "_target", "handler", "progress")
+    __slots__ = ("_args", "_house", "_listener", "_slices", "_target", "answer", "handler", "progress")
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Call(Runnable):
         self._house = house
         self._args = args
         self._target = target
-        self._answer = answer
+        self.answer = answer
         self._listener = listener
         self._slices: Generator[Any, None, Any] | None = None
         self.handler = handler
@@ -91,7 +92,7 @@ class Call(Runnable):
     @property
     def caller(self) -> Caller:
         """Who calls."""
-        return self._answer.caller
+        return self.answer.caller
 
     @property
     def undo(self) -> str | None:
@@ -100,9 +101,9 @@ class Call(Runnable):
 
     def run(self) -> bool:
         """Run the handler on this thread, or a slice of it; True when there is more to run. Never raises."""
-        if not self._answer.wanted():
+        if not self.answer.wanted():
             self._end()
-            self._answer.abandoned()
+            self.answer.abandoned()
             return False
         handler = self._house.registry.current(self.handler)
         if handler is None or (self._slices is not None and handler is not self.handler):
@@ -123,16 +124,16 @@ class Call(Runnable):
                 self._listener(encoded)
             return True
         self._house.returned(handler)
-        self._answer.returned(encoded)
+        self.answer.returned(encoded)
         return False
 
     def close(self) -> None:
         """It will not be run again, though it has begun."""
         self._end()
-        if self._answer.wanted():
+        if self.answer.wanted():
             self._fail(Failure(Kind.EXIT, Atom("shutdown"), self._target.stack()))
         else:
-            self._answer.abandoned()
+            self.answer.abandoned()
 
     def _go_on(self) -> tuple[bool, Any]:
         """Whether it is done, and what it has returned or else yielded."""
@@ -158,7 +159,7 @@ class Call(Runnable):
 
     def _fail(self, failure: Failure) -> None:
         self._house.failed(self.handler, failure)
-        self._answer.failed(failure)
+        self.answer.failed(failure)
 
 
 class Step(NamedTuple):

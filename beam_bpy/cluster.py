@@ -21,6 +21,7 @@ from beam_bpy.errors import NodeDownError
 from beam_bpy.futures import set_error, set_result
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import control
+from beam_bpy.protocol.erpc import ErpcReply
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.handshake import Acceptor, Initiator
 from beam_bpy.tls import Tls, Wrap
@@ -183,7 +184,7 @@ class Cluster:
             call.waiting = waiting
         call.start()
 
-    def _to_ourselves(self, message: control.Message, _sender: Pid | Reference) -> None:
+    def _to_ourselves(self, message: control.Message | ErpcReply, _sender: Pid | Reference) -> None:
         """What a process here sends to another one here takes the way of every message."""
         itself = self._node.itself
         if itself is not None:

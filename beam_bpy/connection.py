@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import ProtocolError, control
+from beam_bpy.protocol.erpc import ErpcCall, ErpcReader, ErpcReply
 from beam_bpy.protocol.flags import Flag
 from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import TICK, Frame, FrameReader
@@ -68,6 +69,7 @@ class Connection:
         self._first_bytes = bytearray(512)
         self._frames = FrameReader()
         self._headers = False
+        self._calls: ErpcReader | None = None
         self._fragments = Reassembler()
         self._sequences = itertools.count(1)
         self._silent_ticks = 0
@@ -87,10 +89,10 @@ class Connection:
         if self._stream is not None:
             self._stream.close(reason)
 
-    def send(self, message: control.Message, sender: Pid | Reference) -> None:
+    def send(self, message: control.Message | ErpcReply, sender: Pid | Reference) -> None:
         """Send a message; it arrives after what had the same `sender`. From any thread."""
         assert self._stream is not None
-        if self._headers and message.large:
+        if isinstance(message, control.Message) and self._headers and message.large:
             self._stream.send_in_pieces(message.fragments(next(self._sequences)), sender.ext)
         else:
             self._stream.send(message.frame(header=self._headers), sender.ext)
@@ -145,6 +147,8 @@ class Connection:
         self._timer.cancel()
         self._handshake = None
         self._headers = Flag.FRAGMENTS in event.flags
+        if self._headers and Flag.EXIT_PAYLOAD in event.flags:
+            self._calls = ErpcReader(event.name)
         self.peer = Peer(event.name, event.flags, event.creation, self.send)
         self._owner.up(self, self.peer)
         log.info("%s has connected", event.name)
@@ -155,9 +159,10 @@ class Connection:
         for frame in frames:
             whole = self._fragments.add(frame) if frame else None
             if whole:
-                self._handle_message(peer, control.parse(whole))
+                call = self._calls.read(whole) if self._calls is not None else None
+                self._handle_message(peer, control.parse(whole) if call is None else call)
 
-    def _handle_message(self, peer: Peer, event: control.Event) -> None:
+    def _handle_message(self, peer: Peer, event: control.Event | ErpcCall) -> None:
         try:
             self._node.handle(peer, event)
         except DecodeError as error:  # A reason; payloads are the receiver's business.

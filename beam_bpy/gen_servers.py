@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.answers import Answer, Caller, CastAnswer, GenAnswer, RexGenAnswer, RexMessageAnswer
+from beam_bpy.answers import Caller, CastAnswer, GenAnswer, ProcessAnswer, RexGenAnswer, RexMessageAnswer
 from beam_bpy.failures import Failure, Kind, Target, badarg
 from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control
@@ -20,7 +20,7 @@ from vendor_term_codec import Atom, Pid, decode_term, encode_term, tuple_header
 
 log = logging.getLogger("beam_bpy")
 
-Submit = Callable[[Request, Answer], None]
+Submit = Callable[[Request, ProcessAnswer], None]
 """Runs a call: `Rpc.call`."""
 
 
@@ -109,7 +109,7 @@ class Rex(GenServer):
             reply = (Atom("features_reply"), self.node.name, [Atom("erpc")])
             peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)), self.pid)
 
-    def _call(self, request: Payload, answer: Answer) -> None:
+    def _call(self, request: Payload, answer: ProcessAnswer) -> None:
         try:
             arity, offset = tuple_header(request.data, request.offset)
             kind, offset = decode_term(request.data, offset)
@@ -133,7 +133,7 @@ class HandlerServer(GenServer):
     def handle_cast(self, peer: Peer, request: Payload) -> None:
         self._call(request, CastAnswer(self, Caller(peer, None)))
 
-    def _call(self, request: Payload, answer: Answer) -> None:
+    def _call(self, request: Payload, answer: ProcessAnswer) -> None:
         module = self.node.name.partition("@")[0]
         try:
             name, arguments = named(request)

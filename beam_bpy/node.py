@@ -9,6 +9,7 @@ are therefore kept under one lock, which is held for table work and for sending,
 
 import itertools
 import logging
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,13 @@ from typing import Any, NamedTuple
 
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.flags import Flag
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 log = logging.getLogger("beam_bpy")
+
+_pack_pid = struct.Struct(">II").pack
 
 NOPROC = encode_term(Atom("noproc"))
 NOCONNECTION = control.encoded(Atom("noconnection"))
@@ -46,7 +50,11 @@ class Peer:
     __slots__ = ("calls", "connected", "creation", "flags", "links", "name", "send", "since", "watches", "watching")
 
     def __init__(
-        self, name: str, flags: Flag, creation: int, send: Callable[[control.Message, Pid | Reference], None]
+        self,
+        name: str,
+        flags: Flag,
+        creation: int,
+        send: Callable[[control.Message | ErpcReply, Pid | Reference], None],
     ) -> None:
         self.name = name
         self.flags = flags
@@ -141,19 +149,27 @@ class Node:
         name: its full name.
         creation: its incarnation, which is part of each pid that it makes.
         spawn: called with a peer and a spawn request, on the network thread.
+        erpc: called with a peer and a spawn request that is an `erpc:call`, likewise.
 
     Attributes:
         observers: each is called with a peer, on the network thread, when it has connected and when it is gone.
         itself: the peer that this node is to its own processes; None until the cluster has made it.
     """
 
-    def __init__(self, name: str, creation: int, spawn: Callable[[Peer, control.SpawnRequest], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        creation: int,
+        spawn: Callable[[Peer, control.SpawnRequest], None],
+        erpc: Callable[[Peer, ErpcCall], None],
+    ) -> None:
         self.observers: list[Callable[[Peer], None]] = []
         self.name = Atom(name)
         self.creation = creation
-        self._spawn = spawn
         self._lock = threading.Lock()
         self._pid_numbers = itertools.count(1)
+        first = Pid(name, 0, 0, creation).ext
+        self._pid_parts = first[:-12], first[-4:]
         self._ref_numbers = itertools.count(1)
         self._unlink_ids = itertools.count(1)
         self._processes: dict[bytes, Process] = {}
@@ -163,7 +179,8 @@ class Node:
         self._nobody = self.new_pid()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
-            control.SpawnRequest: self._spawn,
+            control.SpawnRequest: spawn,
+            ErpcCall: erpc,
             control.Monitor: self._monitor,
             control.Demonitor: self._demonitor,
             control.Link: self._link,
@@ -184,7 +201,8 @@ class Node:
     def new_pid(self) -> Pid:
         """A pid that this incarnation has not used."""
         number = next(self._pid_numbers)
-        return Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
+        head, creation = self._pid_parts
+        return Pid.from_ext(head + _pack_pid(number & 0xFFFFFFFF, number >> 32) + creation)
 
     def new_ref(self) -> Reference:
         """A reference that this incarnation has not used."""
@@ -263,7 +281,26 @@ class Node:
         for observer in tuple(self.observers):
             observer(peer)
 
-    def handle(self, peer: Peer, event: control.Event) -> None:
+    def spawned(
+        self, peer: Peer, sender: Pid, ref: Reference, *, monitored: bool = True, linked: bool = False
+    ) -> Process:
+        """A process that `sender` has asked for with the request `ref`; it is told of it.
+
+        At once, and not with the answer: a caller that gives up can only take back a monitor that it knows of.
+        """
+        process = Process(self)
+        pid = process.pid
+        flags = linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
+        with self._lock:
+            self._processes[pid.ext] = process
+            if monitored:
+                self._add_watch(process, Watch(peer, sender, pid, ref))
+            if linked:
+                self._add_link(process, peer, sender)
+            peer.send(control.spawn_reply(ref, sender, flags, pid), pid)
+        return process
+
+    def handle(self, peer: Peer, event: control.Event | ErpcCall) -> None:
         """Do what a control message of `peer` asks for; on the network thread."""
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -307,16 +344,6 @@ class Node:
             watch.peer.watches.pop(ref.ext, None)
             self._tell_watcher(process, watch, reason)
             return True
-
-    def add_watch(self, process: Process, watch: Watch) -> None:
-        """Let `watch` be told when `process` ends."""
-        with self._lock:
-            self._add_watch(process, watch)
-
-    def add_link(self, process: Process, peer: Peer, pid: Pid) -> None:
-        """Link `process` with a peer's process that knows of it."""
-        with self._lock:
-            self._add_link(process, peer, pid)
 
     def link(self, process: Process, peer: Peer, pid: Pid) -> None:
         """Link `process` with a peer's process (section "Link Protocol", "A LINK signal is sent")."""

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.answers import Answer, Caller, ErpcAnswer, SpawnAnswer
+from beam_bpy.answers import Answer, AtOnce, Caller, ErpcAnswer, ProcessAnswer, SpawnAnswer
 from beam_bpy.calls import Batch, Call, House, Listener, Step
 from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
@@ -28,9 +28,10 @@ from beam_bpy.events import Events
 from beam_bpy.failures import Target, badarg
 from beam_bpy.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.handlers import Handler, Registry
-from beam_bpy.node import Node, Peer, Process, Watch
+from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.erpc import ErpcCall
 from beam_bpy.requests import BAD_REQUEST, Request, atom_text, behind_list, handler_name, is_list, mfa, read_arguments
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, list_header, tuple_header
 
@@ -51,7 +52,7 @@ class Rpc:
     def __init__(self, registry: Registry, encoder: ErlangVariantEncoder, queue: Callable[[], CallQueue]) -> None:
         self.house = House(registry, encoder)
         self._queue = queue
-        self._builtins: dict[str, Callable[[Request, Answer], bool]] = {
+        self._builtins: dict[str, Callable[[Request, ProcessAnswer], bool]] = {
             "call_handler": self._call_named,
             "handle_rpc": self._call_named,
             "call_with_progress": self._call_with_progress,
@@ -62,7 +63,12 @@ class Rpc:
 
     def open(self, name: str, creation: int) -> Node:
         """The node whose calls end here, with the processes that a node is expected to have."""
-        node = Node(name, creation, lambda peer, request: self._spawn(node, peer, request))
+        node = Node(
+            name,
+            creation,
+            lambda peer, request: self._spawn(node, peer, request),
+            lambda peer, call: self._erpc(node, peer, call),
+        )
         self.events = Events(node, self.house.encoder)
         node.add(self.events)
         node.add(NetKernel(node, self.call), "net_kernel")
@@ -70,7 +76,7 @@ class Rpc:
         node.add(HandlerServer(node, self.call), name.partition("@")[0])
         return node
 
-    def call(self, request: Request, answer: Answer) -> None:
+    def call(self, request: Request, answer: ProcessAnswer) -> None:
         """Find the handler that is called and run it, here or through the queue."""
         target, arguments = request
         answer.caller.peer.calls += 1
@@ -102,7 +108,7 @@ class Rpc:
 
     # -- names with a meaning of their own; each answers, or returns False when there is no handler of that name
 
-    def _call_named(self, request: Request, answer: Answer) -> bool:
+    def _call_named(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request
         # Two small integers come as a string of bytes, and name nothing.
         if target.arity != 2 or not is_list(arguments):
@@ -111,7 +117,7 @@ class Rpc:
         name, offset = decode_term(arguments.data, offset)
         return self._run_named(name, Payload(arguments.data, offset), target, answer)
 
-    def _call_with_progress(self, request: Request, answer: Answer) -> bool:
+    def _call_with_progress(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request
         if target.arity != 3:
             return False
@@ -122,7 +128,7 @@ class Rpc:
         return self._run_named(name, Payload(arguments.data, offset), target, answer, listener)
 
     def _run_named(
-        self, name: Any, arguments: Payload, target: Target, answer: Answer, listener: Listener | None = None
+        self, name: Any, arguments: Payload, target: Target, answer: ProcessAnswer, listener: Listener | None = None
     ) -> bool:
         handler = self._named(name, target.module)
         if handler is not None:
@@ -135,7 +141,7 @@ class Rpc:
         except (ValueError, OverflowError):
             return None
 
-    def _call_batch(self, request: Request, answer: Answer) -> bool:
+    def _call_batch(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request
         if target.arity != 1:
             return False
@@ -163,7 +169,7 @@ class Rpc:
             args = args if isinstance(args, list) else [args]
         return Step(handler, args, Target(module, handler_name(name), len(args))), offset
 
-    def _subscribe(self, request: Request, answer: Answer) -> bool:
+    def _subscribe(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request
         if target.arity not in (1, 2):
             return False
@@ -180,21 +186,36 @@ class Rpc:
 
     # -- spawn requests
 
+    def _erpc(self, node: Node, peer: Peer, call: ErpcCall) -> None:
+        """A call that was read in one stride takes the shortest way, too, if its handler runs here."""
+        target = Target(call.module, call.function, call.arity)
+        arguments = Payload(call.data, call.offset)
+        handler = self.house.registry.find(call.function, call.module)
+        if handler is None or not handler.inline:
+            process = node.spawned(peer, call.sender, call.ref)
+            answer = ErpcAnswer(process, Caller(peer, call.sender), call.ref, call.call_ref)
+            self.call(Request(target, arguments), answer)
+            return
+        peer.calls += 1
+        at_once = AtOnce(node, peer, call)
+        try:
+            args, _end = read_arguments(handler, arguments)
+        except BAD_REQUEST as error:
+            at_once.failed(badarg(error, target))
+            return
+        work = Call(self.house, handler, args, target, at_once)
+        if work.run():
+            process = node.spawned(peer, call.sender, call.ref)
+            work.answer = ErpcAnswer(process, at_once.caller, call.ref, call.call_ref)
+            self.submit(work)
+
     def _spawn(self, node: Node, peer: Peer, request: control.SpawnRequest) -> None:
         if not all(map(_is_spawn_option, request.options)):
             nobody = Process(node).pid
             peer.send(control.spawn_reply(request.ref, request.sender, 0, Atom("badopt")), nobody)
             return
-        process = Process(node)
-        node.add(process)
         monitored, linked = "monitor" in request.options, "link" in request.options
-        if monitored:
-            node.add_watch(process, Watch(peer, request.sender, process.pid, request.ref))
-        if linked:
-            node.add_link(process, peer, request.sender)
-        flags = linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
-        # At once, and not with the answer: a caller that gives up can only take back a monitor that it knows of.
-        peer.send(control.spawn_reply(request.ref, request.sender, flags, process.pid), process.pid)
+        process = node.spawned(peer, request.sender, request.ref, monitored=monitored, linked=linked)
         self._run_spawned(process, Caller(peer, request.sender), request)
 
     def _run_spawned(self, process: Process, caller: Caller, request: control.SpawnRequest) -> None:
@@ -213,7 +234,7 @@ class Rpc:
     def _execute_call(self, process: Process, caller: Caller, request: control.SpawnRequest) -> None:
         _count, offset = list_header(*request.payload)
         ref, offset = decode_term(request.payload.data, offset)
-        answer = ErpcAnswer(process, caller, request.ref, ref)
+        answer = ErpcAnswer(process, caller, request.ref, encode_term(ref))
         try:
             called = mfa(request.payload.data, offset)
         except BAD_REQUEST as error:
@@ -222,7 +243,7 @@ class Rpc:
             self.call(called, answer)
 
 
-def _listener(answer: Answer, to: Any, name: str) -> Listener:
+def _listener(answer: ProcessAnswer, to: Any, name: str) -> Listener:
     """Sends `{progress, Tag, Value}` to a pid or alias, or to that of a tuple `{To, Tag}`; the tag is else `name`."""
     receiver, tag = to if isinstance(to, tuple) and len(to) == 2 else (to, name)
     if not isinstance(receiver, Pid | Reference):

@@ -35,9 +35,13 @@ def end(process, reason):
     process.end(encode_term(reason))
 
 
+def ignored(peer, request):
+    """What a node does with spawn requests in tests that send none."""
+
+
 @pytest.fixture
 def node():
-    return Node("beam_bpy@127.0.0.1", 9, lambda peer, request: None)
+    return Node("beam_bpy@127.0.0.1", 9, ignored, ignored)
 
 
 @pytest.fixture(params=[OURS, MANDATORY_BEFORE_25], ids=["all-flags", "mandatory-flags"])
@@ -363,7 +367,7 @@ class TestLostNodes:
 
 def test_spawn_requests_go_to_whom_the_node_was_told():
     asked = []
-    node = Node("beam_bpy@127.0.0.1", 9, lambda peer, request: asked.append((peer.name, decoded(request))))
+    node = Node("beam_bpy@127.0.0.1", 9, lambda peer, request: asked.append((peer.name, decoded(request))), ignored)
     caller, mfa = Caller(node), (Atom("m"), Atom("f"), 1)
     ref = caller.ref()
 
