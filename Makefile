@@ -18,7 +18,7 @@ BENCH := .venv-bench
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-otp27 bench fuzz zip lint types check format clean
+.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench fuzz zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,17 @@ interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
 blender: $(VENV)/ready zip ## Only the tests in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/blender
+
+# BLENDER=path names a Blender of this system; without it, root builds a Debian 13 with Blender 4.3 beside this system.
+BLENDER_HERE = $(if $(BLENDER),BLENDER="$(BLENDER)",BLENDER_ROOT="$$(tools/debian13 gui)")
+
+test-blender: $(VENV)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
+	@tools/need elixir erlang
+	$(BLENDER_HERE) $(PY) -m pytest tests/blender
+
+test-gui: $(VENV)/ready zip ## The tests in a Blender with a window, BLENDER=path, by default Blender 4.3 of a Debian 13
+	@tools/need elixir erlang $(if $(BLENDER),screen)
+	$(BLENDER_HERE) $(PY) -m pytest tests/gui
 
 test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a Debian 13 that root builds beside this system
 	@tools/need elixir erlang

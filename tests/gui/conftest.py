@@ -1,0 +1,102 @@
+"""The rig of the tests in a window: one Blender for each test, with settings of its own."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from window import REPOSITORY, System, Window
+
+from tests.blender.erlang import COOKIE
+
+FAILED = pytest.StashKey[bool]()
+
+MANIFESTS = (REPOSITORY / "blender_manifest.toml", REPOSITORY / "examples" / "scene_handlers" / "blender_manifest.toml")
+
+
+@pytest.fixture(scope="session")
+def system() -> System:
+    """Where Blender is."""
+    return System.from_environment()
+
+
+@pytest.fixture
+def folder(system: System) -> Iterator[Path]:
+    """A folder that this program and Blender see: the home of whoever sits at Blender, with the zips in it."""
+    made = Path(tempfile.mkdtemp(prefix="beam-bpy-gui-", dir=system.root / "tmp"))
+    for manifest in MANIFESTS:
+        fields = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        shutil.copy(REPOSITORY / "dist" / f"{fields['id']}-{fields['version']}.zip", made)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def environment(system: System, folder: Path) -> dict[str, str]:
+    """What Blender and the nodes that call it see: settings, a node name and an epmd that nobody else uses."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        epmd_port = str(sock.getsockname()[1])
+    return {
+        "PATH": os.environ["PATH"],
+        "LC_ALL": "C.UTF-8",
+        "HOME": system.seen(folder),
+        "BLENDER_USER_RESOURCES": system.seen(folder / "blender"),
+        "ERL_EPMD_PORT": epmd_port,
+        "BPY_BEAM_COOKIE": COOKIE,
+    }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the fixtures know whether the test has failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@contextlib.contextmanager
+def started(window: Window, item: pytest.Item) -> Iterator[Window]:
+    """Wait for the first frame; in the end close the window, and if the test failed keep what it showed and printed."""
+    try:
+        window.wait(lambda report: report["frames"] > 0, "the first frame")
+        yield window
+    except BaseException:
+        item.stash[FAILED] = True
+        raise
+    finally:
+        if item.stash.get(FAILED, False):
+            window.picture(f"failed_{item.name}")
+            print(window.printed())
+        window.stop()
+
+
+@pytest.fixture
+def fresh(
+    system: System, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[Window]:
+    """A Blender that was never started before."""
+    with started(Window(system, folder, environment), request.node) as window:
+        yield window
+
+
+@pytest.fixture
+def installed(
+    system: System, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[Window]:
+    """A Blender with the extension, the tests' handlers, and no splash screen."""
+    (package,) = folder.glob("beam_bpy-*.zip")
+    command = system.command(
+        system.blender, "--command", "extension", "install-file", "-r", "user_default", "-e", system.seen(package)
+    )
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    environment["BPY_BEAM_NODE"] = f"gui_{os.getpid()}"
+    with started(Window(system, folder, environment, "handlers.py"), request.node) as window:
+        yield window

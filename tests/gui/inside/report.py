@@ -1,0 +1,68 @@
+"""Tells the tests what there is to click on: writes where the windows' areas and regions are to the file in GUI_REPORT.
+
+It only looks. Whatever happens in the tests happens by mouse and keyboard, or by calls from the BEAM.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+TARGET = Path(os.environ["GUI_REPORT"])
+INTERVAL = 0.1
+
+_reports = 0
+_frames = 0
+
+
+def _place(thing: Any) -> dict[str, Any]:
+    """Its rectangle, in pixels from the lower left corner of its window."""
+    return {"type": thing.type, "x": thing.x, "y": thing.y, "width": thing.width, "height": thing.height}
+
+
+def _area(area: Any) -> dict[str, Any]:
+    regions = [_place(region) for region in area.regions if region.width > 1 and region.height > 1]
+    return {**_place(area), "regions": regions}
+
+
+def _window(window: Any) -> dict[str, Any]:
+    areas = [_area(area) for area in window.screen.areas]
+    return {"x": window.x, "y": window.y, "width": window.width, "height": window.height, "areas": areas}
+
+
+def _report() -> float:
+    global _reports
+    _reports += 1
+    preferences = bpy.context.preferences
+    ours = preferences.addons.get("bl_ext.user_default.beam_bpy")
+    beam_bpy = sys.modules.get("beam_bpy")
+    server = beam_bpy and beam_bpy.get_beam_server()
+    told = {
+        "number": _reports,
+        "frames": _frames,
+        "version": bpy.app.version,
+        "section": preferences.active_section,
+        "addons": [addon.module for addon in preferences.addons],
+        "node_name": ours and ours.preferences.node_name,
+        "state": server and server.state,
+        "nodes": list(server.connected_nodes) if server else [],
+        "file": bpy.data.filepath,
+        "windows": [_window(window) for window in bpy.context.window_manager.windows],
+    }
+    # Whoever reads it sees the old report or the new one, never half of one.
+    written = TARGET.with_suffix(".new")
+    written.write_text(json.dumps(told))
+    written.replace(TARGET)
+    return INTERVAL
+
+
+def _drawn() -> None:
+    global _frames
+    _frames += 1
+
+
+bpy.types.SpaceView3D.draw_handler_add(_drawn, (), "WINDOW", "POST_PIXEL")
+bpy.app.timers.register(_report, persistent=True)
