@@ -97,6 +97,11 @@ class Connection:
         else:
             self._stream.send(message.frame(header=self._headers), sender.ext)
 
+    def send_soon(self, message: control.Message, sender: Pid | Reference) -> None:
+        """Send a small message that is no hurry, with what follows it; only on the network thread."""
+        assert self._stream is not None
+        self._stream.send_soon(message.frame(header=self._headers), sender.ext)
+
     def buffer(self) -> memoryview:
         """See `transport.Protocol`."""
         return memoryview(self._first_bytes) if self._handshake is not None else self._frames.buffer()
@@ -149,7 +154,7 @@ class Connection:
         self._headers = Flag.FRAGMENTS in event.flags
         if self._headers and Flag.EXIT_PAYLOAD in event.flags:
             self._calls = ErpcReader(event.name)
-        self.peer = Peer(event.name, event.flags, event.creation, self.send)
+        self.peer = Peer(event.name, event.flags, event.creation, self.send, self.send_soon)
         self._owner.up(self, self.peer)
         log.info("%s has connected", event.name)
         self._schedule_tick()

@@ -39,6 +39,7 @@ class Peer:
         creation: its incarnation.
         send: hands a message to the connection, and whose it is: a pid, or for a call the reference that it has to
             itself, so that no call waits behind another. It never blocks, and does nothing once the connection is gone.
+        send_soon: the same for a message that is no hurry; only on the network thread.
         connected: False from the moment the connection is gone.
         since: when it connected, in seconds since the epoch.
         calls: how many calls have come from it.
@@ -47,7 +48,10 @@ class Peer:
         links: pairs of a pid there and a process here.
     """
 
-    __slots__ = ("calls", "connected", "creation", "flags", "links", "name", "send", "since", "watches", "watching")
+    __slots__ = (
+        *("calls", "connected", "creation", "flags", "links", "name", "send", "send_soon", "since"),
+        *("watches", "watching"),
+    )
 
     def __init__(
         self,
@@ -55,11 +59,13 @@ class Peer:
         flags: Flag,
         creation: int,
         send: Callable[[control.Message | ErpcReply, Pid | Reference], None],
+        send_soon: Callable[[control.Message, Pid | Reference], None] | None = None,
     ) -> None:
         self.name = name
         self.flags = flags
         self.creation = creation
         self.send = send
+        self.send_soon = send_soon or send
         self.connected = True
         self.since = time.time()
         self.calls = 0
@@ -281,23 +287,33 @@ class Node:
         for observer in tuple(self.observers):
             observer(peer)
 
-    def spawned(
-        self, peer: Peer, sender: Pid, ref: Reference, *, monitored: bool = True, linked: bool = False
-    ) -> Process:
+    def spawned(self, peer: Peer, sender: Pid, ref: Reference, *, monitored: bool, linked: bool) -> Process:
         """A process that `sender` has asked for with the request `ref`; it is told of it.
 
         At once, and not with the answer: a caller that gives up can only take back a monitor that it knows of.
         """
         process = Process(self)
-        pid = process.pid
         flags = linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
         with self._lock:
-            self._processes[pid.ext] = process
+            self._processes[process.pid.ext] = process
             if monitored:
-                self._add_watch(process, Watch(peer, sender, pid, ref))
+                self._add_watch(process, Watch(peer, sender, process.pid, ref))
             if linked:
                 self._add_link(process, peer, sender)
-            peer.send(control.spawn_reply(ref, sender, flags, pid), pid)
+            peer.send(control.spawn_reply(ref, sender, flags, process.pid), process.pid)
+        return process
+
+    def spawned_for_call(self, peer: Peer, call: ErpcCall) -> Process:
+        """The process that answers a call, which the caller monitors.
+
+        Its caller waits for the answer, and only needs to know of the process should that take a while.
+        """
+        process = Process(self)
+        with self._lock:
+            self._processes[process.pid.ext] = process
+            self._add_watch(process, Watch(peer, call.sender, process.pid, call.ref))
+            reply = control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, process.pid)
+            peer.send_soon(reply, process.pid)
         return process
 
     def handle(self, peer: Peer, event: control.Event | ErpcCall) -> None:

@@ -192,7 +192,7 @@ class Rpc:
         arguments = Payload(call.data, call.offset)
         handler = self.house.registry.find(call.function, call.module)
         if handler is None or not handler.inline:
-            process = node.spawned(peer, call.sender, call.ref)
+            process = node.spawned_for_call(peer, call)
             answer = ErpcAnswer(process, Caller(peer, call.sender), call.ref, call.call_ref)
             self.call(Request(target, arguments), answer)
             return
@@ -205,7 +205,7 @@ class Rpc:
             return
         work = Call(self.house, handler, args, target, at_once)
         if work.run():
-            process = node.spawned(peer, call.sender, call.ref)
+            process = node.spawned_for_call(peer, call)
             work.answer = ErpcAnswer(process, at_once.caller, call.ref, call.call_ref)
             self.submit(work)
 

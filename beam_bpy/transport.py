@@ -37,6 +37,9 @@ LARGE = 64 * 1024
 
 _BACKLOG = 128
 
+_PATIENCE = 0.001
+"""Seconds that what is no hurry waits for something to go out with."""
+
 
 class Protocol(Interface):
     """What a stream talks to; every method is called on the network thread."""
@@ -82,6 +85,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
         self._unsent: dict[Stream, None] = {}
+        self._patient: dict[Stream, None] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
 
@@ -125,13 +129,19 @@ class Loop:
         """Send what `stream` holds once the present read has been handled; only on the network thread."""
         self._unsent[stream] = None
 
+    def flush_soon(self, stream: "Stream") -> None:
+        """Send what `stream` holds when the next event has come, within a millisecond; only on the network thread."""
+        self._patient[stream] = None
+
     def _run(self) -> None:
         try:
             while not self._stopping:
-                for key, events in self._selector.select(self._timeout()):
+                patient, self._patient = self._patient, {}
+                for key, events in self._selector.select(self._timeout(patient=bool(patient))):
                     self._guarded(key.data, events)
                     self._flush()
                 self._run_due()
+                self._unsent.update(patient)
                 self._flush()
         finally:
             self._selector.close()
@@ -145,12 +155,14 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             self._wake_receiver.recv(4096)
 
-    def _timeout(self) -> float | None:
+    def _timeout(self, *, patient: bool) -> float | None:
         if self._soon:
             return 0.0
+        longest = _PATIENCE if patient else None
         if not self._timers:
-            return None
-        return max(0.0, self._timers[0][0] - time.monotonic())
+            return longest
+        left = max(0.0, self._timers[0][0] - time.monotonic())
+        return left if longest is None else min(left, longest)
 
     def _run_due(self) -> None:
         for _ in range(len(self._soon)):
@@ -219,6 +231,18 @@ class Stream:
                 lane.append(iter((data,)))
             failed = self._send_or_wait()
         self._handle_failure(failed)
+
+    def send_soon(self, data: bytes, sender: bytes) -> None:
+        """Send `data` with what is sent next, from any thread, or within a millisecond; only on the network thread."""
+        with self._lock:
+            if self._closed:
+                return
+            lane = self._lanes.get(sender)
+            if lane is None:
+                self._unsent.append(data)
+            else:
+                lane.append(iter((data,)))
+        self._loop.flush_soon(self)
 
     def send_in_pieces(self, pieces: Iterator[bytes], sender: bytes) -> None:
         """Send `pieces` one by one, letting what other senders send pass in between; from any thread."""
