@@ -85,8 +85,9 @@ class Connection:
             stream.send(self._handshake.take_output())
 
     def close(self, reason: str) -> None:
-        """Close the connection."""
+        """Close the connection; what there is room for is sent before."""
         if self._stream is not None:
+            self._stream.flush()
             self._stream.close(reason)
 
     def send(self, message: control.Message | ErpcReply, sender: Pid | Reference) -> None:
