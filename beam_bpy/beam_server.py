@@ -12,8 +12,8 @@ import socket
 import threading
 import types
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from beam_bpy import settings
@@ -25,6 +25,7 @@ from beam_bpy.epmd import Mode as EpmdMode
 from beam_bpy.epmd import Registrar
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.handlers import Handler, Registry, plain_module
+from beam_bpy.limits import Limits
 from beam_bpy.node import Node
 from beam_bpy.processes import BeamProcess, Monitors, Target
 from beam_bpy.protocol.control import BinaryType
@@ -42,6 +43,8 @@ Result = TypeVar("Result")
 
 DEFAULT_TICK_TIME = 60.0
 """Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
+
+DEFAULT_LIMITS = Limits()
 
 _START_TIME = 15.0
 _SLICE = 0.05
@@ -66,12 +69,14 @@ class _Options:
     """The constructor's arguments: None means the environment, then the default."""
 
     node_name: str | None
-    cookie: str | None
+    cookie: str | None = field(repr=False)
     host: str | None
     port: int | None
     tick_time: float
     epmd: EpmdMode
     tls: Tls | None
+    allow: tuple[str, ...] | None
+    limits: Limits
 
 
 class BeamServer:
@@ -89,6 +94,9 @@ class BeamServer:
             fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
         tls: certificates, which encrypt every connection and let only nodes with a certificate in; default None, plain
             TCP. The other nodes run with `-proto_dist inet_tls`.
+        allow: the names of the nodes that may connect, as patterns: `("app@*", "render?@10.0.0.*")`; default None, any
+            node that knows the cookie. It says nothing of the nodes that this one calls.
+        limits: what others may take of this program; see `Limits`.
 
     Values that cannot be used are reported by `start`, in `last_error`.
     """
@@ -103,11 +111,14 @@ class BeamServer:
         tick_time: float = DEFAULT_TICK_TIME,
         epmd: EpmdMode = "embed",
         tls: Tls | None = None,
+        allow: Iterable[str] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
+        self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls, _patterns(allow), limits)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
+        self._listened = self._queue
         self._rpc = Rpc(self._registry, self._encoder, self._current_queue)
         self._lock = threading.RLock()
         self._running: _Running | None = None
@@ -255,6 +266,8 @@ class BeamServer:
         tick_time: float = DEFAULT_TICK_TIME,
         epmd: EpmdMode = "embed",
         tls: Tls | None = None,
+        allow: Iterable[str] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Set what the constructor sets, for the next `start`.
 
@@ -264,7 +277,7 @@ class BeamServer:
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("stop the server before you configure it")
-            self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls)
+            self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls, _patterns(allow), limits)
 
     @property
     def node_name(self) -> str:
@@ -352,13 +365,21 @@ class BeamServer:
                 return self._failed(str(error))
             except (OSError, UnicodeError) as error:
                 return self._failed(_sentence(error, checked))
-            refusal = running.start()
-            if refusal is not None:
-                return self._failed(refusal)
-            self._running = running
+            try:
+                refusal = running.start()
+                if refusal is not None:
+                    return self._failed(refusal)
+                self._running = running
+                host = host_queue()
+                self._listened = self._queue if host is None else host  # An empty queue is falsy.
+                self._listened.attach(running.loop)
+                self._start_worker()
+            except RuntimeError:
+                self._running = None
+                running.stop()
+                return self._failed("this system has no thread left for it: end another program, or raise the limit")
             self._state = "running"
             _started.add(self)
-            self._start_worker()
             log.info("%s answers on port %d", running.settings.node_name, running.port)
             return True
 
@@ -373,6 +394,7 @@ class BeamServer:
         if running is None:
             return
         _started.discard(self)
+        self._listened.detach(running.loop)
         # Outside the lock: a handler on the worker thread may want it before it can end.
         running.stop()
         self._stop_worker()
@@ -412,7 +434,7 @@ class BeamServer:
         while self.running and not interrupt.seen:
             calls = self._current_queue()
             if calls.wait(_SLICE):
-                calls.drain(_SLICE)
+                calls.drain(_SLICE, _SLICE)
 
     # -- calling other nodes
 
@@ -436,7 +458,10 @@ class BeamServer:
     def ping(self, node_name: str, timeout: float = 10.0) -> bool:
         """Whether a node can be reached and answers: `net_adm:ping` of Erlang, `Node.ping` of Elixir."""
         try:
-            return self._wait(self._active.client.ping(node_name), timeout)
+            running = self._active
+            future = running.client.ping(node_name)
+            running.cluster.expect(node_name, future)
+            return self._wait(future, timeout)
         except TimeoutError:
             return False
 
@@ -491,7 +516,10 @@ class BeamServer:
         The future's `cancel` gives the call up. Its callbacks run on the network thread: keep them short, and away
         from bpy.
         """
-        return self._active.client.call(node_name, module, function, args or [], binaries=binaries, arrays=arrays)
+        running = self._active
+        future = running.client.call(node_name, module, function, args or [], binaries=binaries, arrays=arrays)
+        running.cluster.expect(node_name, future)
+        return future
 
     def cast(self, node_name: str, module: str, function: str, args: list[Any] | None = None) -> None:
         """Call a function on another node and want no answer: `erpc:cast`. Nothing says whether it arrived."""
@@ -566,6 +594,8 @@ class BeamServer:
         running = self._running
         if running is not None and running.is_network_thread():
             raise RuntimeError("the network thread cannot wait for an answer: use call_async, or no inline handler")
+        if running is not None:
+            running.loop.call_back()
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
@@ -622,10 +652,15 @@ class _Running:
         self._options = options
         self._rpc = rpc
         self._socket = listen(checked.bind_host, checked.port)
-        self.port: int = self._socket.getsockname()[1]
+        address, self.port = self._socket.getsockname()[:2]
         self._listener: Listener | None = None
         self._registrar: Registrar | None = None
-        self._loop = Loop("beam_bpy network", daemon=daemon)
+        try:
+            settings.check_entry(address, checked.cookie)
+            self._loop = Loop("beam_bpy network", daemon=daemon)
+        except (OSError, SettingsError):
+            self._socket.close()
+            raise
         self._outcome: concurrent.futures.Future[str | None] = concurrent.futures.Future()
 
     def start(self) -> str | None:
@@ -644,6 +679,12 @@ class _Running:
         """Close everything and wait for the network thread."""
         self._loop.call_soon(self._close)
         self._loop.stop()
+        self._socket.close()
+
+    @property
+    def loop(self) -> Loop:
+        """What the network thread runs."""
+        return self._loop
 
     def on_thread(self, callback: Callable[[], object]) -> None:
         """Run `callback` on the network thread."""
@@ -668,7 +709,10 @@ class _Running:
         if self._listener is not None:
             return
         self.node = self._rpc.open(self.settings.node_name, creation)
-        self.cluster = Cluster(self._loop, self.node, self.settings.cookie, self._options.tick_time, self._options.tls)
+        options = self._options
+        self.cluster = Cluster(
+            self._loop, self.node, self.settings.cookie, options.tick_time, options.tls, options.limits, options.allow
+        )
         self.client = Client(self.node, self.cluster, self._rpc.house.encoder)
         self.node.add(self.client)
         self.monitors = Monitors(self.node, self.cluster, self._rpc.submit, self.new_process)
@@ -695,6 +739,13 @@ class _Running:
             self._socket.close()
         if self._registrar is not None:
             self._registrar.close()
+
+
+def _patterns(allow: Iterable[str] | None) -> tuple[str, ...] | None:
+    if allow is None:
+        return None
+    # A string would else be a pattern for each of its letters.
+    return (allow,) if isinstance(allow, str) else tuple(allow)
 
 
 class _Interrupt:

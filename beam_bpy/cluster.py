@@ -13,12 +13,16 @@ import logging
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
 
 from beam_bpy import epmd
 from beam_bpy.connection import SETUP_TIME, Connection
 from beam_bpy.errors import NodeDownError
 from beam_bpy.futures import set_error, set_result
+from beam_bpy.limits import Complaints, Limits, network_of
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import control
 from beam_bpy.protocol.erpc import ErpcReply
@@ -29,6 +33,8 @@ from beam_bpy.transport import Loop, Stream, Timer, TlsStream, connect, resolve
 from vendor_term_codec import Pid, Reference
 
 log = logging.getLogger("beam_bpy")
+
+_LAST_CHANCE = 0.5
 
 _NAME_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -42,17 +48,34 @@ class Cluster:
         cookie: the shared secret.
         tick_time: seconds of silence after which a peer counts as gone.
         tls: encrypts every connection; None for plain TCP.
+        limits: what others may take.
+        allow: patterns of the names of nodes that may connect, as `fnmatch` has them; None for any.
     """
 
-    def __init__(self, loop: Loop, node: Node, cookie: str, tick_time: float, tls: Tls | None) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        node: Node,
+        cookie: str,
+        tick_time: float,
+        tls: Tls | None,
+        limits: Limits,
+        allow: tuple[str, ...] | None,
+    ) -> None:
         self._loop = loop
         self._node = node
         self._cookie = cookie
         self._tick_time = tick_time
         self._tls = tls
+        self._limits = limits
+        self._allow = allow
         # Ssl application, inet_tls_dist.erl: {packet, 4} from the first message on.
         self._length_size = 2 if tls is None else 4
         self._connections: set[Connection] = set()
+        # Those that have come in and have proved nothing yet, oldest first, and the address of each.
+        self._half_open: dict[Connection, str] = {}
+        self._awaited: Counter[str] = Counter()
+        self._complaints = Complaints(loop, "connection")
         self._calls: dict[str, _Setup] = {}
         self._lock = threading.RLock()
         self._closing = False
@@ -60,11 +83,30 @@ class Cluster:
 
     def accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """A connection has come in."""
+        if self._established() >= self._limits.max_connections:
+            sock.close()
+            self._complaints.say(address[0], f"there are {self._limits.max_connections} already, which is the limit")
+            return
         handshake = Acceptor(
             self._node.name, self._node.creation, OURS, self._cookie, _challenge(), length_size=self._length_size
         )
         wrap = self._tls.server_side() if self._tls is not None else None
-        self._open(sock, handshake, f"{address[0]}:{address[1]}", wrap)
+        self._make_room(address[0])
+        connection = Connection(self._loop, self._node, handshake, self._tick_time, self._limits, self)
+        self._half_open[connection] = address[0]
+        self._open(sock, connection, wrap)
+
+    def _make_room(self, address: str) -> None:
+        """Who has not finished the handshake goes when others want to begin: an honest node takes milliseconds."""
+        network, limits = network_of(address), self._limits
+        near = [other for other, place in self._half_open.items() if network_of(place) == network]
+        if len(near) >= limits.max_half_open_per_address:
+            near[0].close("it has not finished its handshake, and others want to begin theirs")
+        elif len(self._half_open) >= min(limits.max_half_open, limits.max_connections - self._established()):
+            next(iter(self._half_open)).close("it has not finished its handshake, and others want to begin theirs")
+
+    def _established(self) -> int:
+        return len(self._connections) - len(self._half_open)
 
     def connect(self, name: str) -> "concurrent.futures.Future[Peer]":
         """The peer of that name, which is called unless it is connected; from any thread.
@@ -106,9 +148,22 @@ class Cluster:
                 return True
         return False
 
+    def expect(self, name: str, answer: "concurrent.futures.Future[Any]") -> None:
+        """Until `answer` has come, read what the node of that name sends, however much that is; from any thread."""
+        with self._lock:
+            self._awaited[name] += 1
+        answer.add_done_callback(lambda _answer: self._expected(name))
+
+    def _expected(self, name: str) -> None:
+        with self._lock:
+            self._awaited[name] -= 1
+            if not self._awaited[name]:
+                del self._awaited[name]
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what has been sent has half a second to leave."""
         self._closing = True
+        self._loop.last_chance(_LAST_CHANCE)
         for call in tuple(self._calls.values()):
             call.fail("this node stops")
         for connection in tuple(self._connections):
@@ -118,7 +173,7 @@ class Cluster:
 
     def status(self, connection: Connection, name: str) -> str:
         """See `connection.Owner`."""
-        if name == self._node.name or self._closing:
+        if name == self._node.name or self._closing or not self.allows(name):
             return "not_allowed"
         with self._lock:
             if self._node.peer(name) is not None:
@@ -132,6 +187,14 @@ class Cluster:
         call.wait_for(connection)
         return "ok_simultaneous"
 
+    def allows(self, name: str) -> bool:
+        """See `connection.Owner`."""
+        return self._allow is None or any(fnmatchcase(name, pattern) for pattern in self._allow)
+
+    def awaits(self, name: str) -> bool:
+        """See `connection.Owner`."""
+        return name in self._awaited
+
     def new_name(self, host: str) -> tuple[str, int]:
         """See `connection.Owner`."""
         name = "".join(secrets.choice(_NAME_CHARACTERS) for _ in range(13))
@@ -139,6 +202,7 @@ class Cluster:
 
     def up(self, connection: Connection, peer: Peer) -> None:
         """See `connection.Owner`."""
+        self._half_open.pop(connection, None)
         for other in tuple(self._connections):
             if other is not connection and other.peer is not None and other.peer.name == peer.name:
                 other.close("the node has connected anew")
@@ -154,6 +218,9 @@ class Cluster:
     def gone(self, connection: Connection, reason: str, *, yielded: bool) -> None:
         """See `connection.Owner`."""
         self._connections.discard(connection)
+        address = self._half_open.pop(connection, None)
+        if address is not None and not self._closing:
+            self._complaints.say(address, reason)
         for call in tuple(self._calls.values()):
             call.lost(connection, reason, yielded=yielded)
 
@@ -165,7 +232,9 @@ class Cluster:
             self._node.name, self._node.creation, OURS, self._cookie, _challenge(), name, length_size=self._length_size
         )
         wrap = self._tls.client_side(name.partition("@")[2]) if self._tls is not None else None
-        return self._open(sock, handshake, name, wrap)
+        connection = Connection(self._loop, self._node, handshake, self._tick_time, self._limits, self)
+        self._open(sock, connection, wrap)
+        return connection
 
     def give_up(self, name: str, sentence: str) -> None:
         """A call has come to nothing."""
@@ -196,14 +265,12 @@ class Cluster:
         """Where all of it happens."""
         return self._loop
 
-    def _open(self, sock: socket.socket, handshake: Acceptor | Initiator, label: str, wrap: Wrap | None) -> Connection:
-        connection = Connection(self._loop, self._node, handshake, self._tick_time, self, label)
+    def _open(self, sock: socket.socket, connection: Connection, wrap: Wrap | None) -> None:
         self._connections.add(connection)
         if wrap is None:
             connection.open(Stream(self._loop, sock, connection))
         else:
             connection.open(TlsStream(self._loop, sock, connection, wrap))
-        return connection
 
 
 class _Setup:

@@ -6,8 +6,12 @@ bytes, and the node, which knows control messages. All of it, but for `send`, ha
 
 import itertools
 import logging
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol as Interface
 
+from beam_bpy.limits import Limits, Load
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReader, ErpcReply
@@ -15,7 +19,7 @@ from beam_bpy.protocol.flags import Flag
 from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import TICK, Frame, FrameReader
 from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeRefusedError, Initiator, PeerNamed
-from beam_bpy.transport import Loop, Stream
+from beam_bpy.transport import Loop, Stream, Timer
 from vendor_term_codec import DecodeError, Pid, Reference
 
 log = logging.getLogger("beam_bpy")
@@ -26,12 +30,18 @@ SETUP_TIME = 7.0
 TICKS_PER_TIME = 4
 """A tick is due when nothing was sent for a quarter of the tick time: the BEAM's `net_tickintensity`."""
 
+_PAUSE = 0.01
+"""Seconds after which a peer that is not read from is looked at again."""
+
 
 class Owner(Interface):
     """Whoever holds the connections of a node."""
 
     def status(self, connection: "Connection", name: str) -> str:
         """What to answer a node of that name that calls over `connection`: see `Acceptor.answer`."""
+
+    def allows(self, name: str) -> bool:
+        """Whether a node of that name may connect."""
 
     def new_name(self, host: str) -> tuple[str, int]:
         """A full name, and a creation, for a node on `host` that asks to be named."""
@@ -42,6 +52,9 @@ class Owner(Interface):
     def gone(self, connection: "Connection", reason: str, *, yielded: bool) -> None:
         """The connection has ended; `yielded` when the peer's own call to us takes its place."""
 
+    def awaits(self, name: str) -> bool:
+        """Whether a call from here to the node of that name has no answer yet."""
+
 
 class Connection:
     """The connection with one peer.
@@ -51,31 +64,43 @@ class Connection:
         node: our node.
         handshake: our side of the handshake.
         tick_time: seconds of silence after which the peer counts as gone.
+        limits: what the peer may take.
         owner: who holds it.
-        label: what to call the other side in the log until it has proved its name.
     """
 
     def __init__(
-        self, loop: Loop, node: Node, handshake: Acceptor | Initiator, tick_time: float, owner: Owner, label: str
+        self,
+        loop: Loop,
+        node: Node,
+        handshake: Acceptor | Initiator,
+        tick_time: float,
+        limits: Limits,
+        owner: Owner,
     ) -> None:
         self._loop = loop
         self._node = node
         self._handshake: Acceptor | Initiator | None = handshake
         self._tick_time = tick_time
         self._owner = owner
-        self._label = label
+        self._limits = limits
         self._stream: Stream | None = None
         self._yielded = False
         self._first_bytes = bytearray(512)
-        self._frames = FrameReader()
+        # Made when the peer has proved that it knows the cookie: until then it costs next to nothing.
+        self._frames: FrameReader | None = None
         self._headers = False
         self._calls: ErpcReader | None = None
-        self._fragments = Reassembler()
+        self._fragments = Reassembler(limits.max_frame)
+        self._load = Load()
+        self._waiting: deque[Frame] = deque()
+        self._paused = False
+        self._sent_then = 0
+        self._read_then = 0.0
         self._sequences = itertools.count(1)
         self._silent_ticks = 0
         self._bytes_received = 0
         self._bytes_sent = 0
-        self._timer = loop.call_later(SETUP_TIME, self._too_slow)
+        self._timer = self._later(SETUP_TIME, self._too_slow)
         self.peer: Peer | None = None
 
     def open(self, stream: Stream) -> None:
@@ -94,7 +119,8 @@ class Connection:
         """Send a message; it arrives after what had the same `sender`. From any thread."""
         assert self._stream is not None
         if isinstance(message, control.Message) and self._headers and message.large:
-            self._stream.send_in_pieces(message.fragments(next(self._sequences)), sender.ext)
+            size = len(message.payload or b"")
+            self._stream.send_in_pieces(message.fragments(next(self._sequences)), sender.ext, size)
         else:
             self._stream.send(message.frame(header=self._headers), sender.ext)
 
@@ -105,26 +131,28 @@ class Connection:
 
     def buffer(self) -> memoryview:
         """See `transport.Protocol`."""
-        return memoryview(self._first_bytes) if self._handshake is not None else self._frames.buffer()
+        return memoryview(self._first_bytes) if self._frames is None else self._frames.buffer()
 
     def received(self, count: int) -> None:
         """See `transport.Protocol`."""
         if self._handshake is not None:
             self._shake_hands(self._handshake, bytes(self._first_bytes[:count]))
-        elif self.peer is not None:
-            self._handle(self.peer, self._frames.received(count))
+        elif self._frames is not None:
+            self._take(self._frames.received(count))
 
     def closed(self, reason: str) -> None:
         """See `transport.Protocol`."""
         self._timer.cancel()
+        self._waiting.clear()
         if isinstance(self._handshake, Initiator):
             reason = self._handshake.explain(reason)
+        try:
+            if self.peer is not None:
+                self._node.peer_down(self.peer)
+        finally:
+            self._owner.gone(self, reason, yielded=self._yielded)
         if self.peer is not None:
             log.info("%s has disconnected: %s", self.peer.name, reason)
-            self._node.peer_down(self.peer)
-        elif isinstance(self._handshake, Acceptor):
-            log.warning("a connection from %s was not let in: %s", self._label, reason)
-        self._owner.gone(self, reason, yielded=self._yielded)
 
     def _shake_hands(self, handshake: Acceptor | Initiator, data: bytes) -> None:
         assert self._stream is not None
@@ -143,30 +171,48 @@ class Connection:
     def _decide(self, handshake: Acceptor, event: PeerNamed) -> str | None:
         """Answer a node that said its name; returns the status if it was refused."""
         if Flag.NAME_ME in event.flags:
-            handshake.name_peer(*self._owner.new_name(event.name))
-            return None
-        status = self._owner.status(self, event.name)
+            name, creation = self._owner.new_name(event.name)
+            if self._owner.allows(name):
+                handshake.name_peer(name, creation)
+                return None
+            status = "not_allowed"
+        else:
+            status = self._owner.status(self, event.name)
         handshake.answer(status)
         return status if status in ("nok", "not_allowed") else None
 
     def _established(self, stream: Stream, event: Established) -> None:
         self._timer.cancel()
         self._handshake = None
+        self._frames = FrameReader(self._limits.max_frame)
+        self._first_bytes = bytearray()
         self._headers = Flag.FRAGMENTS in event.flags
         if self._headers and Flag.EXIT_PAYLOAD in event.flags:
             self._calls = ErpcReader(event.name)
         self.peer = Peer(event.name, event.flags, event.creation, self.send, self.send_soon)
+        self._load = getattr(self.peer, "load", self._load)
         self._owner.up(self, self.peer)
-        log.info("%s has connected", event.name)
         self._schedule_tick()
-        self._handle(self.peer, self._frames.feed(event.rest))
+        log.info("%s has connected", event.name)
+        self._take(self._frames.feed(event.rest))
 
-    def _handle(self, peer: Peer, frames: list[Frame]) -> None:
-        for frame in frames:
-            whole = self._fragments.add(frame) if frame else None
-            if whole:
-                call = self._calls.read(whole) if self._calls is not None else None
-                self._handle_message(peer, control.parse(whole) if call is None else call)
+    def _take(self, frames: list[Frame]) -> None:
+        if self._paused or self._excess() is not None:
+            self._waiting.extend(frames)
+            self._restrain()
+            return
+        for number, frame in enumerate(frames, 1):
+            self._handle(frame)
+            if self._excess() is not None:
+                self._waiting.extend(frames[number:])
+                self._restrain()
+                return
+
+    def _handle(self, frame: Frame) -> None:
+        whole = self._fragments.add(frame) if frame else None
+        if whole and self.peer is not None:
+            call = self._calls.read(whole) if self._calls is not None else None
+            self._handle_message(self.peer, control.parse(whole) if call is None else call)
 
     def _handle_message(self, peer: Peer, event: control.Event | ErpcCall) -> None:
         try:
@@ -174,11 +220,74 @@ class Connection:
         except DecodeError as error:  # A reason; payloads are the receiver's business.
             raise ProtocolError(f"a message that cannot be decoded: {error}") from None
 
+    # -- a peer that gives more than it may
+
+    def _excess(self) -> str | None:
+        """Which limit the peer is over, as a sentence; once it is, it has to come down to half of it."""
+        limits, share = self._limits, 0.5 if self._paused else 1.0
+        if self._load.in_flight >= limits.max_in_flight * share:
+            return f"this node has {limits.max_in_flight} calls of the caller's node to answer"
+        if self._stream is not None and self._stream.unsent > limits.max_unsent * share:
+            return f"more than {limits.max_unsent} bytes wait for the caller's node to read them"
+        return None
+
+    def _restrain(self) -> None:
+        """Handle what waits as far as the limits go, and read on if they allow it."""
+        peer, stream = self.peer, self._stream
+        if peer is None or stream is None or not peer.connected:
+            return
+        excess = self._excess()
+        awaited = excess is not None and self._owner.awaits(peer.name)
+        while self._waiting and (excess is None or awaited):
+            # A handler may be waiting for an answer that stands behind what is too much.
+            self._load.overloaded = excess
+            self._handle(self._waiting.popleft())
+            excess = self._excess()
+        self._load.overloaded = excess if awaited else None
+        self._pause(stream, paused=excess is not None, reading=excess is None or awaited)
+
+    def _pause(self, stream: Stream, *, paused: bool, reading: bool) -> None:
+        if paused and not self._paused:
+            self._sent_then, self._read_then = stream.bytes_sent, time.monotonic()
+            self._later(_PAUSE, self._look_again)
+        self._paused = paused
+        if reading and not stream.reading:
+            stream.resume()
+        elif not reading and stream.reading:
+            stream.pause()
+
+    def _look_again(self) -> None:
+        stream, now = self._stream, time.monotonic()
+        if not self._paused or stream is None or self.peer is None or not self.peer.connected:
+            return
+        if stream.bytes_sent != self._sent_then or stream.unsent <= self._limits.max_unsent:
+            self._sent_then, self._read_then = stream.bytes_sent, now
+        elif now - self._read_then > max(self._limits.patience, self._tick_time):
+            self.close(f"it has read nothing for {now - self._read_then:.0f} seconds of what it was sent")
+            return
+        self._restrain()
+        if self._paused:
+            self._later(_PAUSE, self._look_again)
+
+    def _later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Like `Loop.call_later`; an error in it costs this connection."""
+
+        def guarded() -> None:
+            try:
+                callback()
+            except ProtocolError as error:
+                self.close(str(error))
+            except Exception:
+                self.close("an error of this program's own")
+                raise
+
+        return self._loop.call_later(delay, guarded)
+
     def _too_slow(self) -> None:
         self.close(f"the handshake was not done within {SETUP_TIME:g} seconds")
 
     def _schedule_tick(self) -> None:
-        self._timer = self._loop.call_later(self._tick_time / TICKS_PER_TIME, self._tick)
+        self._timer = self._later(self._tick_time / TICKS_PER_TIME, self._tick)
 
     def _tick(self) -> None:
         assert self._stream is not None
@@ -186,7 +295,9 @@ class Connection:
         ticking = stream.bytes_sent == self._bytes_sent
         if ticking:
             stream.send(TICK)
-        self._silent_ticks = self._silent_ticks + 1 if stream.bytes_received == self._bytes_received else 0
+        # A peer that is not read from has not been silent.
+        silent = stream.reading and stream.bytes_received == self._bytes_received
+        self._silent_ticks = self._silent_ticks + 1 if silent else 0
         self._bytes_received = stream.bytes_received
         # The tick itself leaves after this, and is no reason to leave the next one out.
         self._bytes_sent = stream.bytes_sent + ticking * len(TICK)
@@ -194,3 +305,4 @@ class Connection:
             self.close(f"nothing was heard from it for {self._tick_time:g} seconds")
         else:
             self._schedule_tick()
+            self._restrain()  # What this node sends by itself has no limit but this.

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 
 class Runnable:
@@ -46,6 +46,20 @@ class Runnable:
         """It will not be run again, though it wanted to be."""
 
 
+class Source(Protocol):
+    """Where calls come from: a loop that the thread that drains may run while it waits (`transport.Loop`)."""
+
+    @property
+    def lent(self) -> bool:
+        """True while the thread that drains runs it, on and off."""
+
+    def run_here(self, timeout: float | None, until: Callable[[], bool]) -> bool:
+        """Run it on this thread until `until()`, or for `timeout` seconds; False if it has stopped."""
+
+    def wake(self) -> None:
+        """End a wait inside `run_here`; from any thread."""
+
+
 def run_plainly(call: Runnable) -> bool:
     """What a queue does with a call unless its host wants more."""
     return call.run()
@@ -68,6 +82,7 @@ class CallQueue:
         self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._next: Runnable | None = None
         self._unfinished: deque[Runnable] = deque()
+        self._sources: list[Source] = []
         self._slice_was_last = False
 
     def __len__(self) -> int:
@@ -76,10 +91,26 @@ class CallQueue:
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
         self._calls.put(call)
+        self._wake_source()
 
     def wake(self) -> None:
         """Make a `wait` that is going on return; from any thread."""
         self._calls.put(None)
+        self._wake_source()
+
+    def attach(self, source: Source) -> None:
+        """Let the thread that drains run `source` while it waits; not while there are several."""
+        self._sources.append(source)
+
+    def detach(self, source: Source) -> None:
+        """Undo `attach`."""
+        if source in self._sources:
+            self._sources.remove(source)
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a `drain` may find something: calls, or a source that nobody else looks after just now."""
+        return bool(self) or any(source.lent for source in self._sources)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
@@ -129,13 +160,28 @@ class CallQueue:
         if call is not None:
             return call
         try:
-            if timeout != 0.0:
+            if timeout != 0.0 and not self._listen(timeout):
                 return self._calls.get(timeout=timeout)
+            if timeout == 0.0 and self.expecting:
+                self._listen(0.0)
             while call is None:  # A wake that nobody waited for hides no call.
                 call = self._calls.get_nowait()
             return call
         except queue.Empty:
             return None
+
+    def _listen(self, timeout: float | None) -> bool:
+        """Wait for calls where they come from; False if that is not possible."""
+        if not self._calls.empty():
+            return True
+        return len(self._sources) == 1 and self._sources[0].run_here(timeout, self._has_arrived)
+
+    def _has_arrived(self) -> bool:
+        return not self._calls.empty()
+
+    def _wake_source(self) -> None:
+        for source in tuple(self._sources):
+            source.wake()
 
 
 class Worker:

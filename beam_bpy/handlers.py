@@ -1,5 +1,6 @@
 """The registry: which Python function answers to which name, who owns it, and how it wants to be called."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,6 +8,8 @@ from typing import Any
 
 from beam_bpy.activity import Tally
 from beam_bpy.protocol.control import BinaryType
+
+log = logging.getLogger("beam_bpy")
 
 ELIXIR_PREFIX = "Elixir."
 """What Elixir puts before the name of each of its modules: `Blender` is the atom 'Elixir.Blender'."""
@@ -26,6 +29,7 @@ class Handler:
         module: the only module that calls may name, None for any.
         owner: who registered it, so that all of an owner's handlers can be removed at once.
         undo: what it does is a step that the user can undo.
+        permit: says of the name of a caller's node whether it may call this; None lets every connected node.
         tally: counts its calls.
     """
 
@@ -38,6 +42,7 @@ class Handler:
     module: str | None = None
     owner: str | None = None
     undo: bool = False
+    permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
     @property
@@ -49,6 +54,16 @@ class Handler:
     def failures(self) -> int:
         """How many of them failed."""
         return self.tally.failures
+
+    def permits(self, node_name: str) -> bool:
+        """Whether a node may call it; a `permit` that fails permits nothing."""
+        if self.permit is None:
+            return True
+        try:
+            return bool(self.permit(node_name))
+        except Exception:
+            log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
+            return False
 
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""

@@ -4,6 +4,7 @@ An explicit argument wins over the environment, the environment over the default
 for its preferences: what the environment sets, it does not pass.
 """
 
+import ipaddress
 import os
 import re
 import secrets
@@ -111,6 +112,22 @@ def resolve(
 def generate_cookie() -> str:
     """A cookie that nobody guesses: 32 random letters and digits."""
     return "".join(secrets.choice(_COOKIE_LETTERS) for _ in range(_COOKIE_LENGTH))
+
+
+def check_entry(address: str, cookie: str) -> None:
+    """Whether a node may listen on an address with that cookie.
+
+    Args:
+        address: what a socket is bound to.
+
+    Raises:
+        SettingsError: other computers can reach it, and the cookie is the one that everybody knows.
+    """
+    if cookie == DEFAULT_COOKIE and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        raise SettingsError(
+            f"other computers reach {address}, and everybody knows the default cookie: choose a cookie of your own, "
+            "such as 'beam-bpy cookie' prints, or the host localhost"
+        )
 
 
 def erlang_cookie(home: Path | None = None) -> str:

@@ -24,6 +24,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol as Interface
@@ -35,7 +36,13 @@ log = logging.getLogger("beam_bpy")
 LARGE = 64 * 1024
 """Parts of at least this many bytes are handed to the kernel as they are; smaller ones are joined first."""
 
+_TURN = 1024 * 1024
+"""Bytes that one stream sends before others have their turn, however fast the other side reads."""
+
 _BACKLOG = 128
+
+_AWAY = 0.002
+"""Seconds for which a thread that runs the loop may have something else to do before the loop's own takes it back."""
 
 _PATIENCE = 0.001
 """Seconds that what is no hurry waits for something to go out with."""
@@ -65,10 +72,21 @@ class Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
+        # It stays in the heap until its time has come; what it would have done need not.
+        self.callback = _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 class Loop:
-    """One selector on one thread.
+    """One selector, and one thread that runs it.
+
+    Waking another thread takes longer than a call does. So a thread that waits for calls, and runs them, may run the
+    loop meanwhile in place of its thread (`run_here`); then a call needs no other thread. Whoever runs the loop is the
+    network thread for that time. When the guest has had something else to do for some time, the loop's own thread takes
+    it back: no handler, however slow, keeps ticks from being sent.
 
     Args:
         name: the thread's name.
@@ -86,12 +104,29 @@ class Loop:
         self._timer_numbers = itertools.count()
         self._unsent: dict[Stream, None] = {}
         self._patient: dict[Stream, None] = {}
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._stopping = False
+        self._turn = threading.Lock()
+        self._runner: int | None = None
+        self._lending = threading.Lock()
+        self._lent = False
+        self._guest_away = threading.Event()
+        self._called_back = threading.Event()
+        self._left_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
+        _loops.add(self)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            RuntimeError: this system has no thread left; the loop is of no use any more.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._finish()
+            raise
 
     def stop(self) -> None:
         """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns."""
@@ -100,12 +135,18 @@ class Loop:
             self._thread.join()
 
     def on_thread(self) -> bool:
-        """True on the network thread."""
-        return threading.get_ident() == self._thread.ident
+        """True on the thread that runs the loop now."""
+        return threading.get_ident() == self._runner
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` on the network thread; may be called from any thread."""
         self._soon.append(callback)
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the loop look around, if it is waiting; from any thread."""
+        if self.on_thread():
+            return
         with contextlib.suppress(BlockingIOError, OSError):  # A full pipe wakes it as well.
             self._wake_sender.send(b"\0")
 
@@ -125,6 +166,31 @@ class Loop:
         else:
             self._selector.unregister(sock)
 
+    def add(self, stream: "Stream") -> None:
+        """Close `stream` when the loop ends, unless it is closed by then."""
+        self._streams.add(stream)
+
+    def last_chance(self, seconds: float) -> None:
+        """Wait up to `seconds` for what streams have to send to leave; on the network thread, which is about to end."""
+        end = time.monotonic() + seconds
+        self._flush()
+        with selectors.DefaultSelector() as selector:
+            for stream in tuple(self._streams):
+                if stream.unsent:
+                    selector.register(stream, selectors.EVENT_WRITE)
+            while selector.get_map() and (left := end - time.monotonic()) > 0:
+                for key, _events in selector.select(left):
+                    stream = key.fileobj  # type: ignore[assignment]
+                    if not stream.push():
+                        selector.unregister(stream)
+
+    def abandon(self) -> None:
+        """After a fork, in the child: let go of what belongs to the parent, and send nothing on it."""
+        for stream in tuple(self._streams):
+            stream.abandon()
+        self._soon.clear()
+        self._finish()
+
     def flush_later(self, stream: "Stream") -> None:
         """Send what `stream` holds once the present read has been handled; only on the network thread."""
         self._unsent[stream] = None
@@ -133,32 +199,98 @@ class Loop:
         """Send what `stream` holds when the next event has come, within a millisecond; only on the network thread."""
         self._patient[stream] = None
 
-    def _run(self) -> None:
+    @property
+    def lent(self) -> bool:
+        """True while another thread runs the loop, or does so on and off."""
+        return self._lent
+
+    def run_here(self, timeout: float | None, until: Callable[[], bool]) -> bool:
+        """Run the loop on this thread until `until()`, or for `timeout` seconds, None for ever.
+
+        Returns:
+            False if the loop has stopped.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lending:
+            self._lent = True
+            self._guest_away.clear()
+            self._called_back.clear()
+        if not self._turn.acquire(blocking=False):
+            self.wake()
+            self._turn.acquire()
         try:
-            while not self._stopping:
-                patient, self._patient = self._patient, {}
-                for key, events in self._selector.select(self._timeout(patient=bool(patient))):
-                    self._guarded(key.data, events)
-                    self._flush()
-                self._run_due()
-                self._unsent.update(patient)
-                self._flush()
+            while not self._stopping and not until():
+                self._iterate(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
         finally:
-            self._selector.close()
-            self._wake_receiver.close()
-            self._wake_sender.close()
+            self._left_at = time.monotonic()
+            self._turn.release()
+            self._guest_away.set()
+        return not self._stopping
+
+    def call_back(self) -> None:
+        """End a loan at once: the guest is about to wait for something that the network has to bring."""
+        self._called_back.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            if self._lent:
+                self._stand_by()
+            else:
+                with self._turn:
+                    if not self._lent:
+                        self._iterate(None)
+        with self._turn:
+            self._runner = threading.get_ident()
+            for stream in tuple(self._streams):
+                self._guarded(lambda stream=stream: stream.close("this node stops"))
+            self._finish()
+
+    def _stand_by(self) -> None:
+        """Another thread runs the loop; take it back when that has been away for too long."""
+        self._guest_away.wait()
+        self._called_back.wait(_AWAY)
+        with self._lending:
+            gone = self._guest_away.is_set() and time.monotonic() - self._left_at >= _AWAY
+            if gone or self._called_back.is_set():
+                self._lent = False
+
+    def _iterate(self, longest: float | None) -> None:
+        """Wait for events and timers, at most `longest` seconds, and see to them; whoever calls holds the turn."""
+        self._runner = threading.get_ident()
+        patient, self._patient = self._patient, {}
+        ready = self._selector.select(self._timeout(_PATIENCE if patient else longest))
+        for stream in patient:
+            self._guarded(stream.flush)
+        for key, events in ready:
+            self._guarded(key.data, events)
+            self._flush()
+        self._run_due()
+        self._flush()
+        self._runner = None
+
+    def _finish(self) -> None:
+        """Close what is left: connections that were being made, and the selector's own."""
+        _loops.discard(self)
+        for key in tuple((self._selector.get_map() or {}).values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
     def _stop(self) -> None:
         self._stopping = True
+        self._called_back.set()
 
     def _woken(self, _events: int) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wake_receiver.recv(4096)
 
-    def _timeout(self, *, patient: bool) -> float | None:
+    def _timeout(self, longest: float | None) -> float | None:
         if self._soon:
             return 0.0
-        longest = _PATIENCE if patient else None
         if not self._timers:
             return longest
         left = max(0.0, self._timers[0][0] - time.monotonic())
@@ -183,7 +315,23 @@ class Loop:
         try:
             callback(*args)
         except Exception:
-            log.exception("the network thread met an error of its own and goes on")
+            # A log that cannot be written, on a full disk, is no reason to end either.
+            with contextlib.suppress(Exception):
+                log.exception("the network thread met an error of its own and goes on")
+
+
+_loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for loop in tuple(_loops):
+        loop.abandon()
+
+
+# A child that was forked has our sockets but not our thread: what it sent would land in the parent's conversations,
+# and the other side would see no end of them before both have ended.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 class Stream:
@@ -204,13 +352,26 @@ class Stream:
         self._lanes: dict[bytes, deque[Iterator[bytes]]] = {}
         self._blocked = False
         self._closed = False
+        self._paused = False
         self._close_when_sent: str | None = None
+        self._queued = 0
+        self._promised = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # A socket that is no TCP socket, or is gone already.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop.add(self)
         self._begin()
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for a selector."""
+        return self._sock.fileno()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for room; those of a large message as far as `send_in_pieces` was told."""
+        return self._queued + max(0, self._promised)
 
     def _begin(self) -> None:
         self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
@@ -227,8 +388,10 @@ class Stream:
             lane = self._lanes.get(sender)
             if lane is None:
                 self._unsent.append(data)
+                self._queued += len(data)
             else:
                 lane.append(iter((data,)))
+                self._promised += len(data)
             failed = self._send_or_wait()
         self._handle_failure(failed)
 
@@ -240,16 +403,23 @@ class Stream:
             lane = self._lanes.get(sender)
             if lane is None:
                 self._unsent.append(data)
+                self._queued += len(data)
             else:
                 lane.append(iter((data,)))
+                self._promised += len(data)
         self._loop.flush_soon(self)
 
-    def send_in_pieces(self, pieces: Iterator[bytes], sender: bytes) -> None:
-        """Send `pieces` one by one, letting what other senders send pass in between; from any thread."""
+    def send_in_pieces(self, pieces: Iterator[bytes], sender: bytes, size: int = 0) -> None:
+        """Send `pieces` one by one, letting what other senders send pass in between; from any thread.
+
+        Args:
+            size: how many bytes they are together, about.
+        """
         with self._lock:
             if self._closed:
                 return
             self._lanes.setdefault(sender, deque()).append(pieces)
+            self._promised += size
             failed = self._send_or_wait()
         self._handle_failure(failed)
 
@@ -265,11 +435,46 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
-            self._unsent.clear()
-            self._lanes.clear()
+            self._forget()
         self._loop.watch(self._sock, 0, self._ready)
         self._sock.close()
         self._protocol.closed(reason)
+
+    @property
+    def reading(self) -> bool:
+        """False between `pause` and `resume`."""
+        return not self._paused
+
+    def pause(self) -> None:
+        """Read nothing until `resume`; only on the network thread. An end of the connection is not seen either."""
+        self._paused = True
+        self._watch()
+
+    def resume(self) -> None:
+        """Read again; only on the network thread."""
+        self._paused = False
+        self._watch()
+
+    def push(self) -> bool:
+        """Send what there is room for; True when more waits. On the network thread, for its end."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._blocked = False
+            failed = self._send_some()
+        return failed is None and self.unsent > 0
+
+    def abandon(self) -> None:
+        """See `Loop.abandon`: the socket is the parent's; this process has a copy of it, and closes that."""
+        self._lock = threading.Lock()  # Another thread, which the child does not have, may have held the old one.
+        self._closed = True
+        self._forget()
+        self._sock.close()
+
+    def _forget(self) -> None:
+        self._unsent.clear()
+        self._lanes.clear()
+        self._queued = self._promised = 0
 
     def close_when_sent(self, reason: str) -> None:
         """Close once everything has been handed to the kernel; only on the network thread."""
@@ -291,14 +496,17 @@ class Stream:
 
     def _watch(self) -> None:
         if not self._closed:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._blocked else 0)
+            events = (0 if self._paused else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._blocked else 0)
             self._loop.watch(self._sock, events, self._ready)
 
     def _ready(self, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            self._writable()
-        if events & selectors.EVENT_READ and not self._closed:
-            self._readable()
+        try:
+            if events & selectors.EVENT_WRITE:
+                self._writable()
+            if events & selectors.EVENT_READ:
+                self._readable()
+        except Exception:  # noqa: BLE001 - logged there
+            self._broken()
 
     def _writable(self) -> None:
         with self._lock:
@@ -315,6 +523,8 @@ class Stream:
             self.close(self._close_when_sent)
 
     def _readable(self) -> None:
+        if self._closed or self._paused:
+            return
         try:
             count = self._receive(self._protocol.buffer())
         except (BlockingIOError, InterruptedError):
@@ -339,9 +549,14 @@ class Stream:
             self._protocol.received(count)
         except ProtocolError as error:
             self.close(str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged there
+            self._broken()
+
+    def _broken(self) -> None:
+        """An error that should not be, inside an `except`: it costs this connection and no other."""
+        with contextlib.suppress(Exception):
             log.exception("an error of this program's own closes a connection")
-            self.close("an error of this program's own")
+        self.close("an error of this program's own")
 
     def _send_or_wait(self) -> str | None:
         if self._blocked:
@@ -352,11 +567,21 @@ class Stream:
         return self._send_some()
 
     def _send_some(self) -> str | None:
-        """Send until nothing is left or there is no room; returns why the connection broke, else None."""
+        """Send until nothing is left, or there is no room, or others have to have a turn.
+
+        Returns why the connection broke, else None.
+        """
+        end = self.bytes_sent + _TURN
         try:
             while (data := self._next_part()) is not None:
+                if self.bytes_sent >= end:
+                    # The selector says at once that there is room, after it has looked at the others.
+                    self._unsent.appendleft(data)
+                    self._blocked = True
+                    break
                 sent = self._transmit(data)
                 self.bytes_sent += sent
+                self._queued -= sent
                 if sent < len(data):
                     self._unsent.appendleft(memoryview(data)[sent:])
         except (BlockingIOError, InterruptedError):
@@ -391,7 +616,10 @@ class Stream:
             if lane:
                 self._lanes[sender] = lane
             if piece is not None:
+                self._promised -= len(piece)
+                self._queued += len(piece)
                 return piece
+        self._promised = 0
         return None
 
 
@@ -459,10 +687,15 @@ class TlsStream(Stream):
         super()._received(count)
         self._read_rest()
 
+    def resume(self) -> None:
+        """See `Stream.resume`."""
+        super().resume()
+        self._read_rest()
+
     def _read_rest(self) -> None:
         # What OpenSSL has decrypted already does not make the socket readable again.
-        if not self._closed and self._tls.pending():
-            self._loop.call_soon(lambda: None if self._closed else self._readable())
+        if not (self._closed or self._paused) and self._tls.pending():
+            self._loop.call_soon(lambda: self._ready(selectors.EVENT_READ))
 
 
 class Listener:
@@ -489,7 +722,11 @@ class Listener:
                 log.error("a connection has to wait: this program has no file descriptor left")
                 self._pause()
             return
-        self._accepted(sock, address[:2])
+        try:
+            self._accepted(sock, address[:2])
+        except Exception:
+            sock.close()
+            raise
 
     def _pause(self) -> None:
         # The connection stays in the kernel's queue; without a pause the loop would spin on it.
@@ -591,7 +828,11 @@ def resolve(loop: Loop, host: str, done: Callable[[list[str]], None]) -> None:
         addresses = addresses_of(host)
         loop.call_soon(lambda: done(addresses))
 
-    threading.Thread(target=look_up, name="beam_bpy resolver", daemon=True).start()
+    try:
+        threading.Thread(target=look_up, name="beam_bpy resolver", daemon=True).start()
+    except RuntimeError:
+        log.error("the host %s cannot be looked up: this system has no thread left", host)
+        loop.call_soon(lambda: done([]))
 
 
 def addresses_of(host: str) -> list[str]:

@@ -3,7 +3,8 @@
 The window's main loop sleeps 5 ms between two rounds, and runs a timer that asks for 0.0 seconds in each. A caller that
 waits for each answer before it sends the next call would get one call per round. Two things make that faster:
 
-Linger. After a call the tick waits a moment for the next one, within a budget that leaves the window its frames.
+Linger. After a call the tick waits a moment for the next one, within a budget that leaves the window its frames. While
+it waits it runs the network itself (see `transport.Loop`), so that a call needs no other thread.
 
 A window-manager timer. While there is traffic, it keeps the main loop from sleeping. It is held only then, and not
 while a modal tool runs or an animation plays: those get an event from every such timer.
@@ -48,8 +49,7 @@ _timer: bpy.types.Timer | None = None
 def _tick() -> float:
     """Run what is queued; returns the seconds until the next tick."""
     global _last_call
-    if _calls:
-        _drain()
+    if _calls.expecting and _drain():
         _last_call = time.monotonic()
     if _timer is not None and (time.monotonic() - _last_call > BUSY or _occupied()):
         _let_sleep()
@@ -57,13 +57,14 @@ def _tick() -> float:
     return 0.0 if beam_server.any_running() else ASLEEP
 
 
-def _drain() -> None:
-    if _occupied():
-        _calls.drain(min(MODAL_BUDGET, preferences.budget()), LINGER)
-    else:
+def _drain() -> int:
+    occupied = _occupied()
+    budget = min(MODAL_BUDGET, preferences.budget()) if occupied else preferences.budget()
+    served = _calls.drain(budget, LINGER)
+    if served and not occupied:
         _keep_awake()
-        _calls.drain(preferences.budget(), LINGER)
     _stage.end_tick()
+    return served
 
 
 def _occupied() -> bool:

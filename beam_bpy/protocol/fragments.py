@@ -23,17 +23,20 @@ NEXT = 70
 _VERSION = 131
 _HEAD = struct.Struct(">BBQQ")
 _MAX_MESSAGES = 1024
+_MAX_TOGETHER = 2
+"""How many times `max_message` all messages that are not complete may hold together."""
 
 
 class Reassembler:
     """Puts fragments together.
 
     Args:
-        max_message: the longest message taken, in bytes.
+        max_message: the longest message taken, in bytes. All that are not complete hold at most twice as much.
     """
 
     def __init__(self, max_message: int = DEFAULT_MAX_FRAME) -> None:
         self._max_message = max_message
+        self._held = 0
         self._partial: dict[int, _Partial] = {}
 
     def add(self, frame: Frame) -> Frame | None:
@@ -61,6 +64,7 @@ class Reassembler:
         if number < 1 or (number - 1) * len(frame) > self._max_message:
             raise ProtocolError(f"a message of {number} fragments is longer than the limit of {self._max_message}")
         self._partial[sequence] = _Partial(frame, number)
+        self._hold(len(frame))
         return None
 
     def _next(self, frame: Frame, sequence: int, number: int) -> Frame | None:
@@ -68,10 +72,18 @@ class Reassembler:
         if partial is None or number != partial.expected:
             raise ProtocolError("a fragment that does not follow the one before")
         partial.add(memoryview(frame)[_HEAD.size :], self._max_message)
+        self._hold(len(frame) - _HEAD.size)
         if number > 1:
             return None
         del self._partial[sequence]
-        return partial.whole()
+        whole = partial.whole()
+        self._held -= len(whole)
+        return whole
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if self._held > _MAX_TOGETHER * self._max_message:
+            raise ProtocolError(f"messages that are not complete hold more than {_MAX_TOGETHER * self._max_message}")
 
 
 class _Partial:

@@ -15,6 +15,8 @@ DEFAULT_MAX_FRAME = 1 << 30
 """The longest message taken, in bytes: 1 GiB."""
 
 _CHUNK = 256 * 1024
+_FIRST = 16 * 1024 * 1024
+"""The most bytes of memory that a message gets before any of it has come."""
 
 Frame = bytes | bytearray
 
@@ -31,6 +33,7 @@ class FrameReader:
         self._chunk = bytearray(_CHUNK)
         self._filled = 0
         self._large: bytearray | None = None
+        self._large_length = 0
         self._large_filled = 0
 
     def buffer(self) -> memoryview:
@@ -66,6 +69,10 @@ class FrameReader:
         self._large_filled += count
         if self._large_filled < len(large):
             return []
+        if len(large) < self._large_length:
+            # Memory follows what has come, whatever the length promised.
+            large += bytes(min(len(large), self._large_length - len(large)))
+            return []
         self._large = None
         return [large]
 
@@ -89,7 +96,8 @@ class FrameReader:
         return frames
 
     def _begin_large(self, start: int, length: int) -> None:
-        self._large = bytearray(length)
+        self._large = bytearray(min(length, _FIRST))
+        self._large_length = length
         self._large_filled = self._filled - start
         self._large[: self._large_filled] = self._chunk[start : self._filled]
         self._filled = 0

@@ -25,12 +25,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from beam_bpy.protocol import ProtocolError
-from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, Flag, expand
+from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS, Flag, expand
 
 MAX_MESSAGE = 4096
 """The longest handshake message taken, in bytes. A node name has at most 255 characters, of at most 4 bytes each."""
 
 _OLD_VERSION = 5
+
+_MANDATORY = tuple(MANDATORY_BEFORE_25)
+_KNOWN = (OURS | Flag.NAME_ME).value
 
 
 class HandshakeError(ProtocolError):
@@ -126,11 +129,15 @@ def _name(raw: bytes) -> str:
     return name
 
 
-def _demand(flags: Flag, name: str) -> None:
-    missing = MANDATORY_BEFORE_25 & ~flags
-    if missing:
-        names = ", ".join(flag.name or "?" for flag in missing)
-        raise HandshakeError(f"{name} lacks capabilities that every node since OTP 25 has: {names}")
+def _offered(flags: int, name: str) -> Flag:
+    """Of what `name` offers, that which means something to this node; what every node has to offer is demanded.
+
+    Python keeps each `Flag` for ever that was once made, so none is made of bits that anybody can choose.
+    """
+    missing = [flag.name or "?" for flag in _MANDATORY if not flags & flag.value]
+    if missing and not flags & Flag.MANDATORY_25_DIGEST.value:
+        raise HandshakeError(f"{name} lacks capabilities that every node since OTP 25 has: {', '.join(missing)}")
+    return expand(flags & _KNOWN)
 
 
 class _State(Enum):
@@ -172,7 +179,8 @@ class _Side:
         Raises:
             HandshakeError: the bytes are no handshake, the peer lacks a mandatory capability, or its digest is wrong.
         """
-        self._messages.feed(data)
+        if self._state is not _State.DONE:  # Nothing is kept of what a peer sends that has been refused.
+            self._messages.feed(data)
         while self._state not in (_State.DECISION, _State.DONE):
             message = self._messages.next()
             if message is None:
@@ -276,8 +284,7 @@ class Acceptor(_Side):
         else:
             raise HandshakeError("it does not begin like an Erlang node's handshake")
         self._peer_name = _name(raw)
-        self._peer_flags = expand(flags)
-        _demand(self._peer_flags, self._peer_name)
+        self._peer_flags = _offered(flags, self._peer_name)
         self._state = _State.DECISION
         return PeerNamed(self._peer_name, self._peer_flags)
 
@@ -296,7 +303,7 @@ class Acceptor(_Side):
         if len(message) != 9 or message[:1] != b"c":
             raise HandshakeError(f"{self._peer_name} sent no complement after its old name message")
         high, self._peer_creation = struct.unpack_from(">II", message, 1)
-        self._peer_flags = expand(int(self._peer_flags) | high << 32)
+        self._peer_flags = _offered(self._peer_flags.value | high << 32, self._peer_name)
         self._state = _State.REPLY
 
     def _reply_received(self, message: bytes) -> Established:
@@ -368,8 +375,7 @@ class Initiator(_Side):
         name = _name(message[19 : 19 + length])
         if name != self._peer_name:
             raise HandshakeError(f"the node at that address is {name}, not {self._peer_name}")
-        self._peer_flags = expand(flags)
-        _demand(self._peer_flags, name)
+        self._peer_flags = _offered(flags, name)
         self._send(struct.pack(">cI", b"r", self._challenge) + digest(self._cookie, peer_challenge))
         self._state = _State.ACK
 

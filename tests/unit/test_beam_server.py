@@ -373,7 +373,8 @@ class TestHandlers:
 
         with Client(server) as client:
             assert client.call("queued") == "beam_bpy worker"
-            assert client.call("inline") == "beam_bpy network"
+            # Whoever runs the network: its own thread, or the worker while it waits.
+            assert client.call("inline") in ("beam_bpy network", "beam_bpy worker")
 
     def test_an_inline_call_is_answered_while_a_queued_one_runs(self, server):
         leave = threading.Event()

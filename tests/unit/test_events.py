@@ -401,8 +401,8 @@ class TestServer:
         with Client(server) as client:
             client.socket.settimeout(PATIENCE)
             subscribed(client, "t")
-            client.ask("tell", [A("news")])
-            heard = [client.event(), client.event()]
+            client.tell(*client.erpc("tell", [A("news")]))
+            heard = [client.event(), client.event(), client.event()]
 
         [event] = [e for e in heard if isinstance(e, control.Send)]
         assert event.payload[2:] == ("t", A("news"))

@@ -608,7 +608,8 @@ class TestServer:
         server.register_handler("long", long, inline=True)
 
         assert client.call("long") == "done"
-        assert sorted(long.threads) == ["beam_bpy network", "beam_bpy worker"]
+        # Its first slice may run on the worker, too, if that runs the network while it waits.
+        assert long.threads - {"beam_bpy network"} == {"beam_bpy worker"}
 
     def test_it_is_closed_when_its_caller_disconnects(self, server):
         long = Long()
