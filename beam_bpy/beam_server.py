@@ -143,6 +143,7 @@ class BeamServer:
         module: str | None = None,
         owner: str | None = None,
         undo: bool = False,
+        permit: Callable[[str], bool] | None = None,
     ) -> None:
         """Answer calls of `name` with `function(args)`; a handler of that name and module is replaced.
 
@@ -159,6 +160,8 @@ class BeamServer:
             undo: True makes what it does one step that the user can undo, named after the handler; what one caller
                 has done between two looks of Blender at the window is one step. Default False. Without Blender it
                 means nothing.
+            permit: gets the full name of the caller's node, on the network thread, and says whether it may call this;
+                for others the call fails with the reason `not_allowed`. Default None, every node that is connected.
 
         A handler that is a generator function makes a long call: it runs in slices, from one `yield` to the next, and
         other calls and the window have their turn in between. What it returns is the answer; what it yields goes to
@@ -174,6 +177,7 @@ class BeamServer:
             module=module,
             owner=owner,
             undo=undo,
+            permit=permit,
         )
 
     # For type checkers only: a registry of overloads would hold this module, and with it the handlers and the bpy that
@@ -196,6 +200,7 @@ class BeamServer:
             module: str | None = None,
             owner: str | None = None,
             undo: bool = False,
+            permit: Callable[[str], bool] | None = None,
         ) -> Callable[[Function], Function]: ...
 
     def expose(
@@ -210,6 +215,7 @@ class BeamServer:
         module: str | None = None,
         owner: str | None = None,
         undo: bool = False,
+        permit: Callable[[str], bool] | None = None,
     ) -> Any:
         """Let the BEAM call a plain function by its own name, each argument a parameter; a decorator.
 
@@ -231,6 +237,7 @@ class BeamServer:
                 module=module,
                 owner=owner,
                 undo=undo,
+                permit=permit,
             )
             return exposed
 
@@ -652,7 +659,8 @@ class _Running:
         self._options = options
         self._rpc = rpc
         self._socket = listen(checked.bind_host, checked.port)
-        address, self.port = self._socket.getsockname()[:2]
+        address = self._socket.getsockname()[0]
+        self.port: int = self._socket.getsockname()[1]
         self._listener: Listener | None = None
         self._registrar: Registrar | None = None
         try:

@@ -19,7 +19,7 @@ from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.handlers import ELIXIR_PREFIX, plain_module
 from beam_bpy.loading import HandlersError, load_handlers
 from beam_bpy.protocol import epmd as epmd_protocol
-from beam_bpy.settings import ENVIRONMENT, LOOPBACK
+from beam_bpy.settings import ENVIRONMENT, LOOPBACK, generate_cookie
 from beam_bpy.terms import TermError, parse, show
 from beam_bpy.transport import addresses_of, exchange
 from vendor_term_codec import EncodeError, PairsMap
@@ -60,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_ping(commands)
     _add_call(commands)
     _add_nodes(commands)
+    cookie = commands.add_parser("cookie", help="print a cookie that nobody guesses")
+    cookie.set_defaults(run=_print_cookie)
     return parser
 
 
@@ -185,6 +187,11 @@ def _nodes(options: argparse.Namespace) -> int:
         return _complain(f"no epmd answers at {options.host}, port {epmd.port()}: {error}")
     for name, port in epmd_protocol.take_names(answer):
         print(f"{name}\t{port}")
+    return 0
+
+
+def _print_cookie(_options: argparse.Namespace) -> int:
+    print(generate_cookie())
     return 0
 
 

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from beam_bpy.limits import Load
+
 
 class Runnable:
     """What a queue holds.
@@ -27,6 +29,11 @@ class Runnable:
     __slots__ = ()
 
     progress: Any = None
+
+    @property
+    def load(self) -> Load | None:
+        """Where it counts for as long as it waits or runs; None for nowhere."""
+        return None
 
     @property
     def caller(self) -> Any:
@@ -59,6 +66,12 @@ class Source(Protocol):
     def wake(self) -> None:
         """End a wait inside `run_here`; from any thread."""
 
+    def hold(self) -> None:
+        """Let what this thread sends wait, so that several answers go out together."""
+
+    def release(self) -> None:
+        """End `hold`, and send what has waited."""
+
 
 def run_plainly(call: Runnable) -> bool:
     """What a queue does with a call unless its host wants more."""
@@ -90,6 +103,8 @@ class CallQueue:
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
+        if call.load is not None:
+            call.load.begin()
         self._calls.put(call)
         self._wake_source()
 
@@ -134,8 +149,11 @@ class CallQueue:
         if call is None:
             call = self._next_slice()
         while call is not None:
+            self._hold_answer()
             if self._run(call):
                 self._unfinished.append(call)
+            elif call.load is not None:
+                call.load.end()
             served += 1
             left = deadline - time.perf_counter()
             if left <= 0.0:
@@ -143,12 +161,25 @@ class CallQueue:
             call = self._take(0.0 if self._unfinished else min(linger, left))
             if call is None:
                 call = self._next_slice()
+        for source in tuple(self._sources):
+            source.release()
         return served
+
+    def _hold_answer(self) -> None:
+        """The answer to a call waits for the next one's, if that waits already."""
+        for source in tuple(self._sources):
+            if source.lent and not self._calls.empty():
+                source.hold()
+            else:
+                source.release()
 
     def close(self) -> None:
         """Close the long calls that have begun; on the thread that drains, which will drain no more."""
         while self._unfinished:
-            self._unfinished.popleft().close()
+            call = self._unfinished.popleft()
+            call.close()
+            if call.load is not None:
+                call.load.end()
 
     def _next_slice(self) -> Runnable | None:
         self._slice_was_last = bool(self._unfinished)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 from typing import Protocol as Interface
 
+from beam_bpy.limits import Complaints
 from beam_bpy.protocol import ProtocolError, epmd
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.transport import Listener, Loop, Stream, connect, listen
@@ -31,6 +32,11 @@ MODES: tuple[Mode, ...] = ("embed", "host", "none")
 _MAX_ANSWER = 1 << 20
 _RETRY = 2.0
 _ANSWER_TIME = 10.0
+_REQUEST_TIME = 10.0
+_MAX_ASKING = 64
+"""Connections to the embedded epmd that have not said yet what they want; a further one takes the place of the oldest.
+"""
+_MAX_REGISTERED = 1024
 
 
 def port() -> int:
@@ -94,7 +100,9 @@ def ask(
         if isinstance(result, str):
             failed(f"no epmd answers at {address}, port {port()} ({result})")
             return
-        Stream(loop, result, _Question(answered)).send(request)
+        stream = Stream(loop, result, _Question(answered))
+        stream.send(request)
+        loop.call_later(_ANSWER_TIME, lambda: stream.close("epmd gave no answer in time"))
 
     connect(loop, (address, port()), connected)
 
@@ -223,8 +231,8 @@ class Registrar:
         if self._closing:
             return
         if self._succeeded:
-            log.warning("epmd is gone (%s); this node registers again as soon as it can", reason)
             self._retry()
+            log.warning("epmd is gone (%s); this node registers again as soon as it can", reason)
         else:
             self._fail(f"epmd on port {port()} of this machine broke off the registration: {reason}")
 
@@ -276,7 +284,8 @@ class Server:
     def __init__(self, loop: Loop, port: int, address: str) -> None:
         self._loop = loop
         self._port = port
-        self._clients: set[_Client] = set()
+        self._clients: dict[_Client, None] = {}
+        self._complaints = Complaints(loop, "connection to the embedded epmd")
         self.registrations: dict[str, tuple[Registration, int]] = {}
         sockets = [listen(ADDRESSES[0], port)]
         for other in dict.fromkeys((ADDRESSES[1], address, *_more_addresses())):
@@ -290,7 +299,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         for client in tuple(self._clients):
-            client.close()
+            client.understood = True
+            client.close("this epmd ends")
 
     def answer(self, request: epmd.Request) -> bytes:
         """The answer to anything but a registration."""
@@ -307,30 +317,38 @@ class Server:
         raise ProtocolError("a registration is answered by its connection")
 
     def register(self, registration: Registration) -> int:
-        """Register a node; returns its creation, 0 when the name is taken."""
-        if registration.name in self.registrations:
+        """Register a node; returns its creation, 0 when the name is taken or there are too many."""
+        if registration.name in self.registrations or len(self.registrations) >= _MAX_REGISTERED:
             return 0
         creation = new_creation()
         self.registrations[registration.name] = (registration, creation)
         return creation
 
-    def forget(self, client: "_Client") -> None:
+    def forget(self, client: "_Client", reason: str) -> None:
         """A connection is gone, and with it the registration that it held."""
-        self._clients.discard(client)
+        self._clients.pop(client, None)
+        if not client.understood:
+            self._complaints.say(client.address, reason)
         if client.registered is not None:
             del self.registrations[client.registered]
 
-    def _accepted(self, sock: socket.socket, _address: tuple[str, int]) -> None:
-        client = _Client(self)
+    def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        asking = [client for client in self._clients if client.registered is None]
+        if len(asking) >= _MAX_ASKING:
+            asking[0].close("others want to ask")
+        client = _Client(self, address[0])
+        self._clients[client] = None
         client.open(Stream(self._loop, sock, client))
-        self._clients.add(client)
+        self._loop.call_later(_REQUEST_TIME, client.too_slow)
 
 
 class _Client:
     """One connection to the embedded epmd: one request, and for a registration the rest of a node's life."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, address: str) -> None:
         self._server = server
+        self.address = address
+        self.understood = False
         self._stream: Stream | None = None
         self._buffer = bytearray(2 + epmd.MAX_REQUEST)
         self._request = b""
@@ -339,28 +357,33 @@ class _Client:
     def open(self, stream: Stream) -> None:
         self._stream = stream
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
         if self._stream is not None:
-            self._stream.close("this epmd ends")
+            self._stream.close(reason)
+
+    def too_slow(self) -> None:
+        if self.registered is None:
+            self.close(f"it did not ask, or did not take the answer, within {_REQUEST_TIME:g} seconds")
 
     def buffer(self) -> memoryview:
         return memoryview(self._buffer)
 
     def received(self, count: int) -> None:
-        if self.registered is not None:
+        if self.understood:  # What follows a request means nothing, and is not kept.
             return
         self._request += self._buffer[:count]
         request = epmd.parse_request(self._request)
         if request is None or self._stream is None:
             return
+        self.understood = True
         if isinstance(request, epmd.Register):
             self._register(self._stream, request.registration)
         else:
             self._stream.send(self._server.answer(request))
             self._stream.close_when_sent("answered")
 
-    def closed(self, _reason: str) -> None:
-        self._server.forget(self)
+    def closed(self, reason: str) -> None:
+        self._server.forget(self, reason)
 
     def _register(self, stream: Stream, registration: Registration) -> None:
         creation = self._server.register(registration)

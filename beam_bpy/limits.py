@@ -80,8 +80,9 @@ class Load:
         return self._begun - self._ended
 
     def begin(self) -> None:
-        """A call has come; only on the network thread."""
-        self._begun += 1
+        """A call has come; from any thread."""
+        with self._lock:
+            self._begun += 1
 
     def end(self) -> None:
         """A call has been answered, or nobody wants the answer any more; from any thread."""

@@ -113,6 +113,8 @@ class Loop:
         self._guest_away = threading.Event()
         self._called_back = threading.Event()
         self._left_at = 0.0
+        self._holder: int | None = None
+        self._held: deque[Stream] = deque()
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
         _loops.add(self)
 
@@ -229,6 +231,28 @@ class Loop:
             self._guest_away.set()
         return not self._stopping
 
+    def hold(self) -> None:
+        """Let what this thread sends from now on wait for `release`, a `run_here` or, should both take long, a moment."""
+        self._holder = threading.get_ident()
+
+    def release(self) -> None:
+        """End `hold`, and send what has waited."""
+        self._holder = None
+        self._flush_held()
+
+    def holds_back(self, stream: "Stream") -> bool:
+        """Whether what this thread sends now has to wait."""
+        if threading.get_ident() != self._holder:
+            return False
+        self._held.append(stream)
+        return True
+
+    def _flush_held(self) -> None:
+        while self._held:
+            # Another thread may have been faster.
+            with contextlib.suppress(IndexError):
+                self._guarded(self._held.popleft().flush)
+
     def call_back(self) -> None:
         """End a loan at once: the guest is about to wait for something that the network has to bring."""
         self._called_back.set()
@@ -259,6 +283,7 @@ class Loop:
     def _iterate(self, longest: float | None) -> None:
         """Wait for events and timers, at most `longest` seconds, and see to them; whoever calls holds the turn."""
         self._runner = threading.get_ident()
+        self._flush_held()
         patient, self._patient = self._patient, {}
         ready = self._selector.select(self._timeout(_PATIENCE if patient else longest))
         for stream in patient:
@@ -563,6 +588,8 @@ class Stream:
             return None
         if self._loop.on_thread():
             self._loop.flush_later(self)
+            return None
+        if self._loop.holds_back(self):
             return None
         return self._send_some()
 
