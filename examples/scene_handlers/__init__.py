@@ -2,19 +2,34 @@
 
 Each handler is a plain function with positional arguments. Objects, materials and properties are named, never handed
 out: after an undo or a loaded file every reference that Python holds is dead, and a name isn't.
+
+It also publishes what happens in Blender: see `events`.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import animation, cameras, lights, materials, objects, properties, render
+from . import animation, cameras, curves, events, geometry, image, lights, materials, objects, properties, render
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
 
-HANDLERS: tuple[Callable[..., Any], ...] = (
+Handlers = tuple[Callable[..., Any], ...]
+
+READING: Handlers = (
     objects.list_objects,
     objects.describe_object,
+    properties.get_property,
+    geometry.download_mesh,
+    image.download_image,
+    curves.get_fcurve,
+    animation.bake_motion,
+    render.render_still,
+    render.render_animation,
+)
+"""Handlers that leave the scene as it was."""
+
+CHANGING: Handlers = (
     objects.create_primitive,
     objects.create_cube,
     objects.set_transform,
@@ -24,23 +39,35 @@ HANDLERS: tuple[Callable[..., Any], ...] = (
     lights.create_light,
     lights.set_world,
     cameras.create_camera,
-    properties.get_property,
     properties.set_property,
     animation.keyframe_insert,
     animation.set_frame,
-    render.render_still,
 )
+"""Handlers that change the scene: each makes a step that the user can undo."""
+
+LOADING: Handlers = (
+    geometry.upload_mesh,
+    image.upload_image,
+    curves.set_fcurve,
+)
+"""Handlers that change the scene and take numbers by the megabyte: binaries without a copy, lists as numpy arrays."""
 
 
 def register() -> None:
     """Called by Blender when the extension is enabled."""
-    expose = _server().expose(owner=__package__)
-    for handler in HANDLERS:
-        expose(handler)
+    server = _server()
+    for handler in READING:
+        server.expose(owner=__package__)(handler)
+    for handler in CHANGING:
+        server.expose(owner=__package__, undo=True)(handler)
+    for handler in LOADING:
+        server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
+    events.register(server)
 
 
 def unregister() -> None:
     """Called by Blender when the extension is disabled."""
+    events.unregister()
     _server().unregister_owner(__package__)
 
 

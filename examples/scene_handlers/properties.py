@@ -57,6 +57,22 @@ def assign(root: Any, path: str, value: Any) -> None:
         raise ValueError(f"{str(path)!r} cannot be set to {value!r}: {error}") from error
 
 
+def place(root: Any, path: str) -> tuple[Any, str]:
+    """The datablock that the property at a path belongs to, and the property's path from there: where its animation is.
+
+    Raises:
+        LookupError: there is no such property.
+    """
+    step = _last_step(root, path)
+    if isinstance(step.key, int):
+        raise LookupError(f"{str(path)!r} is one number of a property: name the property, and pass the index")
+    name = step.name if step.key is None else f'["{bpy.utils.escape_identifier(step.key)}"]'
+    try:
+        return step.owner.id_data, step.owner.path_from_id(name)
+    except (AttributeError, TypeError, ValueError):
+        raise _missing(path) from None
+
+
 def _accepted(owner: Any, name: str, path: str, value: Any) -> Any:
     """What to set the property to: the value itself, or the datablock that it names."""
     definition: Any = owner.bl_rna.properties.get(name)

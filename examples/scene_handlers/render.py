@@ -1,4 +1,4 @@
-"""Rendering a still."""
+"""Rendering a still, and the frames of an animation."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from .animation import Progress, frames, shown
 from .arguments import Options, choice, options, scene
 
 _ENGINES = {
@@ -27,15 +28,41 @@ def render_still(given: Options = None) -> bytes | str:
         given: width and height in pixels; engine: cycles, eevee (which needs a graphics card) or workbench;
             samples, for cycles; denoise, for cycles; path, the file to write on the computer that Blender runs on.
     """
-    chosen = options(given, ("width", "height", "engine", "samples", "denoise", "path"))
+    chosen = options(given, (*_PICTURE, "path"))
+    settings = _settings(chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(chosen.get("path") or Path(folder, "still.png"))
+        _render(target, settings)
+        return str(target) if chosen.get("path") else target.read_bytes()
+
+
+def render_animation(folder: str, given: Options = None) -> Progress:
+    """Render frames as PNG files; returns their paths. A long call, which yields (frames done, frames in all).
+
+    Args:
+        folder: where to put 0001.png and so on, on the computer that Blender runs on; made if it is not there.
+        given: first and last frame, default the scene's; and what `render_still` takes, but for path.
+    """
+    chosen = options(given, (*_PICTURE, "first", "last"))
+    wanted = frames({name: chosen.pop(name) for name in ("first", "last") if name in chosen})
+    settings = _settings(chosen)
+    made: list[str] = []
+    for frame in wanted:
+        target = Path(folder, f"{frame:04}.png")
+        # All is as it was at each yield, when others have their turn.
+        with shown(frame):
+            _render(target, settings)
+        made.append(str(target))
+        yield len(made), len(wanted)
+    return made
+
+
+def _render(target: Path, settings: list[tuple[Any, str, Any]]) -> None:
     if scene().camera is None:
         raise ValueError("the scene has no camera: make one with create_camera")
-    settings = _settings(chosen)
-    with tempfile.TemporaryDirectory() as folder, _for_now(settings):
-        target = Path(chosen.get("path") or Path(folder, "still.png"))
+    with _for_now(settings):
         scene().render.filepath = str(target.absolute())
         bpy.ops.render.render(write_still=True)
-        return str(target) if chosen.get("path") else target.read_bytes()
 
 
 def _settings(chosen: dict[str, Any]) -> list[tuple[Any, str, Any]]:
@@ -57,6 +84,7 @@ def _settings(chosen: dict[str, Any]) -> list[tuple[Any, str, Any]]:
     return settings
 
 
+_PICTURE = ("width", "height", "engine", "samples", "denoise")
 _SIDES = (("width", "x"), ("height", "y"))
 _CYCLES = (("samples", "samples"), ("denoise", "use_denoising"))
 

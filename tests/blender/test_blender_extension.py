@@ -18,6 +18,10 @@ def test_install_use_disable_and_again_leaves_nothing_behind(blender: Blender) -
     assert "done" in blender("life.py")
 
 
+def test_a_hundred_times_leave_nothing_behind(blender: Blender) -> None:
+    assert "done" in blender("often.py")
+
+
 def test_handlers_run_on_the_main_thread(blender: Blender) -> None:
     assert "done" in blender("main_thread.py")
 

@@ -251,6 +251,15 @@ def test_keyframes_keep_what_is(scene: Scene) -> None:
     assert "no property at 'sideways'" in refusal(scene, "keyframe_insert", '[<<"Still">>, sideways, 5, 1]')[1]
 
 
+def test_keyframes_of_the_data(scene: Scene) -> None:
+    for frame, energy in ((1, 100), (11, 200)):
+        assert scene("keyframe_insert", f'[<<"Light">>, <<"data.energy">>, {frame}, {energy}]') is True
+    scene("set_frame", "[11]")
+    assert scene("get_property", '[<<"objects[\\"Light\\"].data.energy">>]') == 200.0
+    said = refusal(scene, "keyframe_insert", '[<<"Light">>, <<"location[0]">>, 5]')[1]
+    assert said == "'location[0]' is one number of a property: name the property, and pass the index"
+
+
 def test_render_still_as_the_answer(scene: Scene) -> None:
     picture = scene("render_still", "[#{engine => cycles, width => 32, height => 24, samples => 1, denoise => false}]")
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"

@@ -164,6 +164,40 @@ def test_ten_thousand_calls_while_a_file_is_loaded(
     assert after["frames"] > before["frames"] + 10
 
 
+TEN_SECONDS = """
+    Me = self(),
+    Call = fun() -> exit({{value, erpc:call('{node}', gui, call_with_progress, [Me, long, [10.0]], 60000)}}) end,
+    {{_, Ref}} = spawn_monitor(Call),
+    Value = receive {{'DOWN', Ref, process, _, {{value, Returned}}}} -> Returned end,
+    Shares = fun Next() -> receive {{progress, <<"long">>, Share}} -> [Share | Next()] after 0 -> [] end end,
+    {{Value, Shares()}}
+"""
+
+KILLED = """
+    Caller = spawn(fun() -> erpc:call('{node}', 'Elixir.Gui', long, [600.0], infinity) end),
+    timer:sleep(1000),
+    exit(Caller, kill)
+"""
+
+
+def test_a_long_handler_leaves_the_window_alive(installed: Window, folder: Path, environment: dict[str, str]) -> None:
+    click_start(installed)
+    before = installed.report()
+    value, shares = erl(TEN_SECONDS.format(node=node()), environment)
+    after = installed.settle()
+    assert value == "done"
+    assert len(shares) > 100
+    assert shares == sorted(shares)
+    # The window's main loop has gone round all the while: it reports about ten times a second.
+    assert after["number"] > before["number"] + 40
+
+    (folder / "ended").unlink()
+    (folder / "began").unlink()
+    assert erl(KILLED.format(node=node()), environment) is True
+    assert (folder / "began").exists()
+    eventually((folder / "ended").exists, "the handler of a caller that was killed is closed")
+
+
 # Far more than Blender has time for before it is gone.
 IN_FLIGHT = """
     Call = fun() -> exit({{called, try erpc:call('{node}', 'Elixir.Gui', slow, [0.2], 240000)

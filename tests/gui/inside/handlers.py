@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import bpy
@@ -31,5 +32,19 @@ def slow(seconds: float) -> str:
     return "slow"
 
 
-for handler in (move, save, load, slow):
+def long(seconds: float) -> Generator[float, None, str]:
+    """A long handler: yields which share of its time is over."""
+    begin = time.monotonic()
+    folder = Path(os.environ["GUI_REPORT"]).parent
+    try:
+        while (over := time.monotonic() - begin) < seconds:
+            (folder / "began").touch()
+            time.sleep(0.004)
+            yield over / seconds
+    finally:
+        (folder / "ended").touch()
+    return "done"
+
+
+for handler in (move, save, load, slow, long):
     get_beam_server().expose(handler)

@@ -1,0 +1,161 @@
+"""What happens in Blender, published to the BEAM processes that have subscribed.
+
+    topic               payload
+    frame_change        scene, frame
+    selection           selected, the names of the selected objects; active, the active one's or nil
+    depsgraph_update    the names of what has changed, by kind: object, mesh, material, ...
+    file_load           path, empty for the file that Blender starts with
+    render              state: init, write, complete or cancel; scene; frame; path, the scene's output path
+
+While nobody has subscribed to a topic, nothing is computed for it.
+
+Moving an object with the mouse updates it at every step. So in a window, selection and depsgraph_update are collected
+and published every `PAUSE` seconds at most. Without a window no timer runs, and they are published at once.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+if TYPE_CHECKING:
+    from beam_bpy import BeamServer
+
+PAUSE = 0.05
+"""Seconds between two messages of a topic that is collected."""
+
+
+class _State:
+    """What is kept between two handlers of Blender's."""
+
+    def __init__(self, server: "BeamServer") -> None:
+        self.server = server
+        self.changed: dict[str, set[str]] = {}
+        self.selection: dict[str, Any] | None = None
+
+
+_state: _State | None = None
+
+
+def register(server: "BeamServer") -> None:
+    """Begin to publish."""
+    global _state
+    _state = _State(server)
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    """Undo `register`."""
+    global _state
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
+    if bpy.app.timers.is_registered(_flush):
+        bpy.app.timers.unregister(_flush)
+    _state = None
+
+
+def _publish(topic: str, payload: Callable[[], Any]) -> None:
+    """Publish what `payload` makes, if somebody wants it."""
+    if _state is not None and _wanted(topic):
+        _state.server.publish(topic, payload())
+
+
+def _wanted(topic: str) -> bool:
+    return _state is not None and _state.server.subscribers(topic) > 0
+
+
+# What Blender calls. persistent: otherwise loading a file removes them.
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _frame_changed(scene: bpy.types.Scene, *_more: object) -> None:
+    _publish("frame_change", lambda: {"scene": scene.name, "frame": scene.frame_current})
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _file_loaded(*_arguments: object) -> None:
+    _publish("file_load", lambda: {"path": bpy.data.filepath})
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _render_began(scene: bpy.types.Scene, *_more: object) -> None:
+    _publish_render("init", scene)
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _render_wrote(scene: bpy.types.Scene, *_more: object) -> None:
+    _publish_render("write", scene)
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _render_completed(scene: bpy.types.Scene, *_more: object) -> None:
+    _publish_render("complete", scene)
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _render_cancelled(scene: bpy.types.Scene, *_more: object) -> None:
+    _publish_render("cancel", scene)
+
+
+def _publish_render(state: str, scene: bpy.types.Scene) -> None:
+    def payload() -> dict[str, Any]:
+        path = bpy.path.abspath(scene.render.filepath)
+        return {"state": state, "scene": scene.name, "frame": scene.frame_current, "path": path}
+
+    _publish("render", payload)
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _depsgraph_updated(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Blender has no handler for the selection; but a change of it is an update, too."""
+    changes = _wanted("depsgraph_update")
+    if _state is None or not (changes or _wanted("selection")):
+        return
+    if changes:
+        for update in depsgraph.updates:
+            datablock: Any = update.id
+            _state.changed.setdefault(datablock.id_type.lower(), set()).add(datablock.name)
+    if bpy.app.background:
+        _flush()
+    elif not bpy.app.timers.is_registered(_flush):
+        bpy.app.timers.register(_flush, first_interval=PAUSE, persistent=True)
+
+
+def _flush() -> None:
+    """Publish what has been collected."""
+    if _state is None:
+        return
+    changed, _state.changed = _state.changed, {}
+    if changed:
+        _publish("depsgraph_update", lambda: {kind: sorted(names) for kind, names in changed.items()})
+    if not _wanted("selection"):
+        _state.selection = None
+        return
+    selection = _selection()
+    if selection != _state.selection:
+        _state.selection = selection
+        _publish("selection", lambda: selection)
+
+
+def _selection() -> dict[str, Any]:
+    layer = bpy.context.view_layer
+    if layer is None:
+        return {"selected": [], "active": None}
+    active = layer.objects.active
+    return {
+        "selected": sorted(each.name for each in layer.objects.selected),
+        "active": active.name if active is not None else None,
+    }
+
+
+_HANDLERS = (
+    ("frame_change_post", _frame_changed),
+    ("depsgraph_update_post", _depsgraph_updated),
+    ("load_post", _file_loaded),
+    ("render_init", _render_began),
+    ("render_write", _render_wrote),
+    ("render_complete", _render_completed),
+    ("render_cancel", _render_cancelled),
+)
