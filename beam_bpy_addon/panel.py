@@ -214,7 +214,7 @@ def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:
     column = layout.column(align=True)
     _draw_pair(column, "Module", row.module or "any")
-    # A sidebar has no room for all of bl_ext.user_default.scene_handlers.
+    # A sidebar has no room for all of <repository>.scene_handlers.
     _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "not told")
     _draw_pair(column, "Thread", "network" if row.inline else "main")
     _draw_pair(column, "Calls", f"{row.calls}, {row.failures} failed" if row.failures else str(row.calls))
