@@ -78,6 +78,18 @@ def run_plainly(call: Runnable) -> bool:
     return call.run()
 
 
+def _load_of(call: Runnable) -> Load | None:
+    # What has `run` and nothing else may be queued, too.
+    load: Load | None = getattr(call, "load", None)
+    return load
+
+
+def _ended(call: Runnable) -> None:
+    load = _load_of(call)
+    if load is not None:
+        load.end()
+
+
 class CallQueue:
     """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains.
 
@@ -103,8 +115,9 @@ class CallQueue:
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
-        if call.load is not None:
-            call.load.begin()
+        load = _load_of(call)
+        if load is not None:
+            load.begin()
         self._calls.put(call)
         self._wake_source()
 
@@ -152,8 +165,8 @@ class CallQueue:
             self._hold_answer()
             if self._run(call):
                 self._unfinished.append(call)
-            elif call.load is not None:
-                call.load.end()
+            else:
+                _ended(call)
             served += 1
             left = deadline - time.perf_counter()
             if left <= 0.0:
@@ -178,8 +191,7 @@ class CallQueue:
         while self._unfinished:
             call = self._unfinished.popleft()
             call.close()
-            if call.load is not None:
-                call.load.end()
+            _ended(call)
 
     def _next_slice(self) -> Runnable | None:
         self._slice_was_last = bool(self._unfinished)
