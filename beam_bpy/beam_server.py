@@ -658,6 +658,7 @@ class _Running:
         self.settings = checked
         self._options = options
         self._rpc = rpc
+        rpc.max_queued = options.limits.max_queued
         self._socket = listen(checked.bind_host, checked.port)
         address = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]

@@ -14,8 +14,9 @@ from beam_bpy.activity import Record
 from beam_bpy.answers import Answer, Caller
 from beam_bpy.dispatch import Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Target, failure_of
+from beam_bpy.failures import Failure, Kind, Target, failure_of, not_allowed
 from beam_bpy.handlers import Handler, Registry
+from beam_bpy.limits import Load
 from vendor_term_codec import Atom, encode_term
 
 log = logging.getLogger("beam_bpy")
@@ -95,6 +96,11 @@ class Call(Runnable):
         return self.answer.caller
 
     @property
+    def load(self) -> Load:
+        """Where it counts."""
+        return self.answer.caller.peer.load
+
+    @property
     def undo(self) -> str | None:
         """The name of the undo step that it makes; None for none."""
         return self.handler.name if self.handler.undo else None
@@ -109,6 +115,10 @@ class Call(Runnable):
         if handler is None or (self._slices is not None and handler is not self.handler):
             self._end()
             self._fail(self._target.undefined(self._args))
+            return False
+        # One that has taken the place of another while the call was queued has a say of its own.
+        if handler is not self.handler and not handler.permits(self.caller.peer.name):
+            self._fail(not_allowed(self._target))
             return False
         self.handler = handler
         try:
@@ -194,6 +204,11 @@ class Batch(Runnable):
         return self._answer.caller
 
     @property
+    def load(self) -> Load:
+        """Where it counts."""
+        return self._answer.caller.peer.load
+
+    @property
     def undo(self) -> str | None:
         """The name of the one undo step for all of it; None when no handler asks for one."""
         names = {step.handler.name for step in self._steps if step.handler is not None and step.handler.undo}
@@ -215,6 +230,8 @@ class Batch(Runnable):
         handler = self._house.registry.current(step.handler) if step.handler is not None else None
         if handler is None:
             return _ERROR + encode_term(step.target.undefined(step.args).reason)
+        if not handler.permits(self.caller.peer.name):
+            return _ERROR + encode_term(not_allowed(step.target).reason)
         try:
             value = _OK + self._house.encoder.encode_term(_to_its_end(handler.invoke(step.args)))
         except BaseException as error:  # noqa: BLE001 - the next step has its turn

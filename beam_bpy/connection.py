@@ -190,7 +190,7 @@ class Connection:
         if self._headers and Flag.EXIT_PAYLOAD in event.flags:
             self._calls = ErpcReader(event.name)
         self.peer = Peer(event.name, event.flags, event.creation, self.send, self.send_soon)
-        self._load = getattr(self.peer, "load", self._load)
+        self._load = self.peer.load
         self._owner.up(self, self.peer)
         self._schedule_tick()
         log.info("%s has connected", event.name)

@@ -69,6 +69,16 @@ class Target(NamedTuple):
         return Failure(Kind.ERROR, Atom("undef"), self.stack(arguments))
 
 
+def not_allowed(target: Target) -> Failure:
+    """The handler is not for the caller's node."""
+    return Failure(Kind.ERROR, Atom("not_allowed"), target.stack())
+
+
+def overload(sentence: str, target: Target) -> Failure:
+    """There is too much to do: `{overload, <<"sentence">>}`."""
+    return Failure(Kind.ERROR, (Atom("overload"), sentence), target.stack())
+
+
 def badarg(error: Exception, target: Target) -> Failure:
     """A request that makes no sense."""
     return Failure(Kind.ERROR, (Atom("badarg"), str(error)), target.stack())

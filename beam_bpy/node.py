@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from beam_bpy.limits import Load
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
@@ -46,10 +47,11 @@ class Peer:
         watches: the processes here that processes there monitor, by the monitor's reference.
         watching: the monitors that processes here hold on processes there, by reference.
         links: pairs of a pid there and a process here.
+        load: the calls of it that wait or run.
     """
 
     __slots__ = (
-        *("calls", "connected", "creation", "flags", "links", "name", "send", "send_soon", "since"),
+        *("calls", "connected", "creation", "flags", "links", "load", "name", "send", "send_soon", "since"),
         *("watches", "watching"),
     )
 
@@ -72,6 +74,7 @@ class Peer:
         self.watches: dict[bytes, Process] = {}
         self.watching: dict[bytes, Watching] = {}
         self.links: set[tuple[bytes, Process]] = set()
+        self.load = Load()
 
 
 class Watch(NamedTuple):

@@ -25,9 +25,10 @@ from beam_bpy.calls import Batch, Call, House, Listener, Step
 from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.events import Events
-from beam_bpy.failures import Target, badarg
+from beam_bpy.failures import Failure, Target, badarg, not_allowed, overload
 from beam_bpy.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.handlers import Handler, Registry
+from beam_bpy.limits import Limits
 from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
@@ -45,6 +46,9 @@ class Rpc:
         registry: where handlers are found.
         encoder: turns what handlers return into terms.
         queue: the queue for handlers that are not inline, asked for each call.
+
+    Attributes:
+        max_queued: calls that may wait there; see `Limits`.
     """
 
     events: Events
@@ -52,6 +56,7 @@ class Rpc:
     def __init__(self, registry: Registry, encoder: ErlangVariantEncoder, queue: Callable[[], CallQueue]) -> None:
         self.house = House(registry, encoder)
         self._queue = queue
+        self.max_queued = Limits().max_queued
         self._builtins: dict[str, Callable[[Request, ProcessAnswer], bool]] = {
             "call_handler": self._call_named,
             "handle_rpc": self._call_named,
@@ -98,6 +103,10 @@ class Rpc:
     def _run(
         self, handler: Handler, arguments: Payload, target: Target, answer: Answer, listener: Listener | None = None
     ) -> None:
+        refusal = self._refusal(handler, target, answer.caller.peer)
+        if refusal is not None:
+            answer.failed(refusal)
+            return
         args, _end = read_arguments(handler, arguments)
         call = Call(self.house, handler, args, target, answer, listener)
         if not handler.inline:
@@ -105,6 +114,18 @@ class Rpc:
         elif call.run():
             # Its slices would keep the network thread from everybody else.
             self.submit(call)
+
+    def _refusal(self, handler: Handler, target: Target, peer: Peer) -> Failure | None:
+        """Why the handler is not run for a peer, before anything is decoded."""
+        if not handler.permits(peer.name):
+            return not_allowed(target)
+        return None if handler.inline else self._overload(target, peer)
+
+    def _overload(self, target: Target, peer: Peer) -> Failure | None:
+        sentence = peer.load.overloaded
+        if sentence is None and len(self._queue()) >= self.max_queued:
+            sentence = f"{self.max_queued} calls wait already: this node takes no more at present"
+        return overload(sentence, target) if sentence is not None else None
 
     # -- names with a meaning of their own; each answers, or returns False when there is no handler of that name
 
@@ -145,6 +166,10 @@ class Rpc:
         target, arguments = request
         if target.arity != 1:
             return False
+        refusal = self._overload(target, answer.caller.peer)
+        if refusal is not None:
+            answer.failed(refusal)
+            return True
         _one, offset = list_header(*arguments)
         count, offset = list_header(arguments.data, offset)
         steps = []
@@ -198,6 +223,10 @@ class Rpc:
             return
         peer.calls += 1
         at_once = AtOnce(node, peer, call)
+        refusal = self._refusal(handler, target, peer)
+        if refusal is not None:
+            at_once.failed(refusal)
+            return
         try:
             args, _end = read_arguments(handler, arguments)
         except BAD_REQUEST as error:

@@ -232,7 +232,7 @@ class Loop:
         return not self._stopping
 
     def hold(self) -> None:
-        """Let what this thread sends from now on wait for `release`, a `run_here` or, should both take long, a moment."""
+        """Let what this thread sends from now on wait for `release` or `run_here`, or a moment if both take long."""
         self._holder = threading.get_ident()
 
     def release(self) -> None:
