@@ -13,6 +13,7 @@ from beam import Erl, eventually, unique
 
 from beam_bpy import Atom, BeamServer
 from beam_bpy.protocol import control
+from beam_bpy.protocol.erpc import ErpcCall, ErpcReader
 from vendor_term_codec import decode_term
 
 SECONDS = 20.0
@@ -47,13 +48,22 @@ def line(
     server = start_server()
     assert server.start(), server.last_error
     line = Line(server, start_erl().call(server))
-    parse = control.parse
+    parse, read = control.parse, ErpcReader.read
 
-    def note(frame: Any) -> Any:
+    def note(frame: Any) -> None:
         line.opcodes.add(decode_term(frame, control._start(frame)[0])[0][0])
+
+    def noted_read(reader: ErpcReader, frame: Any) -> ErpcCall | None:
+        note(frame)
+        return read(reader, frame)
+
+    def noted_parse(frame: Any) -> Any:
+        note(frame)
         return parse(frame)
 
-    monkeypatch.setattr(control, "parse", note)
+    # A peer that has all capabilities is read by an ErpcReader first, what that does not know and any other by `parse`.
+    monkeypatch.setattr(ErpcReader, "read", noted_read)
+    monkeypatch.setattr(control, "parse", noted_parse)
     return line
 
 
