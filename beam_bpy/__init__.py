@@ -11,6 +11,7 @@ from beam_bpy.beam_server import BeamServer, get_beam_server
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
 from beam_bpy.handlers import Handler
+from beam_bpy.limits import Limits
 from beam_bpy.processes import BeamProcess
 from beam_bpy.tls import Tls
 from vendor_term_codec import (
@@ -43,6 +44,7 @@ __all__ = [
     "Fun",
     "Handler",
     "ImproperList",
+    "Limits",
     "NodeDownError",
     "PairsMap",
     "Pid",

@@ -383,6 +383,7 @@ class BeamServer:
                 self._start_worker()
             except RuntimeError:
                 self._running = None
+                self._listened.detach(running.loop)
                 running.stop()
                 return self._failed("this system has no thread left for it: end another program, or raise the limit")
             self._state = "running"

@@ -13,6 +13,7 @@ import logging
 import secrets
 import socket
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -22,7 +23,7 @@ from beam_bpy import epmd
 from beam_bpy.connection import SETUP_TIME, Connection
 from beam_bpy.errors import NodeDownError
 from beam_bpy.futures import set_error, set_result
-from beam_bpy.limits import Complaints, Limits, network_of
+from beam_bpy.limits import Complaints, Limits, Load, network_of
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import control
 from beam_bpy.protocol.erpc import ErpcReply
@@ -72,8 +73,10 @@ class Cluster:
         # Ssl application, inet_tls_dist.erl: {packet, 4} from the first message on.
         self._length_size = 2 if tls is None else 4
         self._connections: set[Connection] = set()
-        # Those that have come in and have proved nothing yet, oldest first, and the address of each.
-        self._half_open: dict[Connection, str] = {}
+        # Those that have come in and have proved nothing yet, oldest first; of each its address and whose that is.
+        self._half_open: dict[Connection, tuple[str, str]] = {}
+        # Of nodes that are gone, too, as long as something of theirs is queued.
+        self._loads: weakref.WeakSet[Load] = weakref.WeakSet()
         self._awaited: Counter[str] = Counter()
         self._complaints = Complaints(loop, "connection")
         self._calls: dict[str, _Setup] = {}
@@ -91,15 +94,16 @@ class Cluster:
             self._node.name, self._node.creation, OURS, self._cookie, _challenge(), length_size=self._length_size
         )
         wrap = self._tls.server_side() if self._tls is not None else None
-        self._make_room(address[0])
+        network = network_of(address[0])
+        self._make_room(network)
         connection = Connection(self._loop, self._node, handshake, self._tick_time, self._limits, self)
-        self._half_open[connection] = address[0]
+        self._half_open[connection] = address[0], network
         self._open(sock, connection, wrap)
 
-    def _make_room(self, address: str) -> None:
+    def _make_room(self, network: str) -> None:
         """Who has not finished the handshake goes when others want to begin: an honest node takes milliseconds."""
-        network, limits = network_of(address), self._limits
-        near = [other for other, place in self._half_open.items() if network_of(place) == network]
+        limits = self._limits
+        near = [other for other, (_address, others) in self._half_open.items() if others == network]
         if len(near) >= limits.max_half_open_per_address:
             near[0].close("it has not finished its handshake, and others want to begin theirs")
         elif len(self._half_open) >= min(limits.max_half_open, limits.max_connections - self._established()):
@@ -163,6 +167,9 @@ class Cluster:
     def close(self) -> None:
         """Close every connection; what has been sent has half a second to leave."""
         self._closing = True
+        unfinished = sum(load.in_flight for load in self._loads)
+        if unfinished:
+            log.warning("this node stops: %d calls and casts that have not run to their end are dropped", unfinished)
         self._loop.last_chance(_LAST_CHANCE)
         for call in tuple(self._calls.values()):
             call.fail("this node stops")
@@ -203,6 +210,7 @@ class Cluster:
     def up(self, connection: Connection, peer: Peer) -> None:
         """See `connection.Owner`."""
         self._half_open.pop(connection, None)
+        self._loads.add(peer.load)
         for other in tuple(self._connections):
             if other is not connection and other.peer is not None and other.peer.name == peer.name:
                 other.close("the node has connected anew")
@@ -218,7 +226,7 @@ class Cluster:
     def gone(self, connection: Connection, reason: str, *, yielded: bool) -> None:
         """See `connection.Owner`."""
         self._connections.discard(connection)
-        address = self._half_open.pop(connection, None)
+        address, _network = self._half_open.pop(connection, (None, None))
         if address is not None and not self._closing:
             self._complaints.say(address, reason)
         for call in tuple(self._calls.values()):

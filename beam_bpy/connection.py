@@ -260,7 +260,7 @@ class Connection:
         stream, now = self._stream, time.monotonic()
         if not self._paused or stream is None or self.peer is None or not self.peer.connected:
             return
-        if stream.bytes_sent != self._sent_then or stream.unsent <= self._limits.max_unsent:
+        if stream.bytes_sent != self._sent_then or stream.unsent <= self._limits.max_unsent * 0.5:
             self._sent_then, self._read_then = stream.bytes_sent, now
         elif now - self._read_then > max(self._limits.patience, self._tick_time):
             self.close(f"it has read nothing for {now - self._read_then:.0f} seconds of what it was sent")

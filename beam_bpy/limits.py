@@ -37,8 +37,8 @@ class Limits:
             half as many. While a call from here to that peer has no answer reading goes on, because a handler may
             be waiting for it, and further calls of that peer fail with `{overload, <<"sentence">>}`.
         max_unsent: bytes held for a peer that does not read what it is sent; 64 MiB. The same happens.
-        patience: seconds after which a peer that reads nothing is disconnected, while more than `max_unsent` is held
-            for it; 60, and no less than the tick time.
+        patience: seconds after which a peer is disconnected that was over `max_unsent` and has read nothing since; 60,
+            and no less than the tick time.
 
     Raises:
         ValueError: a limit is not above 0.
@@ -66,7 +66,7 @@ class Load:
         overloaded: why no further call of it is taken, as a sentence; None when calls are taken.
     """
 
-    __slots__ = ("_begun", "_ended", "_lock", "overloaded")
+    __slots__ = ("__weakref__", "_begun", "_ended", "_lock", "overloaded")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

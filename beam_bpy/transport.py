@@ -133,7 +133,7 @@ class Loop:
     def stop(self) -> None:
         """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns."""
         self.call_soon(self._stop)
-        if not self.on_thread():
+        if not self.on_thread() and self._thread.ident is not None:
             self._thread.join()
 
     def on_thread(self) -> bool:

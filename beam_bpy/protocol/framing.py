@@ -71,7 +71,8 @@ class FrameReader:
             return []
         if len(large) < self._large_length:
             # Memory follows what has come, whatever the length promised.
-            large += bytes(min(len(large), self._large_length - len(large)))
+            self._large = bytearray(min(2 * len(large), self._large_length))
+            self._large[: len(large)] = large
             return []
         self._large = None
         return [large]

@@ -1,0 +1,350 @@
+"""How much others may take: before they have proved anything, and after."""
+
+import os
+import socket
+import struct
+import threading
+
+import pytest
+from support import COOKIE, PATIENCE, Client, eventually, hung_up, send_name
+
+from beam_bpy.limits import Complaints, Limits, Load, network_of
+from beam_bpy.protocol import ProtocolError
+from beam_bpy.protocol.flags import OURS, Flag
+from beam_bpy.protocol.fragments import FIRST, NEXT, Reassembler
+from beam_bpy.protocol.framing import FrameReader, framed
+from beam_bpy.protocol.handshake import Acceptor, HandshakeError
+
+
+def start(make, **limits):
+    server = make(limits=Limits(**limits))
+    assert server.start(), server.last_error
+    return server
+
+
+def knock(server):
+    sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    sock.settimeout(PATIENCE)
+    return sock
+
+
+class TestLimits:
+    @pytest.mark.parametrize("name", Limits.__slots__)
+    def test_each_is_above_0(self, name):
+        with pytest.raises(ValueError, match=name):
+            Limits(**{name: 0})
+
+    def test_a_load_counts_from_several_threads(self):
+        load = Load()
+        for _ in range(4000):
+            load.begin()
+        threads = [threading.Thread(target=lambda: [load.end() for _ in range(1000)]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert load.in_flight == 1000
+
+    @pytest.mark.parametrize(
+        ("address", "network"),
+        [
+            ("10.0.0.1", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("nonsense", "nonsense"),
+        ],
+    )
+    def test_whom_an_address_stands_for(self, address, network):
+        assert network_of(address) == network
+
+
+class TestComplaints:
+    @pytest.fixture
+    def later(self):
+        return []
+
+    @pytest.fixture
+    def complaints(self, later):
+        class Clock:
+            def call_later(self, delay, callback):
+                later.append(callback)
+
+        return Complaints(Clock(), "connection")
+
+    def test_a_thousand_of_one_address_are_two_lines(self, complaints, later, caplog):
+        for number in range(1000):
+            complaints.say("10.0.0.1", f"reason {number}")
+        complaints.say("10.0.0.2", "another")
+        for callback in later:
+            callback()
+
+        assert [record.getMessage() for record in caplog.records] == [
+            "a connection from 10.0.0.1 was not let in: reason 0",
+            "a connection from 10.0.0.2 was not let in: another",
+            "999 more connections from 10.0.0.1 were not let in within 60 seconds",
+        ]
+
+    def test_after_that_it_begins_anew(self, complaints, later, caplog):
+        complaints.say("10.0.0.1", "first")
+        later.pop()()
+        complaints.say("10.0.0.1", "second")
+
+        assert len(caplog.records) == 2
+
+    def test_many_addresses_take_no_more_memory_than_a_thousand(self, complaints, later):
+        for number in range(5000):
+            complaints.say(f"10.0.{number // 256}.{number % 256}", "scan")
+
+        assert len(later) == 1001
+
+
+class TestHalfOpen:
+    def test_the_oldest_of_an_address_makes_room(self, make):
+        server = start(make, max_half_open_per_address=3)
+        waiting = [knock(server) for _ in range(4)]
+        try:
+            assert hung_up(waiting[0])
+            with Client(server) as client:
+                assert client.call("echo", 1) == [1]
+        finally:
+            for sock in waiting:
+                sock.close()
+
+    def test_the_oldest_of_all_makes_room(self, make):
+        server = start(make, max_half_open=2)
+        waiting = [knock(server) for _ in range(3)]
+        try:
+            assert hung_up(waiting[0])
+            with Client(server) as client:
+                assert client.call("echo", 1) == [1]
+        finally:
+            for sock in waiting:
+                sock.close()
+
+    def test_who_is_in_stays_in_and_one_more_is_refused(self, make, caplog):
+        server = start(make, max_connections=1)
+
+        with Client(server) as client:
+            with knock(server) as other:
+                assert hung_up(other)
+            assert client.call("echo", 1) == [1]
+        eventually(lambda: "which is the limit" in caplog.text)
+
+    def test_nothing_is_made_for_a_peer_before_its_digest_is_right(self, server):
+        with knock(server) as sock:
+            sock.sendall(send_name())
+            assert sock.recv(3) == b"\0\3s"
+            (connection,) = server._running.cluster._connections
+            assert connection._frames is None
+
+    def test_flags_that_anybody_can_choose_are_not_kept(self):
+        before = len(Flag._value2member_map_)
+        for number in range(2000):
+            junk = number << 40 | int(OURS)
+            Acceptor("a@b", 1, OURS, COOKIE, 1).receive(send_name(flags=junk))
+            with pytest.raises(HandshakeError):
+                Acceptor("a@b", 1, OURS, COOKIE, 1).receive(send_name(flags=number))
+
+        assert len(Flag._value2member_map_) - before < 10
+
+
+class TestSizes:
+    def test_a_promise_takes_no_memory(self):
+        reader = FrameReader()
+        reader.feed((1 << 30).to_bytes(4) + b"x")
+
+        assert len(reader._large) <= 16 << 20
+
+    def test_memory_follows_what_comes(self):
+        body = os.urandom(1 << 20) * 40
+
+        assert FrameReader().feed(framed(body) + framed(b"next")) == [body, b"next"]
+
+    def test_the_largest_message_is_the_limits(self, make, caplog):
+        caplog.set_level("INFO", logger="beam_bpy")
+        server = start(make, max_frame=10_000)
+
+        with Client(server) as client:
+            assert client.call("echo", "x" * 9000) == ["x" * 9000]
+            client.socket.sendall((10_001).to_bytes(4))
+            assert client.closed()
+        eventually(lambda: "longer than the limit of 10000" in caplog.text)
+
+    def test_messages_that_are_not_complete_are_limited_together(self):
+        reassembler = Reassembler(max_message=1000)
+
+        def piece(kind, sequence, number):
+            return struct.pack(">BBQQ", 131, kind, sequence, number) + bytes(300)
+
+        for sequence in range(3):
+            assert reassembler.add(piece(FIRST, sequence, 3)) is None
+            assert reassembler.add(piece(NEXT, sequence, 2)) is None
+        with pytest.raises(ProtocolError, match="not complete"):
+            reassembler.add(piece(FIRST, 3, 3))
+
+
+class TestUnread:
+    def fill(self, client, count):
+        """Call so often, and read nothing."""
+        for _ in range(count):
+            client.tell(*client.erpc("zeros", [500_000]))
+
+    def test_a_peer_that_reads_nothing_is_not_read_from_and_loses_nothing(self, make):
+        server = start(make, max_unsent=1_000_000)
+        calls = []
+        server.register_handler("zeros", lambda args: calls.append(1) or bytes(args[0]), inline=True)
+
+        with Client(server) as greedy, Client(server, "other@127.0.0.1") as other:
+            self.fill(greedy, 200)
+            assert other.call("echo", 1) == [1]
+            # No call is handled beyond what fills the kernel's buffers and the limit.
+            assert len(calls) < 100
+            ends = 0
+            while ends < 200:
+                ends += hasattr(greedy.event(), "reason")
+            assert len(calls) == 200
+
+    def test_one_that_never_reads_is_disconnected_and_the_others_do_not_notice(self, make, caplog):
+        caplog.set_level("INFO", logger="beam_bpy")
+        server = make(limits=Limits(max_unsent=1_000_000, patience=0.2), tick_time=0.4)
+        server.register_handler("zeros", lambda args: bytes(args[0]), inline=True)
+        assert server.start(), server.last_error
+
+        with Client(server) as greedy:
+            self.fill(greedy, 100)
+            eventually(lambda: "it has read nothing for" in caplog.text)
+            assert greedy.closed()
+        with Client(server, "other@127.0.0.1") as other:
+            assert other.call("echo", 1) == [1]
+
+
+class TestOverload:
+    @pytest.fixture
+    def gate(self):
+        opened = threading.Event()
+        yield opened
+        opened.set()
+
+    def test_no_more_waits_than_may(self, make, gate):
+        server = start(make, max_queued=2)
+        entered = threading.Event()
+        server.register_handler("gate", lambda args: entered.set() or gate.wait(PATIENCE))
+
+        with Client(server) as client:
+            client.ask("gate", [])
+            assert entered.wait(PATIENCE)
+            for _ in range(2):
+                client.ask("echo", [])
+            client.ask("echo", [])
+            reason = client.event().reason
+            assert reason[1:3] == ("error", ("overload", "2 calls wait already: this node takes no more at present"))
+
+    def test_a_peer_with_many_calls_waits_and_loses_none(self, make, gate):
+        server = start(make, max_in_flight=4)
+        server.register_handler("gate", lambda args: gate.wait(PATIENCE))
+
+        with Client(server) as client, Client(server, "other@127.0.0.1") as other:
+            for _ in range(20):
+                client.tell(*client.erpc("gate", []))
+            (connection,) = (c for c in tuple(server._running.cluster._connections) if c.peer.name == client.name)
+            eventually(lambda: connection._paused)
+            assert connection._load.in_flight == 4
+            other.tell(*other.erpc("echo", [7]))
+            gate.set()
+            ends = 0
+            while ends < 20:
+                ends += hasattr(client.event(), "reason")
+            eventually(lambda: not connection._paused)
+            assert client.call("echo", 1) == [1]
+
+    def test_a_node_that_is_asked_itself_is_read_from_and_told(self, make, gate):
+        server = start(make, max_in_flight=2)
+        server.register_handler("gate", lambda args: gate.wait(PATIENCE))
+
+        with Client(server) as client:
+            future = server.call_async(client.name, "m", "f")
+            client.event()
+            for _ in range(3):
+                client.tell(*client.erpc("gate", []))
+            reasons = []
+            while not reasons:
+                event = client.event()
+                reasons += [event.reason] if hasattr(event, "reason") else []
+            assert reasons[0][2][0] == "overload"
+            future.cancel()
+
+    def test_a_handler_that_is_not_for_a_node(self, server):
+        server.register_handler("own", len, permit=lambda name: name.startswith("friend@"))
+        server.register_handler("inline", len, inline=True, permit=lambda name: name.startswith("friend@"))
+
+        with Client(server) as client, Client(server, "friend@127.0.0.1") as friend:
+            for name in ("own", "inline"):
+                assert friend.call(name, 1) == 1
+                client.ask(name, [1])
+                assert client.event().reason[1:3] == ("error", "not_allowed")
+            ok, failed = client.call("call_batch", [("echo", [1]), ("own", [1])])
+            assert (ok, failed) == (("ok", [1]), ("error", "not_allowed"))
+
+
+class TestFaults:
+    def test_a_child_that_was_forked_touches_nothing_of_its_parents(self, server):
+        with Client(server) as client:
+            assert client.call("echo", 1) == [1]
+            (peer,) = server._running.node.peers
+            child = os.fork()
+            if not child:
+                code = 1
+                try:
+                    server._running.node.send(server._rpc.events, client.pid, b"a\1")
+                    (stream,) = (connection._stream for connection in server._running.cluster._connections)
+                    code = 0 if stream._closed and stream.fileno() == -1 else 2
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert peer.connected
+            assert client.call("echo", 2) == [2]
+
+    def test_an_error_in_one_connections_timer_costs_that_connection(self, make, monkeypatch):
+        server = make(tick_time=0.2)
+        assert server.start(), server.last_error
+        with Client(server) as client, Client(server, "other@127.0.0.1") as other:
+            (connection,) = (
+                each for each in tuple(server._running.cluster._connections) if each.peer.name == client.name
+            )
+            monkeypatch.setattr(connection, "_schedule_tick", lambda: 1 / 0)
+
+            assert client.closed()
+            assert other.call("echo", 1) == [1]
+
+    def test_what_is_queued_at_the_end_is_one_line(self, server, caplog):
+        entered, opened = threading.Event(), threading.Event()
+        server.register_handler("gate", lambda args: entered.set() or opened.wait(PATIENCE))
+
+        with Client(server) as client:
+            client.ask("gate", [])
+            assert entered.wait(PATIENCE)
+            for _ in range(3):
+                client.ask("echo", [])
+            stopping = threading.Thread(target=server.stop)
+            stopping.start()
+            assert client.closed()
+            opened.set()
+            stopping.join()
+
+        assert "4 calls and casts that have not run to their end are dropped" in caplog.text
+
+    def test_what_was_sent_before_the_end_still_leaves(self, server):
+        with Client(server) as client:
+            client.ask("echo", ["x" * 3_000_000])
+            answered = threading.Event()
+            server.register_handler("echo", lambda args: args)
+            value = []
+            thread = threading.Thread(target=lambda: (value.append(client.answer()), answered.set()))
+            thread.start()
+            assert answered.wait(PATIENCE)
+            server.stop()
+            thread.join()
+
+        assert value == [["x" * 3_000_000]]
