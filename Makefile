@@ -59,10 +59,11 @@ test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a
 	@tools/need elixir erlang
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
 
-bench: $(VENV)/ready $(BENCH)/ready ## Measure what the documents claim
-	@tools/need erlang
+bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLENDER=path, by default Blender 4.3 of a Debian 13
+	@tools/need erlang compiler $(if $(BLENDER),screen)
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
+	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
 fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
 	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py

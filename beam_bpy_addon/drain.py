@@ -71,7 +71,12 @@ def _occupied() -> bool:
     """Whether a modal tool runs or an animation plays in some window."""
     manager = bpy.context.window_manager
     windows: Any = manager.windows if manager is not None else ()
-    return any(window.modal_operators or window.screen.is_animation_playing for window in windows)
+    return any(window.screen.is_animation_playing or any(map(_is_tool, window.modal_operators)) for window in windows)
+
+
+def _is_tool(operator: Any) -> bool:
+    """Whether a modal operator is somebody's work; ours waits for an event, as long as nobody touches the window."""
+    return operator.bl_idname not in ("beam_bpy.tell", "BEAM_BPY_OT_tell")
 
 
 def _keep_awake() -> None:

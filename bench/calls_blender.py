@@ -1,0 +1,335 @@
+"""Calls that Blender's main thread answers: without a window (the bpy module) and in a window, beside the BEAM.
+
+Where a Blender with a window comes from: BLENDER, a program of this system (it needs a DISPLAY of nobody: a screen
+without a monitor is made with Xvfb), or BLENDER_ROOT, the folder of another system, `tools/debian13 gui` prints one.
+The extension is the one in dist/ (`make zip`).
+
+In each round each node takes its turn at each measurement; a ratio is the median of the ratios of each round.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from calls_rig import HERE, PATIENCE, Caller, Results, Rig, cpu_time, figure, percentile, ratio
+
+from tests.gui.window import HEIGHT, WIDTH, Screen, System
+
+ROUNDS = 5
+TURN = 0.3
+QUIET = 1.0
+QUIET_CALLS = 12
+IDLE = 10.0
+SETTLE = 3.0
+
+SHAPES = {
+    "sequential": ("sequential", "echo", 1),
+    "callers_8": ("8 callers", "echo", 8),
+    "callers_64": ("64 callers", "echo", 64),
+}
+MOVE = "move"
+SHAPES_AND_MOVE = {**SHAPES, MOVE: ("sequential, moves an object", MOVE, 1)}
+"""A window draws what has moved, and for a while after that, to smooth it; so this is measured after all the rest."""
+
+LEAST = {**dict.fromkeys(SHAPES, 30), MOVE: 300}
+"""Calls of a turn: so few moves as fit between two pictures would say nothing of drawing."""
+
+
+class Window:
+    """A Blender with a window, in which the extension is installed and bench/calls_window.py runs."""
+
+    def __init__(self, rig: Rig, system: System) -> None:
+        self._folder = rig.folder
+        self._system = system
+        self._environment = {
+            **{name: rig.environment[name] for name in ("PATH", "LC_ALL", "ERL_EPMD_PORT", "BPY_BEAM_COOKIE")},
+            "HOME": system.seen(self._folder),
+            "BLENDER_USER_RESOURCES": system.seen(self._folder / "blender"),
+            "BPY_BEAM_NODE": "bench_window",
+            "BENCH_ORDER": system.seen(self._folder / "order"),
+        }
+        self._install()
+        for name in ("calls_server.py", "calls_window.py"):
+            shutil.copy(HERE / name, self._folder)
+        self._screen = Screen(system)
+        command = system.command(system.blender, "--python-use-system-env")
+        command += ["--window-geometry", "0", "0", str(WIDTH), str(HEIGHT)]
+        command += ["--python", system.seen(self._folder / "calls_window.py")]
+        own = {"DISPLAY": self._screen.display, "LIBGL_ALWAYS_SOFTWARE": "1"}
+        with (self._folder / "blender.log").open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                env={**self._environment, **own},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def start_server(self) -> tuple[str, int]:
+        """Start the extension's server; the node, and the port of the add-on with a plain socket."""
+        (self._folder / "order").write_text("start")
+        deadline = time.monotonic() + PATIENCE
+        started = self._folder / "started"
+        while not started.exists() or not started.read_text():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise RuntimeError(f"Blender did not start the server:\n{(self._folder / 'blender.log').read_text()}")
+            time.sleep(0.1)
+        node, port = started.read_text().split()
+        return node, int(port)
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait(20)
+        self._screen.stop()
+
+    def _install(self) -> None:
+        manifest = HERE.parent / "blender_manifest.toml"
+        fields = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        package = HERE.parent / "dist" / f"{fields['id']}-{fields['version']}.zip"
+        if not package.exists():
+            raise RuntimeError(f"{package.name} is not in dist/: run 'make zip' first")
+        copied = Path(shutil.copy(package, self._folder))
+        system = self._system
+        arguments = ["extension", "install-file", "-r", "user_default", "-e", system.seen(copied)]
+        command = system.command(system.blender, "--command", *arguments)
+        subprocess.run(command, env=self._environment, cwd="/", check=True, capture_output=True, timeout=120)
+
+
+@dataclass
+class Target:
+    """A node and what was measured of it."""
+
+    label: str
+    node: str
+    counts: dict[str, int] = field(default_factory=dict)
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    latencies: list[float] = field(default_factory=list)
+
+    def turn(self, caller: Caller, shape: str) -> float:
+        """Calls per second; the first turn finds out how many calls a turn has."""
+        _label, function, callers = SHAPES_AND_MOVE[shape]
+        if shape not in self.counts:
+            rate = caller.rate("erpc", self.node, function, callers, LEAST[shape])
+            self.counts[shape] = max(LEAST[shape], round(rate * TURN / callers))
+        return caller.rate("erpc", self.node, function, callers, self.counts[shape])
+
+
+def idle(pids: dict[str, int]) -> dict[str, float]:
+    """The share of one processor that each process takes while nothing happens."""
+    time.sleep(SETTLE)
+    before = {name: cpu_time(pid) for name, pid in pids.items()}
+    time.sleep(IDLE)
+    return {name: round((cpu_time(pid) - before[name]) / IDLE, 4) for name, pid in pids.items()}
+
+
+def idle_states(rig: Rig, window: Window, bpy_pid: int) -> tuple[Results, str, int, Caller]:
+    """What an idle Blender takes: without the server, with it, with a peer that says nothing."""
+    pids = {"window": window.process.pid}
+    wait_for_window(window)
+    off = idle(pids)
+    node, port = window.start_server()
+    pids["headless"] = bpy_pid
+    alone = idle(pids)
+    caller = rig.beam("bench_caller")
+    for peer in (node, "bench_bpy@127.0.0.1"):
+        caller.rate("erpc", peer, "echo", 1, 1)
+    connected = idle(pids)
+    return {"server_off": off, "server_on": alone, "one_idle_peer": connected}, node, port, caller
+
+
+def wait_for_window(window: Window) -> None:
+    """Wait until Blender has stopped using the processor: it has drawn its window."""
+    deadline = time.monotonic() + PATIENCE
+    busy = True
+    time.sleep(4)
+    while busy and time.monotonic() < deadline:
+        before = cpu_time(window.process.pid)
+        time.sleep(1)
+        busy = cpu_time(window.process.pid) - before > 0.5
+
+
+def ticks(caller: Caller, node: str) -> list[float]:
+    """The window's ticks since they were begun: p50 and p99 in milliseconds."""
+    found: list[float] = json.loads(caller.text(node, "end_ticks"))
+    return found
+
+
+def measure(rounds: int) -> Results:
+    """Run it."""
+    system = System.from_environment()
+    with Rig(system.root / "tmp") as rig:
+        bpy_program = rig.python("bench_bpy", "bpy")
+        window = Window(rig, system)
+        try:
+            idling, node, port, caller = idle_states(rig, window, bpy_program.process.pid)
+            rig.beam("bench_beam")
+            modal = {caller.text(node, "modal")}
+            targets = {
+                "beam": Target("BEAM", "bench_beam@127.0.0.1"),
+                "headless": Target("Blender without a window", bpy_program.node),
+                "window": Target("Blender in a window", node),
+            }
+            tick_times = rates(caller, targets, SHAPES, rounds)
+            tick_times["idle"] = idle_ticks(caller, node)
+            quiet = after_quiet(caller, targets)
+            plain = socket_rate(port)
+            modal.add(caller.text(node, "modal"))
+            tick_times |= rates(caller, targets, [MOVE], rounds)
+        finally:
+            window.stop()
+    results = {name: result_of(target, targets["beam"]) for name, target in targets.items()}
+    sequential = median(targets["window"].rates["sequential"])
+    return {
+        "rounds": rounds,
+        "targets": results,
+        "ticks_ms": tick_times,
+        "modal_operators": sorted(modal - {"none"}),
+        "quiet": quiet,
+        "socket_addon": {"per_second": round(plain), "window_ratio": round(sequential / plain, 1)},
+        "idle_cpu": idling,
+    }
+
+
+def rates(caller: Caller, targets: dict[str, Target], shapes: Iterable[str], rounds: int) -> dict[str, list[float]]:
+    """Let all take their turns; the window's ticks during its own, as p50 and p99 in milliseconds."""
+    window = targets["window"]
+    gaps: dict[str, list[list[float]]] = {shape: [] for shape in shapes}
+    for target in targets.values():
+        for shape in gaps:
+            target.turn(caller, shape)
+    for _ in range(rounds):
+        for shape, rows in gaps.items():
+            for target in targets.values():
+                if target is window:
+                    caller.value(window.node, "begin_ticks")
+                target.rates.setdefault(shape, []).append(target.turn(caller, shape))
+                if target is window:
+                    rows.append(ticks(caller, window.node))
+    return {shape: [round(median(column), 2) for column in zip(*rows, strict=True)] for shape, rows in gaps.items()}
+
+
+def idle_ticks(caller: Caller, node: str) -> list[float]:
+    """The window's ticks while nothing is called."""
+    time.sleep(1)
+    caller.value(node, "begin_ticks")
+    time.sleep(2)
+    return [round(value, 2) for value in ticks(caller, node)]
+
+
+def after_quiet(caller: Caller, targets: dict[str, Target]) -> Results:
+    """A single call after a second without any: p50 and p99 in milliseconds."""
+    for _ in range(QUIET_CALLS):
+        for target in targets.values():
+            # The others have their turn in between, so each has been quiet for a second.
+            target.latencies += caller.each("erpc", target.node, "echo", 1, QUIET / len(targets))
+    base = targets["beam"].latencies
+    return {
+        name: {
+            "p50_ms": round(1000 * median(target.latencies), 3),
+            "max_ms": round(1000 * max(target.latencies), 3),
+            "ratio": round(ratio(target.latencies, base), 2),
+        }
+        for name, target in targets.items()
+    }
+
+
+def socket_rate(port: int) -> float:
+    """Sequential calls per second of the add-on with a plain socket, in the same window."""
+    times = []
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
+        time.sleep(1.0)
+        for number in range(200):
+            begin = time.perf_counter()
+            sock.sendall(json.dumps({"value": number}).encode() + b"\n")
+            lines.readline()
+            times.append(time.perf_counter() - begin)
+    return 1 / percentile(times, 0.5)
+
+
+def result_of(target: Target, beam: Target) -> Results:
+    """The rates of one node, beside the BEAM's."""
+    result: dict[str, Any] = {"label": target.label}
+    for shape, own in target.rates.items():
+        result[shape] = {"per_second": round(median(own)), "ratio": round(ratio(own, beam.rates[shape]), 3)}
+    return result
+
+
+def report(results: Results) -> str:
+    """The part of the document."""
+    targets, gaps = results["targets"], results["ticks_ms"]
+    labels = [label for label, _function, _callers in SHAPES_AND_MOVE.values()]
+    lines = [f"| `erpc:call` | {' | '.join(labels)} | after a second |", "|---|" + "--:|" * (len(labels) + 1)]
+    for name, target in targets.items():
+        rates_ = [target[shape] for shape in SHAPES_AND_MOVE]
+        cells = [f"{figure(rate['ratio'])} x ({figure(rate['per_second'])})" for rate in rates_]
+        quiet = results["quiet"][name]
+        lines.append(f"| {target['label']} | {' | '.join(cells)} | {figure(quiet['ratio'])} x ({quiet['p50_ms']} ms) |")
+    tick_cells = [f"{p50} / {p99}" for p50, p99 in (gaps[shape] for shape in (*SHAPES_AND_MOVE, "idle"))]
+    lines.append(f"| the window's ticks meanwhile, ms, p50 / p99 | {' | '.join(tick_cells)} |")
+    cpu = results["idle_cpu"]
+    plain = results["socket_addon"]
+    shares = [
+        "| processor time, idle | in a window | without a window |",
+        "|---|--:|--:|",
+        f"| the server is off | {percent(cpu['server_off']['window'])} | |",
+        f"| it runs, nobody is connected | {percent(cpu['server_on']['window'])} "
+        f"| {percent(cpu['server_on']['headless'])} |",
+        f"| one idle peer | {percent(cpu['one_idle_peer']['window'])} | {percent(cpu['one_idle_peer']['headless'])} |",
+    ]
+    parts = [
+        "## Calls to Blender's main thread",
+        "Calls per second as a multiple of what the BEAM's node does in the same run; the last column is a time, the "
+        f"median of {QUIET_CALLS} single calls, each after a second in which that node was not called. The window is "
+        "drawn by software here, without a graphics card: a tick that draws takes that long, and an object that moves "
+        "is drawn in each.",
+        "\n".join(lines),
+        *modal_note(results["modal_operators"]),
+        "An add-on with a plain socket that answers one request of JSON per tick, in the same window: "
+        f"{plain['per_second']} sequential calls/s. "
+        f"The extension answers {figure(plain['window_ratio'])} times as many.",
+        f"Of one processor, over {IDLE:g} s:",
+        "\n".join(shares),
+    ]
+    return "\n\n".join(parts)
+
+
+def modal_note(found: list[str]) -> list[str]:
+    """What to say when somebody, or Blender itself, was doing something in the window."""
+    return [f"A modal operator ran in the window ({', '.join(found)}): the figures are too low."] if found else []
+
+
+def percent(share: float) -> str:
+    """A share of one processor as text."""
+    return f"{100 * share:.1f} %"
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each node (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds: at least one")
+    if not {"BLENDER", "BLENDER_ROOT"} & set(os.environ):
+        parser.error("set BLENDER to a Blender, or BLENDER_ROOT to what 'tools/debian13 gui' prints")
+    results = measure(options.rounds)
+    print(json.dumps(results, indent=1) if options.json else report(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

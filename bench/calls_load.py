@@ -1,0 +1,178 @@
+"""What connections and waiting calls cost the server, and whether it loses any: memory, throughput, counts.
+
+The server is a plain program whose handlers run on its worker thread. What calls it is a Python program that speaks
+the protocol itself (`bench/calls_connections.py`), because 200 nodes of the BEAM would not fit beside it. So the rates
+below are that program's, too: they say how the server's rate changes with the connections, not how fast it is.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import linear_regression, median
+
+from calls_rig import HERE, Program, Results, Rig, figure, ratio, resident
+
+ROUNDS = 5
+STEPS = (1, 10, 100)
+"""Connections of the rates."""
+UNDER_WAY = 100
+"""Calls under way in all, shared by the connections."""
+CALLS = 3000
+IDLE = (100, 120, 140, 160, 180, 200)
+"""Connections of the memory for one."""
+QUEUED = (0, 1500, 3000, 4500, 6000, 7500, 9000)
+CALLERS, EACH = 100, 300
+"""Of the last part, for each of 100 connections."""
+
+
+def rates(rig: Rig, rounds: int) -> Results:
+    """Calls per second with 1, 10 and 100 connections; one server for each, all alive at once."""
+    servers = {count: rig.python(f"bench_load_{count}", "worker") for count in STEPS}
+    clients = {count: connections(rig, server) for count, server in servers.items()}
+    found: dict[int, list[float]] = {count: [] for count in STEPS}
+    for count, client in clients.items():
+        client.ask("connect", count)
+        client.ask("run", UNDER_WAY // count, CALLS // count)
+    for _ in range(rounds):
+        for count, client in clients.items():
+            took, answered, lost = map(int, client.ask("run", UNDER_WAY // count, CALLS // count).split())
+            if lost:
+                raise RuntimeError(f"{lost} calls were not answered")
+            found[count].append(answered / took * 1e9)
+    results = [
+        {
+            "connections": count,
+            "per_second": round(median(found[count])),
+            "ratio": round(ratio(found[count], found[1]), 3),
+            "resident_bytes": resident(servers[count].process.pid),
+        }
+        for count in STEPS
+    ]
+    for program in (*clients.values(), *servers.values()):
+        program.stop()
+    return {"under_way": UNDER_WAY, "steps": results}
+
+
+def memory(rig: Rig) -> Results:
+    """Bytes for a connection and for a queued call, as the slopes of the resident memory."""
+    server = rig.python("bench_memory", "worker")
+    client, caller = connections(rig, server), rig.beam("bench_memory_caller")
+    pid = server.process.pid
+
+    def connect(count: int) -> None:
+        client.ask("connect", count)
+
+    def queue(count: int) -> None:
+        client.ask("queue", count - caller.value(server.node, "queued"))
+        while caller.value(server.node, "queued") < count:
+            time.sleep(0.02)
+
+    connection = slope(IDLE, connect, pid)
+    caller.cast(server.node, "hold")
+    while not caller.value(server.node, "holding"):
+        time.sleep(0.02)
+    call = slope(QUEUED, queue, pid)
+    full = resident(pid)
+    caller.value(server.node, "release")
+    answered = int(client.ask("collect"))
+    after = resident(pid)
+    for program in (client, caller, server):
+        program.stop()
+    return {
+        "bytes_per_connection": round(connection),
+        "bytes_per_queued_call": round(call),
+        "queued": QUEUED[-1],
+        "answered": answered,
+        "resident_full": full,
+        "resident_after": after,
+    }
+
+
+def crowd(rig: Rig) -> Results:
+    """100 connections with 100 callers each: how many calls are answered, and what memory grows by."""
+    server = rig.python("bench_crowd", "worker")
+    client = connections(rig, server)
+    client.ask("connect", STEPS[-1])
+    grown = [resident(server.process.pid)]
+    made = lost = 0
+    for _ in range(3):
+        _took, answered, missing = map(int, client.ask("run", CALLERS, EACH).split())
+        made, lost = made + answered + missing, lost + missing
+        grown.append(resident(server.process.pid))
+    client.stop()
+    server.stop()
+    return {"connections": STEPS[-1], "callers_each": CALLERS, "calls": made, "lost": lost, "resident_bytes": grown}
+
+
+def connections(rig: Rig, server: Program) -> Program:
+    """The program that connects to a server."""
+    return rig.program([sys.executable, str(Path(HERE, "calls_connections.py")), server.node, str(server.port)])
+
+
+def slope(steps: Sequence[int], go_to: Callable[[int], None], pid: int) -> float:
+    """By how many bytes the resident memory grows for each one more."""
+    sizes = []
+    for step in steps:
+        go_to(step)
+        time.sleep(0.2)
+        sizes.append(resident(pid))
+    return linear_regression(steps, sizes).slope
+
+
+def measure(rounds: int) -> Results:
+    """Run it all."""
+    with Rig() as rig:
+        return {"rounds": rounds, "rates": rates(rig, rounds), "memory": memory(rig), "crowd": crowd(rig)}
+
+
+def megabytes(size: float) -> str:
+    """Bytes as text."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def report(results: Results) -> str:
+    """The part of the document."""
+    steps, memory_, crowd_ = results["rates"]["steps"], results["memory"], results["crowd"]
+    rows = [
+        f"| {step['connections']} | {figure(step['ratio'])} x ({figure(step['per_second'])}) "
+        f"| {step['resident_bytes'] / steps[0]['resident_bytes']:.2f} x ({megabytes(step['resident_bytes'])}) |"
+        for step in steps
+    ]
+    lines = ["| connections | calls/s | memory of the server |", "|--:|--:|--:|", *rows]
+    sizes = crowd_["resident_bytes"]
+    parts = [
+        "## Many connections",
+        "As much work under way in every line, "
+        f"{results['rates']['under_way']} calls, shared by 1, 10 and 100 connections. The caller is a Python program "
+        "of its own that speaks the protocol itself, not the BEAM, and it takes most of the time: the ratios say how "
+        "the server bears connections, not how fast it is.",
+        "\n".join(lines),
+        f"A connection takes {memory_['bytes_per_connection'] / 1000:.1f} kB of memory, a call that waits in the queue "
+        f"{memory_['bytes_per_queued_call'] / 1000:.1f} kB (the slopes of the resident memory from {IDLE[0]} to "
+        f"{IDLE[-1]} connections, and to {memory_['queued']} calls). Of those {memory_['queued']} calls, "
+        f"{memory_['answered']} were answered once the handler in front of them had returned.",
+        f"{crowd_['connections']} connections with {crowd_['callers_each']} callers each made {crowd_['calls']} calls: "
+        f"{crowd_['lost']} were lost. The memory after the connecting and after each third of the calls: "
+        f"{', '.join(map(megabytes, sizes))}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each number of connections (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds: at least one")
+    results = measure(options.rounds)
+    print(json.dumps(results, indent=1) if options.json else report(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""What the call benchmarks have in common: programs that they start, what the system says of a process, medians.
+
+Every program gets an epmd that only this run uses, and ends with the `Rig`.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+COOKIE = "bench_calls"
+PATIENCE = 60.0
+PAGE = os.sysconf("SC_PAGE_SIZE")
+TICK = os.sysconf("SC_CLK_TCK")
+
+Results = dict[str, Any]
+
+
+class Program:
+    """A child process that announces itself with a line and answers lines with lines."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.said = self.read()
+
+    @property
+    def node(self) -> str:
+        """The name of the node that it is, if it is one."""
+        return self.said.split()[0]
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, if it says."""
+        return int(self.said.split()[1])
+
+    def ask(self, *words: object) -> str:
+        """Send a line and wait for the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> str:
+        """The next line."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise RuntimeError(f"{self.process.args!r} has ended; what it said stands above")
+        return line
+
+    def stop(self) -> None:
+        """End it: all of these programs end with their standard input."""
+        try:
+            self.process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+
+
+class Caller(Program):
+    """The node of the BEAM that calls: bench/calls_beam.erl."""
+
+    def rate(self, kind: str, node: str, function: str, callers: int, count: int, size: int = 0) -> float:
+        """Calls per second of `callers` processes that make `count` calls each."""
+        (took,) = self._seconds("rate", kind, node, function, callers, count, size)
+        return callers * count / took
+
+    def each(self, kind: str, node: str, function: str, count: int, pause: float = 0.0) -> list[float]:
+        """The seconds that each of `count` calls takes, each after `pause` seconds of silence."""
+        return self._seconds("each", kind, node, function, round(pause * 1000), count)
+
+    def upload(self, node: str, vertices: Path, quads: Path) -> tuple[float, dict[str, float]]:
+        """Upload a mesh; the seconds that the call took, and those that each part took inside Blender."""
+        whole, *parts = self._seconds("upload", node, vertices, quads)
+        return whole, dict(zip(("parse", "foreach_set", "update"), parts, strict=True))
+
+    def cast(self, node: str, function: str) -> None:
+        """Call a handler without arguments and wait for nothing."""
+        self.ask("cast", node, function)
+
+    def value(self, node: str, function: str) -> int:
+        """Call a handler without arguments whose answer is an integer."""
+        return int(self.ask("value", node, function))
+
+    def text(self, node: str, function: str) -> str:
+        """Call a handler without arguments whose answer is a line of text."""
+        return self.ask("text", node, function)
+
+    def _seconds(self, *words: object) -> list[float]:
+        answer = self.ask(*words)
+        try:
+            return [int(word) / 1e9 for word in answer.split()]
+        except ValueError:
+            raise RuntimeError(f"the calling node failed at {words!r}: {answer}") from None
+
+
+class Rig:
+    """A folder, an epmd and the programs of a run; they end with the block."""
+
+    def __init__(self, folder_in: Path | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="beam-bpy-bench-", dir=folder_in))
+        port = free_port()
+        own = {"ERL_EPMD_PORT": str(port), "HOME": str(self.folder), "BPY_BEAM_COOKIE": COOKIE, "LC_ALL": "C.UTF-8"}
+        own["ERL_CRASH_DUMP"] = str(self.folder / "erl_crash.dump")
+        self.environment = {**os.environ, **own, "PYTHONPATH": str(HERE.parent)}
+        for variable in ("BPY_BEAM_NODE", "BPY_BEAM_HOST", "BPY_BEAM_PORT"):
+            self.environment.pop(variable, None)
+        self._programs: list[Program] = []
+        self._compiled = False
+        self._epmd = subprocess.Popen(
+            ["epmd", "-port", str(port), "-address", "127.0.0.1"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until_open(port)
+
+    def __enter__(self) -> "Rig":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for program in reversed(self._programs):
+            program.stop()
+        self._epmd.terminate()
+        self._epmd.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def beam(self, name: str) -> Caller:
+        """A node of the BEAM."""
+        if not self._compiled:
+            source = str(HERE / "calls_beam.erl")
+            subprocess.run(["erlc", "-Werror", "-o", str(self.folder), source], check=True, timeout=60)
+            self._compiled = True
+        command = ["erl", "-noshell", "-hidden", "-name", f"{name}@127.0.0.1", "-setcookie", COOKIE]
+        command += ["-start_epmd", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
+        caller = Caller([*command, "-pa", str(self.folder), "-s", "calls_beam", "main"], self.environment)
+        self._programs.append(caller)
+        return caller
+
+    def python(self, name: str, mode: str) -> Program:
+        """A node of ours; see bench/calls_server.py."""
+        return self.program([sys.executable, str(HERE / "calls_server.py"), name, mode])
+
+    def c_node(self, name: str) -> Program:
+        """A C node on erl_interface, compiled here."""
+        (interface,) = Path("/usr/lib/erlang/lib").glob("erl_interface-*")
+        target = str(self.folder / "cnode")
+        paths = [f"-I{interface}/include", f"-L{interface}/lib"]
+        command = ["cc", "-O2", "-pthread", "-Wall", "-Werror", *paths, "-o", target, str(HERE / "cnode.c"), "-lei"]
+        subprocess.run(command, check=True, timeout=60)
+        return self.program([target, name, COOKIE])
+
+    def program(self, command: Sequence[str]) -> Program:
+        """Any other program that says when it is ready and ends with its standard input."""
+        program = Program(command, self.environment)
+        self._programs.append(program)
+        return program
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def wait_until_open(port: int) -> None:
+    """Wait until somebody listens on a port of this machine."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nobody listens on port {port}")
+
+
+def resident(pid: int) -> int:
+    """The bytes of a process that are in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def cpu_time(pid: int) -> float:
+    """The seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which `part` of them lie, 0.99 for the 99th percentile."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median over the rounds of ours / theirs."""
+    return median(mine / other for mine, other in zip(ours, theirs, strict=True))
+
+
+def figure(number: float) -> str:
+    """Two digits that count, all of them before the point."""
+    return f"{number:,.0f}".replace(",", " ") if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2g}"

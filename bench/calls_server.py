@@ -1,0 +1,148 @@
+"""The Python node that `bench/calls*.py` calls: handlers, and what a process says about itself.
+
+As a program it is a node of its own:
+
+    calls_server.py NAME worker   queued handlers run on the server's worker thread
+    calls_server.py NAME main     on the main thread, inside `serve_forever`
+    calls_server.py NAME bpy      likewise, with the bpy module loaded: a Blender without a window
+
+It prints its node name and its port once it answers, and ends with standard input. `bench/calls_window.py` registers
+the same handlers inside a Blender with a window.
+"""
+
+import json
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from beam_bpy import BeamServer
+
+PATIENCE = 60.0
+
+
+def size_of(data: memoryview) -> int:
+    """How many bytes a binary has."""
+    return len(data)
+
+
+def register(server: BeamServer) -> None:
+    """The handlers that every measurement calls; an inline one runs on the network thread."""
+    server.register_handler("echo", lambda args: args[0])
+    server.register_handler("inline_echo", lambda args: args[0], inline=True)
+    server.expose(binaries=memoryview)(size_of)
+    server.expose(name="inline_size_of", inline=True, binaries=memoryview)(size_of)
+
+
+def register_gate(server: BeamServer) -> None:
+    """Handlers that keep calls in the queue: `hold` blocks its thread until `release` is called."""
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        entered.set()
+        return gate.wait(PATIENCE)
+
+    def holding() -> int:
+        return int(entered.is_set())
+
+    def release() -> int:
+        gate.set()
+        return 1
+
+    def queued() -> int:
+        return server.activity.queued
+
+    server.expose(hold)
+    server.expose(inline=True)(holding)
+    server.expose(inline=True)(release)
+    server.expose(inline=True)(queued)
+
+
+def register_blender(server: BeamServer) -> None:
+    """Handlers that need a Blender: moving an object, and a mesh by either way."""
+    import bpy
+
+    from examples.scene_handlers import geometry
+
+    def move(x: float) -> float:
+        cube: Any = bpy.data.objects["Cube"]
+        cube.location.x = x % 100 / 100
+        return x
+
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def json_port() -> int:
+        port: int = listener.getsockname()[1]
+        return port
+
+    def json_mesh() -> dict[str, float]:
+        """Serve one request of a plain socket: the mesh as a line of JSON, answered with a line of JSON."""
+        connection, _address = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(b"ready\n")
+            line = lines.readline()
+            begin = time.perf_counter()
+            parts = json.loads(line)
+            parsed = time.perf_counter()
+            seconds = {"parse": parsed - begin, **_mesh_from_lists(parts["vertices"], parts["quads"])}
+            connection.sendall(json.dumps(seconds).encode() + b"\n")
+        return seconds
+
+    server.expose(move)
+    server.expose(inline=True)(json_port)
+    server.expose(json_mesh)
+    server.expose(binaries=memoryview, arrays=True)(geometry.upload_mesh)
+
+
+def _mesh_from_lists(vertices: list[float], quads: list[int]) -> dict[str, float]:
+    """What an add-on does with numbers from JSON: flat lists into `foreach_set`."""
+    import bpy
+
+    begin = time.perf_counter()
+    previous: Any = bpy.data.objects.get("json")
+    if previous is not None:
+        bpy.data.meshes.remove(previous.data)
+    mesh: Any = bpy.data.meshes.new("json")
+    faces = len(quads) // 4
+    mesh.vertices.add(len(vertices) // 3)
+    mesh.vertices.foreach_set("co", vertices)
+    mesh.loops.add(len(quads))
+    mesh.loops.foreach_set("vertex_index", quads)
+    mesh.polygons.add(faces)
+    mesh.polygons.foreach_set("loop_start", range(0, 4 * faces, 4))
+    filled = time.perf_counter()
+    mesh.update(calc_edges=True)
+    updated = time.perf_counter()
+    bpy.context.scene.collection.objects.link(bpy.data.objects.new("json", mesh))  # type: ignore[union-attr]
+    return {"foreach_set": filled - begin, "update": updated - filled}
+
+
+def main() -> int:
+    """Be that node."""
+    _program, name, mode = sys.argv
+    server = BeamServer(name, epmd="host")
+    register(server)
+    register_gate(server)
+    if mode == "bpy":
+        register_blender(server)
+    if not server.start():
+        print(server.last_error, flush=True)
+        return 1
+    print(server.node_name, server.port, flush=True)
+    if mode == "worker":
+        sys.stdin.read()
+        server.stop()
+        return 0
+
+    def stop_at_the_end() -> None:
+        sys.stdin.read()
+        server.stop()
+
+    threading.Thread(target=stop_at_the_end, daemon=True).start()
+    server.serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What `bench/calls_blender.py` lets a Blender with a window run: the handlers, and what the window's ticks are like.
+
+It does what it finds as the file in BENCH_ORDER: "start" starts the extension's server. So nothing of the server runs
+while the Blender is measured without it.
+"""
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.append(str(Path(__file__).parent))
+
+from calls_server import register
+
+from beam_bpy import get_beam_server
+
+ORDER = Path(os.environ["BENCH_ORDER"])
+INTERVAL = 0.25
+
+_ticks: list[float] = []
+
+
+def obey() -> float:
+    """Look for an order."""
+    if ORDER.exists() and ORDER.read_text() == "start":
+        server = get_beam_server()
+        server.start()
+        ORDER.with_name("started").write_text(f"{server.node_name} {socket_addon()}")
+        ORDER.unlink()
+    return INTERVAL
+
+
+def tick() -> float:
+    """A timer that runs as often as the main loop goes round."""
+    _ticks.append(time.perf_counter())
+    return 0.0
+
+
+def begin_ticks() -> int:
+    """Note from now on when the main loop goes round."""
+    if not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick)
+    _ticks[:] = [time.perf_counter()]
+    return 1
+
+
+def end_ticks() -> str:
+    """Milliseconds between two rounds: half of them, and 99 of 100, are no longer."""
+    _ticks.append(time.perf_counter())  # A main loop that has not gone round at all is one long gap.
+    gaps = sorted(later - earlier for earlier, later in pairwise(_ticks))
+    return json.dumps([1000 * gaps[len(gaps) // 2], 1000 * gaps[int(len(gaps) * 0.99)]])
+
+
+def move(x: float) -> float:
+    """Change what the window shows."""
+    cube: Any = bpy.data.objects["Cube"]
+    cube.location.x = x % 100 / 100
+    return x
+
+
+def socket_addon() -> int:
+    """What add-ons with a plain socket do: a thread reads lines of JSON, a timer answers one in each tick.
+
+    Returns its port. The timer lives only while a caller is connected.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    requests: queue.SimpleQueue[tuple[socket.socket, bytes]] = queue.SimpleQueue()
+    connected = threading.Event()
+
+    def answer() -> float:
+        try:
+            connection, line = requests.get_nowait()
+        except queue.Empty:
+            return 0.0 if connected.is_set() else INTERVAL
+        connection.sendall(json.dumps({"result": json.loads(line)["value"]}).encode() + b"\n")
+        return 0.0
+
+    def read() -> None:
+        while True:
+            connection, _address = listener.accept()
+            connected.set()
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    requests.put((connection, line))
+            connected.clear()
+
+    threading.Thread(target=read, daemon=True).start()
+    bpy.app.timers.register(answer)
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def modal() -> str:
+    """The modal operators that run in the window, which get most of a tick; none, or it is no idle one."""
+    windows: Any = bpy.context.window_manager.windows  # type: ignore[union-attr]
+    names = [operator.bl_idname for window in windows for operator in window.modal_operators]
+    return " ".join(names) or "none"
+
+
+_server = get_beam_server()
+register(_server)
+for _handler in (move, begin_ticks, end_ticks, modal):
+    _server.expose(_handler)
+bpy.app.timers.register(obey)
