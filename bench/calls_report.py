@@ -89,7 +89,7 @@ def document(results: Results, environment: Results) -> str:
         f"CPython {environment['python']}, OTP {environment['otp']}, {environment['cpus']} CPUs; real programs on both "
         "ends, each in a process of its own, all on one machine. Medians of rounds in which each takes its turn at "
         "each measurement. Only the ratios hold on another machine; what stands in brackets is for scale. With few "
-        "processors the two ends of a call, and whatever else runs, share them: a ratio may move by a fifth from run "
+        "processors the two ends of a call, and whatever else runs, share them: a ratio may move by a third from run "
         "to run.",
     ]
     for name, part in PARTS.items():
