@@ -186,7 +186,8 @@ def test_nobody_can_end_the_process_that_events_come_from(server: BeamServer, er
         erpc:call(N, m, ping, [])
     """
 
-    erl.eval(code, P=pid)
+    assert server.subscribers(topic) == 1
+    assert erl.eval(code, P=pid) == "pong"
 
     eventually(lambda: server.subscribers(topic) == 0, "the dead subscriber is forgotten", patience=5)
 

@@ -146,6 +146,7 @@ class TestActivity:
         client.tell((6, client.pid, Atom(""), Atom(server.node_name.partition("@")[0])), request)
 
         eventually(lambda: server.activity.calls == 1)
+        assert (server.activity.failures, handler(server, "echo").calls) == (0, 1)
 
     def test_a_handler_that_replaces_another_begins_at_zero(self, server, client):
         client.call("echo")

@@ -177,8 +177,10 @@ class TestCall:
         assert err.startswith("beam-bpy: ")
 
     def test_it_leaves_no_node_behind(self, capsys, server):
-        run(capsys, "call", NODE, "m", "echo")
+        code, _out, err = run(capsys, "call", NODE, "m", "echo")
 
+        assert (code, err) == (0, "")
+        assert server.activity.calls == 1
         eventually(lambda: server.connected_nodes == ())
 
 

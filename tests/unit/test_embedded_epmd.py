@@ -390,6 +390,7 @@ class TestNodes:
     def test_a_node_that_embeds_none_registers_once_there_is_one(self, node, loop, port):
         server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
         b = node("b", epmd="host")
+        assert look_up(port, f"{NAME}b") == b.port
         on_loop(loop, server.close)
 
         server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))

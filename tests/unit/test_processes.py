@@ -448,6 +448,7 @@ class TestLinks:
 
         process.link(client.pid)
         settled(client)
+        assert list(process.links) == [client.pid.ext]
 
     def test_an_unlink_is_said_and_answered(self, client, process):
         self.linked(client, process)
@@ -512,6 +513,7 @@ class TestLinks:
         process.unlink(client.pid)
 
         settled(client)
+        assert process.unlinking == {}
 
     def test_one_taken_back_before_there_is_a_connection_is_made_and_taken_back(self, process, monkeypatch):
         with Listening() as played:

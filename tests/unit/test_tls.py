@@ -126,6 +126,7 @@ class TestBothSidesHaveCertificates:
 
     def test_a_node_that_stops_is_noticed(self, a, b):
         a.connect(B_NAME)
+        assert a.connected_nodes == (B_NAME,)
 
         b.stop()
 
