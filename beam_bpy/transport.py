@@ -47,6 +47,9 @@ _AWAY = 0.002
 _PATIENCE = 0.001
 """Seconds that what is no hurry waits for something to go out with."""
 
+_AWAKE = 0.00005
+"""Seconds for which the loop stays awake after an event, looking for the next."""
+
 
 class Protocol(Interface):
     """What a stream talks to; every method is called on the network thread."""
@@ -113,6 +116,7 @@ class Loop:
         self._guest_away = threading.Event()
         self._called_back = threading.Event()
         self._left_at = 0.0
+        self._busy = False
         self._holder: int | None = None
         self._held: deque[Stream] = deque()
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
@@ -285,7 +289,9 @@ class Loop:
         self._runner = threading.get_ident()
         self._flush_held()
         patient, self._patient = self._patient, {}
-        ready = self._selector.select(self._timeout(_PATIENCE if patient else longest))
+        if patient:
+            longest = _PATIENCE if longest is None else min(longest, _PATIENCE)
+        ready = self._events(self._timeout(longest))
         for stream in patient:
             self._guarded(stream.flush)
         for key, events in ready:
@@ -294,6 +300,21 @@ class Loop:
         self._run_due()
         self._flush()
         self._runner = None
+
+    def _events(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What has happened, waiting for it up to `timeout` seconds.
+
+        A processor that sleeps takes longer to wake than a call to be answered, and a caller's next call comes soon
+        after the last; the schedulers of the BEAM stay awake for the same reason (`+sbwt`).
+        """
+        if self._busy and timeout != 0.0:
+            end = time.monotonic() + (_AWAKE if timeout is None else min(timeout, _AWAKE))
+            while time.monotonic() < end:
+                if ready := self._selector.select(0.0):
+                    return ready
+        ready = self._selector.select(timeout)
+        self._busy = bool(ready)
+        return ready
 
     def _finish(self) -> None:
         """Close what is left: connections that were being made, and the selector's own."""

@@ -15,6 +15,9 @@ DEFAULT_MAX_FRAME = 1 << 30
 """The longest message taken, in bytes: 1 GiB."""
 
 _CHUNK = 256 * 1024
+_FIRST_CHUNK = 8 * 1024
+"""Most peers never send more at a time; the chunk of one that does grows."""
+
 _FIRST = 16 * 1024 * 1024
 """The most bytes of memory that a message gets before any of it has come."""
 
@@ -30,7 +33,7 @@ class FrameReader:
 
     def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
         self._max_frame = max_frame
-        self._chunk = bytearray(_CHUNK)
+        self._chunk = bytearray(_FIRST_CHUNK)
         self._filled = 0
         self._large: bytearray | None = None
         self._large_length = 0
@@ -94,6 +97,8 @@ class FrameReader:
             start = end
         chunk[: filled - start] = chunk[start:filled]
         self._filled = filled - start
+        if filled == len(chunk) < _CHUNK:
+            self._chunk = chunk + bytes(_CHUNK - filled)
         return frames
 
     def _begin_large(self, start: int, length: int) -> None:
