@@ -6,6 +6,7 @@
 #   .venv-fuzz   atheris, which fuzzes the codec and the protocol
 #   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
 #   .venv-bench  the other codecs that `make bench` measures beside ours
+#   .venv-audit  pip-audit, which looks at all of them
 
 PYTHON ?= python3.11
 BPY := 4.5.15
@@ -15,10 +16,11 @@ FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
 BENCH := .venv-bench
+AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench fuzz zip lint types check format clean
+.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,7 +70,12 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLE
 fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
 	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py
 
-zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, and validate them
+# Strict: what the advisories cannot be asked about is an error too, and so is a service that gives no answer.
+audit: $(AUDIT)/ready ## Ask for known vulnerabilities of all that is installed in the environments; needs the public advisories
+	$(AUDIT)/bin/pip-audit --strict --progress-spinner off \
+		$(foreach packages,$(wildcard .venv*/lib/python*/site-packages),--path $(packages))
+
+zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, validate them, and list what is in them
 	$(PY) tools/build_zip.py
 
 check: lint types ## lint and types
@@ -85,11 +92,11 @@ format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff format .
 
 clean: ## Remove what the other commands have made
-	rm -rf build dist out $(VENV) $(TYPES) $(FUZZ) $(BENCH)
+	rm -rf build dist out $(VENV) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
 	$(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" >$(VENV)/dev.txt
 	$(PY) -m pip install --quiet "bpy==$(BPY)" --requirement $(VENV)/dev.txt
 	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
@@ -97,18 +104,24 @@ $(VENV)/ready: pyproject.toml Makefile tools/need
 
 $(TYPES)/ready: pyproject.toml Makefile
 	@tools/need venv
-	$(PYTHON) -m venv $(TYPES)
+	$(PYTHON) -m venv --upgrade-deps $(TYPES)
 	$(TYPES)/bin/pip install --quiet mypy ruff fake-bpy-module-4.5 numpy pytest hypothesis
 	touch $@
 
 $(BENCH)/ready: Makefile tools/need
 	@PYTHON=$(PYTHON) tools/need venv compiler
-	$(PYTHON) -m venv $(BENCH)
+	$(PYTHON) -m venv --upgrade-deps $(BENCH)
 	$(BENCH)/bin/pip install --quiet numpy erlang_py==2.0.7 erlastic==2.0.0 earl-etf==2.1.2 erlpack==1.0.1
 	touch $@
 
 $(FUZZ)/ready: Makefile
 	@tools/need venv
-	$(PYTHON) -m venv $(FUZZ)
+	$(PYTHON) -m venv --upgrade-deps $(FUZZ)
 	$(FUZZ)/bin/pip install --quiet --only-binary :all: atheris numpy
+	touch $@
+
+$(AUDIT)/ready: Makefile
+	@tools/need venv
+	$(PYTHON) -m venv --upgrade-deps $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet pip-audit
 	touch $@

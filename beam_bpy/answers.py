@@ -8,18 +8,16 @@ RexGenAnswer         the same to `rex`, where a failure is a value
 RexMessageAnswer     the bare message of a C node to `rex`
 """
 
-import logging
 from typing import Any, NamedTuple
 
 from beam_bpy.failures import Failure, Kind, shortened
+from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control, erpc
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.fragments import SIZE as LARGE
 from beam_bpy.requests import monitor_of
 from vendor_term_codec import Atom, Pid, Reference, encode_term
-
-log = logging.getLogger("beam_bpy")
 
 
 class Caller(NamedTuple):

@@ -6,7 +6,7 @@ epmd. Handlers belong to the server and survive `stop` and `start`; everything e
 
 import concurrent.futures
 import errno
-import logging
+import os
 import signal
 import socket
 import threading
@@ -26,6 +26,7 @@ from beam_bpy.epmd import Registrar
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.handlers import Handler, Registry, plain_module
 from beam_bpy.limits import Limits
+from beam_bpy.logs import log
 from beam_bpy.node import Node
 from beam_bpy.processes import BeamProcess, Monitors, Target
 from beam_bpy.protocol.control import BinaryType
@@ -35,8 +36,6 @@ from beam_bpy.settings import Settings, SettingsError
 from beam_bpy.tls import Tls
 from beam_bpy.transport import Listener, Loop, listen
 from vendor_term_codec import Pid, Reference
-
-log = logging.getLogger("beam_bpy")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -121,6 +120,7 @@ class BeamServer:
         self._listened = self._queue
         self._rpc = Rpc(self._registry, self._encoder, self._current_queue)
         self._lock = threading.RLock()
+        self._ending: _Ending | None = None
         self._running: _Running | None = None
         self._worker: Worker | None = None
         self._serving = False
@@ -361,6 +361,13 @@ class BeamServer:
 
         What a user can get wrong does not raise: False is returned, and `last_error` says why.
         """
+        while True:
+            self._await_end()
+            with self._lock:
+                if not self._ends_elsewhere():  # Nobody has stopped it again in the meantime.
+                    return self._start()
+
+    def _start(self) -> bool:
         with self._lock:
             if self._running is not None:
                 return True
@@ -399,17 +406,45 @@ class BeamServer:
         with self._lock:
             running, self._running = self._running, None
             self._state = "stopped"
+            if running is not None:
+                ending = self._ending = _Ending(running, self._worker, threading.Event())
         if running is None:
+            self._await_end()
             return
         _started.discard(self)
         self._listened.detach(running.loop)
-        # Outside the lock: a handler on the worker thread may want it before it can end.
-        running.stop()
-        self._stop_worker()
-        if not self._serving:
-            self._queue.close()
-        self._queue.wake()
+        try:
+            # Outside the lock: a handler on the worker thread may want it before it can end.
+            running.stop()
+            self._stop_worker()
+            if not self._serving:
+                self._queue.close()
+            self._queue.wake()
+        finally:
+            ending.over.set()
         log.info("%s has stopped", running.settings.node_name)
+
+    def _await_end(self) -> None:
+        if (ending := self._ends_elsewhere()) is not None:
+            ending.over.wait()
+
+    def _ends_elsewhere(self) -> "_Ending | None":
+        """The `stop` that goes on in another thread, unless it waits for this one."""
+        ending = self._ending
+        over = ending is None or ending.over.is_set() or ending.waits_for_this_thread()
+        return None if over else ending
+
+    def abandon(self) -> None:
+        """After a fork, in the child: threads, connections and what is queued are the parent's."""
+        if self._running is not None:
+            self._listened.detach(self._running.loop)
+        if self._worker is not None:
+            self._worker.abandon()
+        self._lock = threading.RLock()  # Another thread, which the child does not have, may have held the old one.
+        self._queue = self._listened = CallQueue()
+        self._running = self._worker = self._ending = None
+        self._serving = False
+        self._state = "stopped"
 
     def serve_forever(self) -> None:
         """Run the handlers on this thread until `stop` is called; starts the server if it is not running.
@@ -643,6 +678,17 @@ class BeamServer:
         return False
 
 
+class _Ending(NamedTuple):
+    """A `stop` that goes on, or is over."""
+
+    running: "_Running"
+    worker: Worker | None
+    over: threading.Event
+
+    def waits_for_this_thread(self) -> bool:
+        return self.running.is_network_thread() or (self.worker is not None and self.worker.is_current())
+
+
 class _Running:
     """What lives from `start` to `stop`.
 
@@ -805,6 +851,16 @@ def stop_all() -> None:
     """Stop every server of this process, for a host that takes its main thread back."""
     for server in tuple(_started):
         server.stop()
+
+
+def _abandon_all() -> None:
+    for server in tuple(_started):
+        _started.discard(server)
+        server.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 _shared_lock = threading.Lock()

@@ -5,7 +5,6 @@ yields is progress, what it returns is the answer. It is closed when nobody wait
 when its handler is taken away.
 """
 
-import logging
 from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, NamedTuple
@@ -14,12 +13,11 @@ from beam_bpy.activity import Record
 from beam_bpy.answers import Answer, Caller
 from beam_bpy.dispatch import Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Target, failure_of, not_allowed
+from beam_bpy.failures import Failure, Kind, Target, failure_of, not_allowed, python_error
 from beam_bpy.handlers import Handler, Registry
 from beam_bpy.limits import Load
-from vendor_term_codec import Atom, encode_term
-
-log = logging.getLogger("beam_bpy")
+from beam_bpy.logs import log
+from vendor_term_codec import Atom, EncodeError, encode_term
 
 Listener = Callable[[bytes], object]
 """Gets each value that a long call yields, encoded."""
@@ -169,7 +167,10 @@ class Call(Runnable):
 
     def _fail(self, failure: Failure) -> None:
         self._house.failed(self.handler, failure)
-        self.answer.failed(failure)
+        try:
+            self.answer.failed(failure)
+        except EncodeError as error:  # What stands around it makes it deeper than a term may be.
+            self.answer.failed(Failure(Kind.ERROR, python_error(error), self._target.stack()))
 
 
 class Step(NamedTuple):

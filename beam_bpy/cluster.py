@@ -9,7 +9,6 @@ All of it happens on the network thread, but for `connect` and `send`.
 """
 
 import concurrent.futures
-import logging
 import secrets
 import socket
 import threading
@@ -24,6 +23,7 @@ from beam_bpy.connection import SETUP_TIME, Connection
 from beam_bpy.errors import NodeDownError
 from beam_bpy.futures import set_error, set_result
 from beam_bpy.limits import Complaints, Limits, Load, network_of
+from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import control
 from beam_bpy.protocol.erpc import ErpcReply
@@ -32,8 +32,6 @@ from beam_bpy.protocol.handshake import Acceptor, Initiator
 from beam_bpy.tls import Tls, Wrap
 from beam_bpy.transport import Loop, Stream, Timer, TlsStream, connect, resolve
 from vendor_term_codec import Pid, Reference
-
-log = logging.getLogger("beam_bpy")
 
 _LAST_CHANCE = 0.5
 
@@ -275,10 +273,15 @@ class Cluster:
 
     def _open(self, sock: socket.socket, connection: Connection, wrap: Wrap | None) -> None:
         self._connections.add(connection)
-        if wrap is None:
-            connection.open(Stream(self._loop, sock, connection))
+        try:
+            stream = (
+                Stream(self._loop, sock, connection) if wrap is None else TlsStream(self._loop, sock, connection, wrap)
+            )
+        except OSError as error:  # The other side has gone before it could be wrapped.
+            sock.close()
+            connection.closed(f"it was gone at once: {error.strerror or error}")
         else:
-            connection.open(TlsStream(self._loop, sock, connection, wrap))
+            connection.open(stream)
 
 
 class _Setup:

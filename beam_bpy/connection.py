@@ -5,13 +5,13 @@ bytes, and the node, which knows control messages. All of it, but for `send`, ha
 """
 
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol as Interface
 
 from beam_bpy.limits import Limits, Load
+from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer
 from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReader, ErpcReply
@@ -21,8 +21,6 @@ from beam_bpy.protocol.framing import TICK, Frame, FrameReader
 from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeRefusedError, Initiator, PeerNamed
 from beam_bpy.transport import Loop, Stream, Timer
 from vendor_term_codec import DecodeError, Pid, Reference
-
-log = logging.getLogger("beam_bpy")
 
 SETUP_TIME = 7.0
 """Seconds that a handshake may take: the BEAM's `net_setuptime`."""

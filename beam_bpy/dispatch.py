@@ -9,6 +9,7 @@ the handlers of every server in the process go there. That is how the extension 
 somebody's script made, without this package knowing of Blender.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from beam_bpy.limits import Load
+from beam_bpy.logs import log
 
 
 class Runnable:
@@ -163,7 +165,7 @@ class CallQueue:
             call = self._next_slice()
         while call is not None:
             self._hold_answer()
-            if self._run(call):
+            if self._run_guarded(call):
                 self._unfinished.append(call)
             else:
                 _ended(call)
@@ -177,6 +179,16 @@ class CallQueue:
         for source in tuple(self._sources):
             source.release()
         return served
+
+    def _run_guarded(self, call: Runnable) -> bool:
+        """Whatever a host, or an answer, does wrong costs this call and no other: the thread goes on."""
+        try:
+            return self._run(call)
+        except Exception:
+            log.exception("an error of this program's own ends a call")
+            with contextlib.suppress(Exception):
+                call.close()
+            return False
 
     def _hold_answer(self) -> None:
         """The answer to a call waits for the next one's, if that waits already."""
@@ -252,8 +264,17 @@ class Worker:
         self._handing_over = hand_over
         self._stopping.set()
         self._calls.wake()
-        if threading.current_thread() is not self._thread:
+        if not self.is_current():
             self._thread.join()
+
+    def is_current(self) -> bool:
+        """True on the worker's thread."""
+        return threading.current_thread() is self._thread
+
+    def abandon(self) -> None:
+        """After a fork, in the child: let the thread that runs a handler there, if it does, end with it."""
+        self._stopping = threading.Event()
+        self._stopping.set()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

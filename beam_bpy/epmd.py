@@ -5,7 +5,7 @@ stays open. When that breaks, `Registrar` registers again: with whatever answers
 """
 
 import contextlib
-import logging
+import ipaddress
 import os
 import secrets
 import socket
@@ -14,11 +14,10 @@ from typing import Literal
 from typing import Protocol as Interface
 
 from beam_bpy.limits import Complaints
+from beam_bpy.logs import log
 from beam_bpy.protocol import ProtocolError, epmd
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.transport import Listener, Loop, Stream, connect, listen
-
-log = logging.getLogger("beam_bpy")
 
 ADDRESSES = ("127.0.0.1", "::1")
 """Where every epmd listens, so that each node of its machine finds it (manual page of epmd, ERL_EPMD_ADDRESS)."""
@@ -30,6 +29,12 @@ all, for nodes that find each other by a fixed port (ERL_DIST_PORT, `erl -erl_ep
 MODES: tuple[Mode, ...] = ("embed", "host", "none")
 
 _MAX_ANSWER = 1 << 20
+_TRIES = 5
+"""How often a name that is taken is asked for at the start."""
+
+_TRY_AGAIN = 0.1
+"""Seconds between two of these."""
+
 _RETRY = 2.0
 _ANSWER_TIME = 10.0
 _REQUEST_TIME = 10.0
@@ -158,6 +163,8 @@ class Registrar:
         self._stream: Stream | None = None
         self._closing = False
         self._succeeded = False
+        self._tries = _TRIES
+        self._turned_away = False
 
     def open(self) -> None:
         """Register; the outcome is told later."""
@@ -220,8 +227,13 @@ class Registrar:
         return True
 
     def _name_taken(self) -> None:
-        # After a first registration nothing is left to do here: epmd hangs up now, and `_lost` tries again.
-        if not self._succeeded:
+        # At the start: a node of that name that has ended just now is one that epmd may not have missed yet.
+        self._tries -= 1
+        if self._succeeded or self._tries > 0:
+            self._turned_away = not self._succeeded
+            if self._stream is not None:
+                self._stream.close("the name is taken")
+        else:
             self._fail(
                 f"the name {self._registration.name!r} is taken by another node on this machine;"
                 " stop that node, or choose another name"
@@ -230,7 +242,10 @@ class Registrar:
     def _lost(self, reason: str) -> None:
         if self._closing:
             return
-        if self._succeeded:
+        if self._turned_away:
+            self._turned_away = False
+            self._loop.call_later(_TRY_AGAIN, self._open_again)
+        elif self._succeeded:
             self._retry()
             log.warning("epmd is gone (%s); this node registers again as soon as it can", reason)
         else:
@@ -244,7 +259,11 @@ class Registrar:
             self._outcome.refused(sentence)
 
     def _retry(self) -> None:
-        self._loop.call_later(_RETRY, lambda: None if self._closing else self.open())
+        self._loop.call_later(_RETRY, self._open_again)
+
+    def _open_again(self) -> None:
+        if not self._closing:
+            self.open()
 
 
 class _Conversation:
@@ -302,8 +321,8 @@ class Server:
             client.understood = True
             client.close("this epmd ends")
 
-    def answer(self, request: epmd.Request) -> bytes:
-        """The answer to anything but a registration."""
+    def answer(self, request: epmd.Request, address: str) -> bytes:
+        """The answer to anything but a registration, which somebody at `address` has sent."""
         match request:
             case epmd.LookUp(name):
                 known = self.registrations.get(name)
@@ -312,7 +331,7 @@ class Server:
                 known_nodes = [registration for registration, _creation in self.registrations.values()]
                 return epmd.names_answer(self._port, known_nodes, dump=dump)
             case epmd.Refused(what):
-                log.warning("someone asked the epmd in this program to %s; it does not", what)
+                self._complaints.say(address, f"it asked this epmd to {what}, which it does not")
                 return b"NO" if what == "kill" else b"NOEXIST"
         raise ProtocolError("a registration is answered by its connection")
 
@@ -333,10 +352,12 @@ class Server:
             del self.registrations[client.registered]
 
     def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        # As with every epmd: names are looked up from anywhere, and registered on this machine only.
+        local = ipaddress.ip_address(address[0].partition("%")[0]).is_loopback or address[0] == sock.getsockname()[0]
         asking = [client for client in self._clients if client.registered is None]
         if len(asking) >= _MAX_ASKING:
             asking[0].close("others want to ask")
-        client = _Client(self, address[0])
+        client = _Client(self, address[0], local=local)
         self._clients[client] = None
         client.open(Stream(self._loop, sock, client))
         self._loop.call_later(_REQUEST_TIME, client.too_slow)
@@ -345,8 +366,9 @@ class Server:
 class _Client:
     """One connection to the embedded epmd: one request, and for a registration the rest of a node's life."""
 
-    def __init__(self, server: Server, address: str) -> None:
+    def __init__(self, server: Server, address: str, *, local: bool) -> None:
         self._server = server
+        self._local = local
         self.address = address
         self.understood = False
         self._stream: Stream | None = None
@@ -375,11 +397,13 @@ class _Client:
         request = epmd.parse_request(self._request)
         if request is None or self._stream is None:
             return
+        if isinstance(request, epmd.Register) and not self._local:
+            raise ProtocolError("only a node on this machine may register here")
         self.understood = True
         if isinstance(request, epmd.Register):
             self._register(self._stream, request.registration)
         else:
-            self._stream.send(self._server.answer(request))
+            self._stream.send(self._server.answer(request, self.address))
             self._stream.close_when_sent("answered")
 
     def closed(self, reason: str) -> None:

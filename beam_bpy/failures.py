@@ -2,6 +2,7 @@
 
 import traceback
 from enum import Enum
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from beam_bpy.erlang_variant import ErlangVariantEncoder
@@ -104,16 +105,22 @@ def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
         trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TRACEBACK:]
-    details = {"type": type(error).__name__, "message": _message(error), "traceback": text}
+    details = {"type": type(error).__name__, "message": _message(error), "traceback": _traceback(error, trace)}
     return Atom("python_error"), {Atom(key): _utf8(value) for key, value in details.items()}
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - its __str__ is a program's own, and the caller waits
+    except BaseException:  # noqa: BLE001 - its __str__ is a program's own, and the caller waits
         return "its text cannot be had"
+
+
+def _traceback(error: BaseException, trace: TracebackType | None) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TRACEBACK:]
+    except BaseException:  # noqa: BLE001 - it looks at attributes, which are a program's own, too
+        return "its traceback cannot be had"
 
 
 def _utf8(text: str) -> str:
@@ -127,5 +134,5 @@ def shortened(reason: Any) -> str:
             return f"{kind}: {message}"
     try:
         return repr(reason)[:500]
-    except ValueError:  # An integer of more digits than Python writes.
+    except (ValueError, RecursionError):  # An integer of more digits, or a list deeper, than Python writes.
         return f"a {type(reason).__name__} that is too long to be shown"

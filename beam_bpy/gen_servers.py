@@ -6,19 +6,17 @@ Rex                  rex: what rpc was before OTP 23, and what C nodes still sen
 HandlerServer        the node's own short name: {Name, Args}
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.answers import Caller, CastAnswer, GenAnswer, ProcessAnswer, RexGenAnswer, RexMessageAnswer
 from beam_bpy.failures import Failure, Kind, Target, badarg
+from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.requests import ATOM_TAGS, BAD_REQUEST, Request, gen_message, length, mfa, named
 from vendor_term_codec import Atom, Pid, decode_term, encode_term, tuple_header
-
-log = logging.getLogger("beam_bpy")
 
 Submit = Callable[[Request, ProcessAnswer], None]
 """Runs a call: `Rpc.call`."""

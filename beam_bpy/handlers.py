@@ -1,15 +1,13 @@
 """The registry: which Python function answers to which name, who owns it, and how it wants to be called."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from beam_bpy.activity import Tally
+from beam_bpy.logs import log
 from beam_bpy.protocol.control import BinaryType
-
-log = logging.getLogger("beam_bpy")
 
 ELIXIR_PREFIX = "Elixir."
 """What Elixir puts before the name of each of its modules: `Blender` is the atom 'Elixir.Blender'."""
@@ -61,7 +59,7 @@ class Handler:
             return True
         try:
             return bool(self.permit(node_name))
-        except Exception:
+        except BaseException:  # not even SystemExit may end the network thread
             log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
             return False
 

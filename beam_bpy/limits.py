@@ -5,15 +5,13 @@ down before it loses anything: what it sends is not read for a while, so that it
 """
 
 import ipaddress
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol as Interface
 
+from beam_bpy.logs import log
 from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME
-
-log = logging.getLogger("beam_bpy")
 
 QUIET_TIME = 60.0
 """Seconds for which no second line is logged of those who come from one address and are not let in."""

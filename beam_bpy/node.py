@@ -8,7 +8,6 @@ are therefore kept under one lock, which is held for table work and for sending,
 """
 
 import itertools
-import logging
 import struct
 import threading
 import time
@@ -16,13 +15,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from beam_bpy.limits import Load
-from beam_bpy.protocol import control
+from beam_bpy.logs import log
+from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.flags import Flag
 from vendor_term_codec import Atom, Pid, Reference, encode_term
-
-log = logging.getLogger("beam_bpy")
 
 _pack_pid = struct.Struct(">II").pack
 
@@ -151,6 +149,17 @@ class Process:
         self.node.end(self, reason)
 
 
+def _own(handler: Callable[[Peer, Any], None]) -> Callable[[Peer, Any], None]:
+    """Take signals of the peer's own processes only: no node sets or undoes the links and monitors of another one."""
+
+    def checked(peer: Peer, event: Any) -> None:
+        if event.sender.node != peer.name or getattr(event, "ref", event.sender).node != peer.name:
+            raise ProtocolError(f"a {type(event).__name__} message of a process of another node")
+        handler(peer, event)
+
+    return checked
+
+
 class Node:
     """This node.
 
@@ -190,11 +199,11 @@ class Node:
             control.Send: self._route,
             control.SpawnRequest: spawn,
             ErpcCall: erpc,
-            control.Monitor: self._monitor,
+            control.Monitor: _own(self._monitor),
             control.Demonitor: self._demonitor,
-            control.Link: self._link,
-            control.Unlink: self._unlink,
-            control.LinkExit: self._link_exit,
+            control.Link: _own(self._link),
+            control.Unlink: _own(self._unlink),
+            control.LinkExit: _own(self._link_exit),
             control.ExitSignal: self._exit_signal,
             control.MonitorExit: self._monitor_exit,
             control.SpawnReply: self._spawn_reply,
@@ -425,6 +434,9 @@ class Node:
         entry.process.watching[entry.ref.ext] = peer
 
     def _add_watch(self, process: Process, watch: Watch) -> None:
+        before = watch.peer.watches.get(watch.ref.ext)
+        if before is not None:  # A node that uses a reference twice must not leave the first monitor behind.
+            before.watches.pop(watch.ref.ext, None)
         process.watches[watch.ref.ext] = watch
         watch.peer.watches[watch.ref.ext] = process
 

@@ -5,7 +5,6 @@ a time. It gets what a BEAM process would find in its mailbox: messages, `{'DOWN
 for its monitors and, if it traps exits, `{'EXIT', Pid, Reason}`.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +12,13 @@ from beam_bpy.client import Client
 from beam_bpy.cluster import Cluster
 from beam_bpy.dispatch import Runnable
 from beam_bpy.failures import Kind, failure_of, shortened
+from beam_bpy.limits import Load
+from beam_bpy.logs import log
 from beam_bpy.node import NOCONNECTION, Node, Peer, Process, Watching
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.requests import monitor_of
 from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term
-
-log = logging.getLogger("beam_bpy")
 
 _DOWN = Atom("DOWN")
 _EXIT = Atom("EXIT")
@@ -126,7 +125,7 @@ class BeamProcess(Process):
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message has come; on the network thread."""
         try:
-            self._deliver(message.payload.decode())
+            self._deliver(message.payload.decode(), peer.load)
         except DecodeError as error:
             log.warning("%s sent %s a message that cannot be decoded: %s", peer.name, self.pid, error)
 
@@ -143,8 +142,8 @@ class BeamProcess(Process):
         else:
             super().linked_exit(sender, reason)
 
-    def _deliver(self, message: Any) -> None:
-        self._submit(_Delivery(self, message))
+    def _deliver(self, message: Any, load: Load | None = None) -> None:
+        self._submit(_Delivery(self, message, load))
 
     def handle(self, message: Any) -> None:
         """Give the callback a message; where handlers run."""
@@ -160,11 +159,17 @@ class BeamProcess(Process):
 
 
 class _Delivery(Runnable):
-    """A message on its way to a process."""
+    """A message on its way to a process; it is the work of the node that has sent it."""
 
-    def __init__(self, process: BeamProcess, message: Any) -> None:
+    def __init__(self, process: BeamProcess, message: Any, load: Load | None) -> None:
         self._process = process
         self._message = message
+        self._load = load
+
+    @property
+    def load(self) -> Load | None:
+        """Where it counts; None for what this node itself has to say."""
+        return self._load
 
     def run(self) -> bool:
         """Deliver it."""

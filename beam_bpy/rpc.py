@@ -16,7 +16,6 @@ Arguments are decoded once the handler is known, as the handler wants them; a ca
 no more than its name.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +34,6 @@ from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall
 from beam_bpy.requests import BAD_REQUEST, Request, atom_text, behind_list, handler_name, is_list, mfa, read_arguments
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, list_header, tuple_header
-
-log = logging.getLogger("beam_bpy")
 
 
 class Rpc:

@@ -17,9 +17,9 @@ import errno
 import heapq
 import ipaddress
 import itertools
-import logging
 import os
 import selectors
+import signal
 import socket
 import ssl
 import threading
@@ -29,9 +29,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol as Interface
 
+from beam_bpy.logs import log
 from beam_bpy.protocol import ProtocolError
-
-log = logging.getLogger("beam_bpy")
 
 LARGE = 64 * 1024
 """Parts of at least this many bytes are handed to the kernel as they are; smaller ones are joined first."""
@@ -41,6 +40,9 @@ _TURN = 1024 * 1024
 
 _BACKLOG = 128
 
+_ACCEPT_PAUSE = 1.0
+"""Seconds after which it is tried again to accept a connection, when this program could not."""
+
 _AWAY = 0.002
 """Seconds for which a thread that runs the loop may have something else to do before the loop's own takes it back."""
 
@@ -49,6 +51,27 @@ _PATIENCE = 0.001
 
 _AWAKE = 0.00005
 """Seconds for which the loop stays awake after an event, looking for the next."""
+
+
+_NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
+"""What is sent to a peer that has gone ends a program by SIGPIPE. Python ignores that; Blender's Python does not."""
+
+
+@contextlib.contextmanager
+def _no_sigpipe() -> Iterator[None]:
+    """The same where `send` has no such flag: this thread takes back a SIGPIPE that it has caused."""
+    if not hasattr(signal, "SIGPIPE"):
+        yield
+        return
+    pipe = {signal.SIGPIPE}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, pipe)
+    try:
+        yield
+    finally:
+        if signal.SIGPIPE not in before:
+            if signal.SIGPIPE in signal.sigpending():
+                signal.sigwait(pipe)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Protocol(Interface):
@@ -154,7 +177,7 @@ class Loop:
         if self.on_thread():
             return
         with contextlib.suppress(BlockingIOError, OSError):  # A full pipe wakes it as well.
-            self._wake_sender.send(b"\0")
+            self._wake_sender.send(b"\0", _NO_SIGNAL)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run `callback` after `delay` seconds; only on the network thread."""
@@ -180,7 +203,11 @@ class Loop:
         """Wait up to `seconds` for what streams have to send to leave; on the network thread, which is about to end."""
         end = time.monotonic() + seconds
         self._flush()
-        with selectors.DefaultSelector() as selector:
+        try:
+            selector = selectors.DefaultSelector()
+        except OSError:  # This program has no file descriptor left.
+            return
+        with selector:
             for stream in tuple(self._streams):
                 if stream.unsent:
                     selector.register(stream, selectors.EVENT_WRITE)
@@ -274,6 +301,8 @@ class Loop:
             for stream in tuple(self._streams):
                 self._guarded(lambda stream=stream: stream.close("this node stops"))
             self._finish()
+            # The system may give the number of this thread to another one.
+            self._runner = None
 
     def _stand_by(self) -> None:
         """Another thread runs the loop; take it back when that has been away for too long."""
@@ -361,9 +390,7 @@ class Loop:
         try:
             callback(*args)
         except Exception:
-            # A log that cannot be written, on a full disk, is no reason to end either.
-            with contextlib.suppress(Exception):
-                log.exception("the network thread met an error of its own and goes on")
+            log.exception("the network thread met an error of its own and goes on")
 
 
 _loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
@@ -587,7 +614,10 @@ class Stream:
         return self._sock.recv_into(buffer)
 
     def _transmit(self, data: bytes | memoryview) -> int:
-        return self._sock.send(data)
+        if _NO_SIGNAL:
+            return self._sock.send(data, _NO_SIGNAL)
+        with _no_sigpipe():
+            return self._sock.send(data)
 
     def _received(self, count: int) -> None:
         self.bytes_received += count
@@ -600,8 +630,7 @@ class Stream:
 
     def _broken(self) -> None:
         """An error that should not be, inside an `except`: it costs this connection and no other."""
-        with contextlib.suppress(Exception):
-            log.exception("an error of this program's own closes a connection")
+        log.exception("an error of this program's own closes a connection")
         self.close("an error of this program's own")
 
     def _send_or_wait(self) -> str | None:
@@ -705,7 +734,8 @@ class TlsStream(Stream):
         if self._closed or self._shaken:
             return
         try:
-            self._tls.do_handshake()
+            with _no_sigpipe():
+                self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
         except ssl.SSLWantWriteError:
@@ -720,14 +750,15 @@ class TlsStream(Stream):
 
     def _receive(self, buffer: memoryview) -> int:
         try:
-            with self._lock:
+            with self._lock, _no_sigpipe():
                 return self._tls.recv_into(buffer)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
     def _transmit(self, data: bytes | memoryview) -> int:
         try:
-            return self._tls.send(data)
+            with _no_sigpipe():
+                return self._tls.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
@@ -755,6 +786,7 @@ class Listener:
         self._loop = loop
         self._sock = sock
         self._accepted = accepted
+        self._waiting = False
         loop.watch(sock, selectors.EVENT_READ, self._ready)
 
     def close(self) -> None:
@@ -765,21 +797,26 @@ class Listener:
     def _ready(self, _events: int) -> None:
         try:
             sock, address = self._sock.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                log.error("a connection has to wait: this program has no file descriptor left")
-                self._pause()
+        except (BlockingIOError, ConnectionAbortedError):  # It has gone already.
             return
+        except OSError as error:
+            self._pause(error)
+            return
+        self._waiting = False
         try:
             self._accepted(sock, address[:2])
         except Exception:
             sock.close()
             raise
 
-    def _pause(self) -> None:
+    def _pause(self, error: OSError) -> None:
         # The connection stays in the kernel's queue; without a pause the loop would spin on it.
         self._loop.watch(self._sock, 0, self._ready)
-        self._loop.call_later(1.0, self._resume)
+        self._loop.call_later(_ACCEPT_PAUSE, self._resume)
+        if not self._waiting:
+            self._waiting = True
+            why = "no file descriptor left" if error.errno in (errno.EMFILE, errno.ENFILE) else error.strerror
+            log.error("connections have to wait until this program can take them: %s", why)
 
     def _resume(self) -> None:
         if self._sock.fileno() >= 0:
@@ -813,12 +850,16 @@ class _Connecting:
     """A connection that is being made; `done` gets the socket, or the sentence that says why there is none."""
 
     def __init__(
-        self, loop: Loop, address: tuple[str, int], timeout: float, done: Callable[[socket.socket | str], None]
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        address: tuple[str, int],
+        timeout: float,
+        done: Callable[[socket.socket | str], None],
     ) -> None:
         self._loop = loop
         self._done = done
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sock = sock
         self._sock.setblocking(False)
         self._timer = loop.call_later(timeout, lambda: self._fail("no answer in time"))
         try:
@@ -856,7 +897,12 @@ def connect(
         done: gets the connected socket, or a sentence that says why there is none.
         timeout: seconds.
     """
-    _Connecting(loop, address, timeout, done)
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:  # This program has no file descriptor left.
+        done(error.strerror or "there is no socket for it")
+    else:
+        _Connecting(loop, sock, address, timeout, done)
 
 
 def resolve(loop: Loop, host: str, done: Callable[[list[str]], None]) -> None:

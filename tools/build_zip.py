@@ -1,19 +1,25 @@
 """Build the extensions' zip files with Blender's own packaging tool, and let it validate them.
 
-The same sources give the same bytes: file times, modes and their order in the archive are fixed.
+The same sources give the same bytes: file times, modes and their order in the archive are fixed. Beside each zip goes
+its bill of materials, which names every file in it and its SHA-256.
 
 Run it with a Python that has hatchling. Blender's tool comes from the bpy package of this Python, or, when the
 environment variable BLENDER names a Blender, from there.
 """
 
 import argparse
+import email
+import hashlib
 import importlib.util
+import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -42,7 +48,8 @@ def main() -> int:
             for name, stage in (("addon", stage_addon), ("scene_handlers", stage_scene_handlers)):
                 source = Path(folder, name)
                 stage(source)
-                print(build(tool, source, output))
+                package = build(tool, source, output)
+                print(package, write_bill(package), sep="\n")
     except BuildError as error:
         print(f"build_zip: {error}", file=sys.stderr)
         return 1
@@ -129,6 +136,56 @@ def make_reproducible(packed: Path, target: Path) -> None:
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             made.writestr(entry, found.read(name))
+
+
+def write_bill(package: Path) -> Path:
+    """Write what an extension's zip holds beside it, in CycloneDX 1.6; without a time, so that it can be repeated."""
+    data = package.read_bytes()
+    with zipfile.ZipFile(package) as archive:
+        manifest = tomllib.loads(archive.read(MANIFEST).decode())
+        license = manifest["license"][0].removeprefix("SPDX:")
+        whole = {"version": manifest["version"], **_component("application", manifest["id"], data, license)}
+        parts = [
+            (_wheel if name.endswith(".whl") else _file)(name, archive.read(name), license)
+            for name in sorted(archive.namelist())
+        ]
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": uuid.UUID(bytes=hashlib.sha256(data).digest()[:16], version=5).urn,
+        "version": 1,
+        "metadata": {"component": whole},
+        "components": parts,
+    }
+    target = package.with_suffix(".cdx.json")
+    target.write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
+    return target
+
+
+def _wheel(path: str, data: bytes, _license: str) -> dict[str, Any]:
+    """A wheel, whose name, version and licence it says itself, and its files."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = sorted(archive.namelist())
+        (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        fields = email.message_from_bytes(archive.read(about))
+        license = fields["License-Expression"]
+        files = [_file(name, archive.read(name), license, within=f"{path}/") for name in names]
+    whole = _component("library", fields["Name"], data, license, ref=path)
+    return {**whole, "version": fields["Version"], "components": files}
+
+
+def _file(name: str, data: bytes, license: str, within: str = "") -> dict[str, Any]:
+    return _component("file", name, data, license, ref=within + name)
+
+
+def _component(kind: str, name: str, data: bytes, license: str, ref: str | None = None) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "bom-ref": ref or name,
+        "name": name,
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(data).hexdigest()}],
+        "licenses": [{"license": {"id": license}}],
+    }
 
 
 def _run(command: list[str]) -> None:

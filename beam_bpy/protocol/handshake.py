@@ -181,6 +181,21 @@ class _Side:
         """
         if self._state is not _State.DONE:  # Nothing is kept of what a peer sends that has been refused.
             self._messages.feed(data)
+        try:
+            return self._take()
+        except HandshakeError:
+            # Nothing that is said afterwards can mend it: a digest is not to be guessed twice.
+            self._state = _State.DONE
+            self._output.clear()
+            raise
+
+    def take_output(self) -> bytes:
+        """The bytes to send now; each byte is returned once."""
+        output = bytes(self._output)
+        self._output.clear()
+        return output
+
+    def _take(self) -> PeerNamed | Established | None:
         while self._state not in (_State.DECISION, _State.DONE):
             message = self._messages.next()
             if message is None:
@@ -189,12 +204,6 @@ class _Side:
             if event is not None:
                 return event
         return None
-
-    def take_output(self) -> bytes:
-        """The bytes to send now; each byte is returned once."""
-        output = bytes(self._output)
-        self._output.clear()
-        return output
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:
         raise NotImplementedError

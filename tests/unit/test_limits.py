@@ -292,13 +292,14 @@ class TestFaults:
     def test_a_child_that_was_forked_touches_nothing_of_its_parents(self, server):
         with Client(server) as client:
             assert client.call("echo", 1) == [1]
-            (peer,) = server._running.node.peers
+            running = server._running
+            (peer,) = running.node.peers
             child = os.fork()
             if not child:
                 code = 1
                 try:
-                    server._running.node.send(server._rpc.events, client.pid, b"a\1")
-                    (stream,) = (connection._stream for connection in server._running.cluster._connections)
+                    running.node.send(server._rpc.events, client.pid, b"a\1")
+                    (stream,) = (connection._stream for connection in running.cluster._connections)
                     code = 0 if stream._closed and stream.fileno() == -1 else 2
                 finally:
                     os._exit(code)
