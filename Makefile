@@ -15,12 +15,14 @@ TYPES := .venv-types
 FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
+CHAOS_SECONDS ?= 60
+SOAK_CALLS ?= 1000000
 BENCH := .venv-bench
 AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench fuzz audit zip lint types check format clean
+.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +35,7 @@ test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in r
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/unit
 	$(PY) -m pytest tests/interop
+	$(PY) -m pytest tests/chaos
 	$(PY) -m pytest tests/blender
 
 unit: $(VENV)/ready ## Only the unit tests
@@ -66,6 +69,14 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLE
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
+
+chaos: $(VENV)/ready ## Peers that stand still for CHAOS_SECONDS (60), wires that break at every byte
+	@tools/need elixir erlang
+	CHAOS_SECONDS=$(CHAOS_SECONDS) $(PY) -m pytest -s tests/chaos/test_chaos.py
+
+soak: $(VENV)/ready ## SOAK_CALLS (1000000) calls while callers, connections and nodes are killed; figures in out/soak.json
+	@tools/need elixir erlang
+	SOAK_CALLS=$(SOAK_CALLS) $(PY) -m pytest -s tests/chaos/test_soak.py
 
 fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
 	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py
