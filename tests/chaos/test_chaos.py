@@ -68,7 +68,10 @@ def test_a_node_that_owes_reads_of_a_gigabyte(start_rig: Callable[..., Rig]) -> 
         erl.later("[spawn(fun() -> erpc:call(N, m, inline_give, [Size]) end) || _ <- lists:seq(1, 64)]", Size=answer)
         eventually(lambda: rig.server.most_memory() > memory + answer, "it is being answered")
         stop(erl)
-        rig.server.output.wait_for("it has read nothing for")
+        deadline = time.monotonic() + SECONDS + LONGEST
+        while "it has read nothing for" not in rig.server.output.text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "it has read nothing for" in rig.server.output.text()
         meanwhile = rig.check()
         grown = rig.server.most_memory() - memory
     print(f"before: {summary(before)}; meanwhile: {summary(meanwhile)}; at most {grown // MB} MB more")
