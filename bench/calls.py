@@ -5,14 +5,12 @@ at each measurement, so that what else the machine does meets all of them. A rat
 round.
 """
 
-import argparse
-import json
 import sys
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from calls_rig import Caller, Results, Rig, figure, ratio
+from calls_rig import Caller, Results, Rig, figure, main, ratio
 
 ROUNDS = 5
 TURN = 0.2
@@ -140,18 +138,5 @@ def report(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each node (%(default)s); 10 s each")
-    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds: at least one")
-    results = measure(options.rounds)
-    print(json.dumps(results, indent=1) if options.json else report(results))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ROUNDS, "turns of each node (%(default)s); 10 s each", measure, report))

@@ -7,7 +7,6 @@ The extension is the one in dist/ (`make zip`).
 In each round each node takes its turn at each measurement; a ratio is the median of the ratios of each round.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from calls_rig import HERE, PATIENCE, Caller, Results, Rig, cpu_time, figure, percentile, ratio
+from calls_rig import HERE, PATIENCE, Caller, Results, Rig, UsageError, cpu_time, figure, main, percentile, ratio
 
 from tests.gui.window import HEIGHT, WIDTH, Screen, System
 
@@ -169,6 +168,8 @@ def ticks(caller: Caller, node: str) -> list[float]:
 
 def measure(rounds: int) -> Results:
     """Run it."""
+    if not {"BLENDER", "BLENDER_ROOT"} & set(os.environ):
+        raise UsageError("set BLENDER to a Blender, or BLENDER_ROOT to what 'tools/debian13 gui' prints")
     system = System.from_environment()
     with Rig(system.root / "tmp") as rig:
         bpy_program = rig.python("bench_bpy", "bpy")
@@ -316,20 +317,5 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each node (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds: at least one")
-    if not {"BLENDER", "BLENDER_ROOT"} & set(os.environ):
-        parser.error("set BLENDER to a Blender, or BLENDER_ROOT to what 'tools/debian13 gui' prints")
-    results = measure(options.rounds)
-    print(json.dumps(results, indent=1) if options.json else report(results))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ROUNDS, "turns of each node (%(default)s)", measure, report))

@@ -5,15 +5,13 @@ the protocol itself (`bench/calls_connections.py`), because 200 nodes of the BEA
 below are that program's, too: they say how the server's rate changes with the connections, not how fast it is.
 """
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import linear_regression, median
 
-from calls_rig import HERE, Program, Results, Rig, figure, ratio, resident
+from calls_rig import HERE, Program, Results, Rig, figure, main, ratio, resident
 
 ROUNDS = 5
 STEPS = (1, 10, 100)
@@ -161,18 +159,5 @@ def report(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each number of connections (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds: at least one")
-    results = measure(options.rounds)
-    print(json.dumps(results, indent=1) if options.json else report(results))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ROUNDS, "turns of each number of connections (%(default)s)", measure, report))

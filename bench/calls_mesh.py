@@ -5,7 +5,6 @@ Both go into the same Blender, a bpy module without a window, one after the othe
 main thread without waiting for any timer: `json.loads`, and the flat lists into `foreach_set`.
 """
 
-import argparse
 import json
 import socket
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from calls_rig import PATIENCE, Caller, Results, Rig, figure, ratio
+from calls_rig import PATIENCE, Caller, Results, Rig, figure, main, ratio
 
 ROUNDS = 5
 SIDE = 1000
@@ -96,18 +95,5 @@ def report(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="uploads each way (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds: at least one")
-    results = measure(options.rounds)
-    print(json.dumps(results, indent=1) if options.json else report(results))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ROUNDS, "uploads each way (%(default)s)", measure, report))

@@ -3,7 +3,9 @@
 Every program gets an epmd that only this run uses, and ends with the `Rig`.
 """
 
+import argparse
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -24,6 +26,10 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
 Results = dict[str, Any]
+
+
+class UsageError(Exception):
+    """What is missing to measure, as a sentence for whoever has called the program."""
 
 
 class Program:
@@ -210,3 +216,29 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 def figure(number: float) -> str:
     """Two digits that count, all of them before the point."""
     return f"{number:,.0f}".replace(",", " ") if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+
+
+def main(
+    document: str | None, rounds: int, turns: str, measure: Callable[[int], Results], report: Callable[[Results], str]
+) -> int:
+    """What each of the measuring programs does: measure as often as the command line says, and print.
+
+    Args:
+        document: what `--help` says of the program.
+        rounds: the default of `--rounds`.
+        turns: what `--help` says of `--rounds`.
+        measure: gives the figures of so many rounds.
+        report: turns them into the part of the document.
+    """
+    parser = argparse.ArgumentParser(description=document, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help=turns)
+    parser.add_argument("--json", action="store_true", help="print the figures for programs instead of the table")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds: at least one")
+    try:
+        results = measure(options.rounds)
+    except UsageError as error:
+        parser.error(str(error))
+    print(json.dumps(results, indent=1) if options.json else report(results))
+    return 0

@@ -122,6 +122,8 @@ def test_mutated_handshakes_and_random_bytes(hostile: BeamServer, honest: Callab
             sock.sendall(mutated(rng, handshakes(rng)))
         if number % ROUND == 0:
             honest()
+    eventually(lambda: hostile._running.cluster._half_open == {}, "all of them are forgotten")
+    assert not [name for name in hostile.connected_nodes if name.startswith("caller")]
 
 
 def test_mutated_frames_of_a_node_that_knows_the_cookie(hostile: BeamServer, honest: Callable[[], None]) -> None:
@@ -168,6 +170,7 @@ def test_a_flood_of_half_open_connections(hostile: BeamServer, honest: Callable[
                 with contextlib.suppress(ConnectionError):
                     held[-1].sendall(name_message(b"half%d@127.0.0.1" % number))
         honest()
+        assert len(hostile._running.cluster._half_open) <= Limits().max_half_open_per_address
     finally:
         for sock in held:
             sock.close()
@@ -202,3 +205,4 @@ def test_a_peer_that_calls_ten_thousand_times_and_never_reads(
                 sock.sendall(call(name, "zeros", [20_000], number))
         honest()
         eventually(lambda: f"{name} has disconnected: it has read nothing" in caplog.text, "it is disconnected")
+        assert name not in hostile.connected_nodes
