@@ -148,6 +148,8 @@ class Connection:
             if self.peer is not None:
                 self._node.peer_down(self.peer)
         finally:
+            # Nobody waits for their answers any more, which they find out when they run.
+            self._load.take_up()
             self._owner.gone(self, reason, yielded=self._yielded)
         if self.peer is not None:
             log.info("%s has disconnected: %s", self.peer.name, reason)
@@ -189,6 +191,8 @@ class Connection:
             self._calls = ErpcReader(event.name)
         self.peer = Peer(event.name, event.flags, event.creation, self.send, self.send_soon)
         self._load = self.peer.load
+        self._load.has_room = self._has_room
+        self._load.look = lambda: self._loop.call_soon(self._look_aside)
         self._owner.up(self, self.peer)
         self._schedule_tick()
         log.info("%s has connected", event.name)
@@ -225,9 +229,20 @@ class Connection:
         limits, share = self._limits, 0.5 if self._paused else 1.0
         if self._load.in_flight >= limits.max_in_flight * share:
             return f"this node has {limits.max_in_flight} calls of the caller's node to answer"
-        if self._stream is not None and self._stream.unsent > limits.max_unsent * share:
+        if not self._has_room():
             return f"more than {limits.max_unsent} bytes wait for the caller's node to read them"
         return None
+
+    def _has_room(self) -> bool:
+        share = 0.5 if self._paused else 1.0
+        return self._stream is None or self._stream.unsent <= self._limits.max_unsent * share
+
+    def _look_aside(self) -> None:
+        """A call has been put aside for as long as the peer does not read."""
+        if self.peer is not None and self.peer.connected:
+            self._restrain()
+        else:
+            self._load.take_up()
 
     def _restrain(self) -> None:
         """Handle what waits as far as the limits go, and read on if they allow it."""
@@ -242,6 +257,8 @@ class Connection:
             self._handle(self._waiting.popleft())
             excess = self._excess()
         self._load.overloaded = excess if awaited else None
+        if self._has_room():
+            self._load.take_up()
         self._pause(stream, paused=excess is not None, reading=excess is None or awaited)
 
     def _pause(self, stream: Stream, *, paused: bool, reading: bool) -> None:

@@ -108,12 +108,13 @@ class CallQueue:
         self._run = run
         self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._next: Runnable | None = None
+        self._put_back: deque[Runnable] = deque()
         self._unfinished: deque[Runnable] = deque()
         self._sources: list[Source] = []
         self._slice_was_last = False
 
     def __len__(self) -> int:
-        return self._calls.qsize() + (self._next is not None) + len(self._unfinished)
+        return self._calls.qsize() + (self._next is not None) + len(self._put_back) + len(self._unfinished)
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
@@ -122,6 +123,11 @@ class CallQueue:
             load.begin()
         self._calls.put(call)
         self._wake_source()
+
+    def put_back(self, call: Runnable) -> None:
+        """Queue a call again that has been put aside, before those that came after it; from any thread."""
+        self._put_back.append(call)
+        self.wake()
 
     def wake(self) -> None:
         """Make a `wait` that is going on return; from any thread."""
@@ -144,7 +150,7 @@ class CallQueue:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
-        if self._unfinished:
+        if self._unfinished or self._put_back:
             return True
         if self._next is None:
             self._next = self._take(timeout)
@@ -164,12 +170,14 @@ class CallQueue:
         if call is None:
             call = self._next_slice()
         while call is not None:
-            self._hold_answer()
-            if self._run_guarded(call):
-                self._unfinished.append(call)
-            else:
-                _ended(call)
-            served += 1
+            load = _load_of(call)
+            if load is None or not load.put_aside(call, self.put_back):
+                self._hold_answer()
+                if self._run_guarded(call):
+                    self._unfinished.append(call)
+                elif load is not None:
+                    load.end()
+                served += 1
             left = deadline - time.perf_counter()
             if left <= 0.0:
                 break
@@ -200,10 +208,11 @@ class CallQueue:
 
     def close(self) -> None:
         """Close the long calls that have begun; on the thread that drains, which will drain no more."""
-        while self._unfinished:
-            call = self._unfinished.popleft()
-            call.close()
-            _ended(call)
+        for calls in (self._unfinished, self._put_back):
+            while calls:
+                call = calls.popleft()
+                call.close()
+                _ended(call)
 
     def _next_slice(self) -> Runnable | None:
         self._slice_was_last = bool(self._unfinished)
@@ -211,6 +220,8 @@ class CallQueue:
 
     def _take(self, timeout: float | None) -> Runnable | None:
         self._slice_was_last = False
+        if self._put_back:
+            return self._put_back.popleft()
         call, self._next = self._next, None
         if call is not None:
             return call

@@ -6,8 +6,10 @@ down before it loses anything: what it sends is not read for a while, so that it
 
 import ipaddress
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol as Interface
 
 from beam_bpy.logs import log
@@ -34,7 +36,8 @@ class Limits:
         max_in_flight: calls of one peer that wait or run; 1000. From a peer that has more nothing is read until it has
             half as many. While a call from here to that peer has no answer reading goes on, because a handler may
             be waiting for it, and further calls of that peer fail with `{overload, <<"sentence">>}`.
-        max_unsent: bytes held for a peer that does not read what it is sent; 64 MiB. The same happens.
+        max_unsent: bytes held for a peer that does not read what it is sent; 64 MiB. The same happens, and calls of
+            it that are queued do not run before it has read half of them.
         patience: seconds after which a peer is disconnected that was over `max_unsent` and has read nothing since; 60,
             and no less than the tick time.
 
@@ -62,15 +65,20 @@ class Load:
 
     Attributes:
         overloaded: why no further call of it is taken, as a sentence; None when calls are taken.
+        has_room: whether the peer has read enough to be sent more; from any thread.
+        look: called from any thread when a call has been put aside, so that somebody takes it up again.
     """
 
-    __slots__ = ("__weakref__", "_begun", "_ended", "_lock", "overloaded")
+    __slots__ = ("__weakref__", "_aside", "_begun", "_ended", "_lock", "has_room", "look", "overloaded")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._aside: deque[tuple[Any, Callable[[Any], None]]] = deque()
         self._begun = 0
         self._ended = 0
         self.overloaded: str | None = None
+        self.has_room: Callable[[], bool] = lambda: True
+        self.look: Callable[[], None] = lambda: None
 
     @property
     def in_flight(self) -> int:
@@ -86,6 +94,24 @@ class Load:
         """A call has been answered, or nobody wants the answer any more; from any thread."""
         with self._lock:
             self._ended += 1
+
+    def put_aside(self, call: Any, put_back: Callable[[Any], None]) -> bool:
+        """Keep a call that would run now for when there is room for its answer, and it stays behind those before it.
+
+        Returns:
+            False when there is room, and none waits for it.
+        """
+        if not self._aside and self.has_room():
+            return False
+        self._aside.append((call, put_back))
+        self.look()
+        return True
+
+    def take_up(self) -> None:
+        """There is room, or nobody waits for an answer any more: put the calls back; only on the network thread."""
+        while self._aside:
+            call, put_back = self._aside.popleft()
+            put_back(call)
 
 
 class Clock(Interface):

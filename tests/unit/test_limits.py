@@ -8,6 +8,7 @@ import threading
 import pytest
 from support import COOKIE, PATIENCE, Client, eventually, hung_up, send_name
 
+from beam_bpy.dispatch import CallQueue, Worker
 from beam_bpy.limits import Complaints, Limits, Load, network_of
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.flags import OURS, Flag
@@ -58,6 +59,98 @@ class TestLimits:
     )
     def test_whom_an_address_stands_for(self, address, network):
         assert network_of(address) == network
+
+
+class Queued:
+    """A call that notes that it has run, and whose answer takes the room there is."""
+
+    def __init__(self, load, room, ran, number):
+        self.load, self._room, self._ran, self._number = load, room, ran, number
+
+    def run(self):
+        self._ran.append(self._number)
+        self._room.clear()
+        return False
+
+    def close(self):
+        self._ran.append(f"{self._number} closed")
+
+
+class TestPutAside:
+    """Calls of a peer that does not read what it is sent; `room` is set when it has."""
+
+    @pytest.fixture
+    def room(self):
+        room = threading.Event()
+        room.set()
+        return room
+
+    @pytest.fixture
+    def looked(self):
+        return []
+
+    @pytest.fixture
+    def load(self, room, looked):
+        load = Load()
+        load.has_room = room.is_set
+        load.look = lambda: looked.append(True)
+        return load
+
+    def test_they_run_when_it_has_read_in_their_order_and_before_later_ones(self, load, room, looked):
+        calls, ran = CallQueue(), []
+        for number in range(4):
+            calls.put(Queued(load, room, ran, number))
+        calls.put(Queued(Load(), threading.Event(), ran, "another's"))
+        calls.drain(PATIENCE)
+        assert ran == [0, "another's"]
+        assert len(looked) == 3
+        assert load.in_flight == 3
+
+        calls.put(Queued(load, room, ran, 4))
+        for number in range(1, 5):
+            room.set()
+            load.take_up()
+            assert calls.wait(0.0)
+            calls.drain(PATIENCE)
+            assert ran[2:] == list(range(1, number + 1))
+        assert load.in_flight == 0
+
+    def test_none_passes_those_that_wait_for_room(self, load, room):
+        calls, ran = CallQueue(), []
+        for number in range(2):
+            calls.put(Queued(load, room, ran, number))
+        calls.drain(PATIENCE)
+        room.set()
+        calls.put(Queued(load, room, ran, 2))
+        calls.drain(PATIENCE)
+        assert ran == [0]
+
+        load.take_up()
+        calls.drain(PATIENCE)
+        assert ran == [0, 1]
+
+    def test_whoever_waits_for_calls_is_woken(self, load, room):
+        calls, ran = CallQueue(), []
+        for number in range(2):
+            calls.put(Queued(load, room, ran, number))
+        worker = Worker(calls, daemon=True)
+        try:
+            eventually(lambda: ran == [0] and not len(calls))
+            room.set()
+            load.take_up()
+            eventually(lambda: ran == [0, 1])
+        finally:
+            worker.stop()
+
+    def test_they_are_closed_with_the_queue(self, load, room):
+        calls, ran = CallQueue(), []
+        for number in range(2):
+            calls.put(Queued(load, room, ran, number))
+        calls.drain(PATIENCE)
+        load.take_up()
+        calls.close()
+        assert ran == [0, "1 closed"]
+        assert load.in_flight == 0
 
 
 class TestComplaints:
