@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 from beam_bpy.failures import Failure, Kind, shortened
 from beam_bpy.logs import log
-from beam_bpy.node import Node, Peer, Process
+from beam_bpy.node import Peer, Process
 from beam_bpy.protocol import control, erpc
-from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
-from beam_bpy.protocol.fragments import SIZE as LARGE
 from beam_bpy.requests import monitor_of
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
@@ -46,6 +44,9 @@ class Answer:
         """False once nobody waits any more, so that the call need not run."""
         return True
 
+    def queued(self) -> None:
+        """The call is not done at once; called on the network thread."""
+
     def abandoned(self) -> None:
         """Nobody waits any more, and the call was not run, or not to its end."""
 
@@ -71,6 +72,10 @@ class ProcessAnswer(Answer):
     def wanted(self) -> bool:
         """See `Answer`."""
         return self.process.alive
+
+    def queued(self) -> None:
+        """See `Answer`."""
+        self.process.lasts()
 
 
 class CastAnswer(ProcessAnswer):
@@ -109,7 +114,7 @@ class ErpcAnswer(ProcessAnswer):
 
     def wanted(self) -> bool:
         """False once the caller has died, given up or disconnected: each of these takes its monitor away."""
-        return self.process.alive and self._monitor in self.process.watches
+        return self.process.alive and self.process.watched(self._monitor)
 
     def abandoned(self) -> None:
         self.process.end(_NORMAL)
@@ -119,35 +124,6 @@ class ErpcAnswer(ProcessAnswer):
 
     def failed(self, failure: Failure) -> None:
         self.process.end(_erpc_failure(self._call_ref, failure))
-
-
-class AtOnce(Answer):
-    """`erpc:call` of a handler that runs where the call arrives; nobody has the time to see the process it runs in.
-
-    Args:
-        node: this node.
-        peer: where the caller is.
-        call: the call.
-    """
-
-    def __init__(self, node: Node, peer: Peer, call: ErpcCall) -> None:
-        super().__init__(Caller(peer, call.sender))
-        self._node = node
-        self._call = call
-
-    def returned(self, value: bytes) -> None:
-        self._end(erpc.returned(self._call.call_ref, value))
-
-    def failed(self, failure: Failure) -> None:
-        self._end(_erpc_failure(self._call.call_ref, failure))
-
-    def _end(self, reason: bytes) -> None:
-        peer, call, pid = self.caller.peer, self._call, self._node.new_pid()
-        if len(reason) <= LARGE:
-            peer.send(ErpcReply(call, pid, reason), pid)
-            return
-        peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
-        peer.send(control.monitor_exit(peer.flags, pid, call.sender, call.ref, reason), pid)
 
 
 def _erpc_failure(call_ref: bytes, failure: Failure) -> bytes:
@@ -172,13 +148,13 @@ class GenAnswer(ProcessAnswer):
         self._pid, self._tag = source
         super().__init__(server, Caller(peer, self._pid))
         self._ref, self._is_alias = monitor_of(self._tag)
-        self._monitored = self._ref is not None and self._ref.ext in server.watches
+        self._monitored = self._ref is not None and server.watched(self._ref.ext)
 
     def wanted(self) -> bool:
         """False once the caller has disconnected, or has taken back the monitor that it called with."""
         if not (self.process.alive and self.caller.peer.connected):
             return False
-        return not self._monitored or (self._ref is not None and self._ref.ext in self.process.watches)
+        return not self._monitored or (self._ref is not None and self.process.watched(self._ref.ext))
 
     def returned(self, value: bytes) -> None:
         to = self._ref if self._is_alias and self._ref is not None else self._pid

@@ -12,7 +12,7 @@ from typing import Protocol as Interface
 
 from beam_bpy.limits import Limits, Load
 from beam_bpy.logs import log
-from beam_bpy.node import Node, Peer
+from beam_bpy.node import CalledProcess, Node, Peer
 from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReader, ErpcReply
 from beam_bpy.protocol.flags import Flag
@@ -90,6 +90,7 @@ class Connection:
         self._calls: ErpcReader | None = None
         self._fragments = Reassembler(limits.max_frame)
         self._load = Load()
+        self._untold: list[CalledProcess] = []
         self._waiting: deque[Frame] = deque()
         self._paused = False
         self._sent_then = 0
@@ -122,10 +123,15 @@ class Connection:
         else:
             self._stream.send(message.frame(header=self._headers), sender.ext)
 
-    def send_soon(self, message: control.Message, sender: Pid | Reference) -> None:
-        """Send a small message that is no hurry, with what follows it; only on the network thread."""
-        assert self._stream is not None
-        self._stream.send_soon(message.frame(header=self._headers), sender.ext)
+    def tell_soon(self, process: CalledProcess) -> None:
+        """See `Peer`."""
+        self._untold.append(process)
+        self._loop.call_patiently(self._tell)
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for process in untold:
+            process.tell()
 
     def buffer(self) -> memoryview:
         """See `transport.Protocol`."""
@@ -189,7 +195,7 @@ class Connection:
         self._headers = Flag.FRAGMENTS in event.flags
         if self._headers and Flag.EXIT_PAYLOAD in event.flags:
             self._calls = ErpcReader(event.name)
-        self.peer = Peer(event.name, event.flags, event.creation, self.send, self.send_soon)
+        self.peer = Peer(event.name, event.flags, event.creation, self.send, self.tell_soon)
         self._load = self.peer.load
         self._load.has_room = self._has_room
         self._load.look = lambda: self._loop.call_soon(self._look_aside)

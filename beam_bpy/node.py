@@ -20,6 +20,7 @@ from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.flags import Flag
+from beam_bpy.protocol.fragments import SIZE as LARGE
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 _pack_pid = struct.Struct(">II").pack
@@ -38,7 +39,7 @@ class Peer:
         creation: its incarnation.
         send: hands a message to the connection, and whose it is: a pid, or for a call the reference that it has to
             itself, so that no call waits behind another. It never blocks, and does nothing once the connection is gone.
-        send_soon: the same for a message that is no hurry; only on the network thread.
+        tell_soon: has `CalledProcess.tell` called within a millisecond; only on the network thread.
         connected: False from the moment the connection is gone.
         since: when it connected, in seconds since the epoch.
         calls: how many calls have come from it.
@@ -49,8 +50,8 @@ class Peer:
     """
 
     __slots__ = (
-        *("calls", "connected", "creation", "flags", "links", "load", "name", "send", "send_soon", "since"),
-        *("watches", "watching"),
+        *("calls", "connected", "creation", "flags", "links", "load", "name", "send", "since"),
+        *("tell_soon", "watches", "watching"),
     )
 
     def __init__(
@@ -59,13 +60,13 @@ class Peer:
         flags: Flag,
         creation: int,
         send: Callable[[control.Message | ErpcReply, Pid | Reference], None],
-        send_soon: Callable[[control.Message, Pid | Reference], None] | None = None,
+        tell_soon: "Callable[[CalledProcess], None] | None" = None,
     ) -> None:
         self.name = name
         self.flags = flags
         self.creation = creation
         self.send = send
-        self.send_soon = send_soon or send
+        self.tell_soon = tell_soon or CalledProcess.tell
         self.connected = True
         self.since = time.time()
         self.calls = 0
@@ -144,9 +145,57 @@ class Process:
         else:
             self.linked_exit(sender, reason)
 
+    def watched(self, ref: bytes) -> bool:
+        """Whether there is a monitor on it, by the reference's encoding."""
+        return ref in self.watches
+
+    def lasts(self) -> None:
+        """What it was made for is not done at once; called on the network thread. The default need not know."""
+
     def end(self, reason: bytes) -> None:
         """End with the encoded `reason` and tell all that are linked to it or monitor it; from any thread."""
         self.node.end(self, reason)
+
+
+class CalledProcess(Process):
+    """The process of an `erpc:call`, monitored by the caller, who waits for its end, which is the answer.
+
+    The caller needs to know of it only should that take a while, because it cannot take its monitor back before. So it
+    is told of a process that ends soon with the answer.
+
+    Args:
+        node: our node.
+        peer: where the caller is.
+        call: the call.
+
+    Attributes:
+        expected: whether it is monitored; before that nothing can have come in between.
+        told: whether the caller knows of it.
+    """
+
+    __slots__ = ("call", "expected", "peer", "told")
+
+    def __init__(self, node: "Node", peer: Peer, call: ErpcCall) -> None:
+        super().__init__(node)
+        self.peer = peer
+        self.call = call
+        self.expected = self.told = False
+
+    def watched(self, ref: bytes) -> bool:
+        """See `Process.watched`."""
+        return not self.expected or ref in self.watches
+
+    def lasts(self) -> None:
+        """See `Process.lasts`."""
+        self.node.expect(self)
+
+    def tell(self) -> None:
+        """Tell the caller of it, unless it knows; from any thread."""
+        self.node.tell(self)
+
+    def end(self, reason: bytes) -> None:
+        """See `Process.end`."""
+        self.node.end_called(self, reason)
 
 
 def _own(handler: Callable[[Peer, Any], None]) -> Callable[[Peer, Any], None]:
@@ -315,18 +364,26 @@ class Node:
             peer.send(control.spawn_reply(ref, sender, flags, process.pid), process.pid)
         return process
 
-    def spawned_for_call(self, peer: Peer, call: ErpcCall) -> Process:
-        """The process that answers a call, which the caller monitors.
-
-        Its caller waits for the answer, and only needs to know of the process should that take a while.
-        """
-        process = Process(self)
+    def expect(self, process: CalledProcess) -> None:
+        """Keep the process of a call until it ends; its caller is told of it soon. Only on the network thread."""
         with self._lock:
             self._processes[process.pid.ext] = process
-            self._add_watch(process, Watch(peer, call.sender, process.pid, call.ref))
-            reply = control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, process.pid)
-            peer.send_soon(reply, process.pid)
-        return process
+            self._add_watch(process, Watch(process.peer, process.call.sender, process.pid, process.call.ref))
+            process.expected = True
+        process.peer.tell_soon(process)
+
+    def tell(self, process: CalledProcess) -> None:
+        """See `CalledProcess.tell`."""
+        with self._lock:
+            if process.alive:
+                self._tell(process)
+
+    @staticmethod
+    def _tell(process: CalledProcess) -> None:
+        if not process.told:
+            process.told = True
+            call, pid = process.call, process.pid
+            process.peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
 
     def handle(self, peer: Peer, event: control.Event | ErpcCall) -> None:
         """Do what a control message of `peer` asks for; on the network thread."""
@@ -339,21 +396,46 @@ class Node:
     def end(self, process: Process, reason: bytes) -> None:
         """See `Process.end`."""
         with self._lock:
+            if process.alive:
+                self._end(process, reason)
+
+    def end_called(self, process: CalledProcess, reason: bytes) -> None:
+        """See `CalledProcess.end`."""
+        with self._lock:
             if not process.alive:
                 return
-            process.alive = False
-            self._processes.pop(process.pid.ext, None)
-            for name in [name for name, registered in self._registered.items() if registered is process]:
-                del self._registered[name]
-            for key, watch in process.watches.items():
-                watch.peer.watches.pop(key, None)
-                self._tell_watcher(process, watch, reason)
-            for key, (peer, pid) in process.links.items():
-                peer.links.discard((key, process))
-                peer.send(control.link_exit(peer.flags, process.pid, pid, reason), process.pid)
+            if process.told or not process.watched(process.call.ref.ext):
+                self._end(process, reason)
+            else:
+                self._answer(process, reason)
+
+    def _answer(self, process: CalledProcess, reason: bytes) -> None:
+        """Tell the caller of a process and of its end, in one if that is not too long."""
+        peer, call, pid = process.peer, process.call, process.pid
+        process.alive = False
+        if process.expected:
             process.watches.clear()
-            process.links.clear()
-            self._end_watching(process)
+            del self._processes[pid.ext], peer.watches[call.ref.ext]
+        if len(reason) <= LARGE:
+            peer.send(ErpcReply(call, pid, reason), pid)
+        else:
+            self._tell(process)
+            peer.send(control.monitor_exit(peer.flags, pid, call.sender, call.ref, reason), pid)
+
+    def _end(self, process: Process, reason: bytes) -> None:
+        process.alive = False
+        self._processes.pop(process.pid.ext, None)
+        for name in [name for name, registered in self._registered.items() if registered is process]:
+            del self._registered[name]
+        for key, watch in process.watches.items():
+            watch.peer.watches.pop(key, None)
+            self._tell_watcher(process, watch, reason)
+        for key, (peer, pid) in process.links.items():
+            peer.links.discard((key, process))
+            peer.send(control.link_exit(peer.flags, process.pid, pid, reason), process.pid)
+        process.watches.clear()
+        process.links.clear()
+        self._end_watching(process)
 
     def _end_watching(self, process: Process) -> None:
         for key, peer in list(process.watching.items()):

@@ -19,7 +19,7 @@ no more than its name.
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.answers import Answer, AtOnce, Caller, ErpcAnswer, ProcessAnswer, SpawnAnswer
+from beam_bpy.answers import Answer, Caller, ErpcAnswer, ProcessAnswer, SpawnAnswer
 from beam_bpy.calls import Batch, Call, House, Listener, Step
 from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
@@ -28,7 +28,7 @@ from beam_bpy.failures import Failure, Target, badarg, not_allowed, overload
 from beam_bpy.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.handlers import Handler, Registry
 from beam_bpy.limits import Limits
-from beam_bpy.node import Node, Peer, Process
+from beam_bpy.node import CalledProcess, Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall
@@ -106,10 +106,9 @@ class Rpc:
             return
         args, _end = read_arguments(handler, arguments)
         call = Call(self.house, handler, args, target, answer, listener)
-        if not handler.inline:
-            self.submit(call)
-        elif call.run():
-            # Its slices would keep the network thread from everybody else.
+        # The further slices of a long call would keep the network thread from everybody else.
+        if not handler.inline or call.run():
+            answer.queued()
             self.submit(call)
 
     def _refusal(self, handler: Handler, target: Target, peer: Peer) -> Failure | None:
@@ -175,6 +174,7 @@ class Rpc:
             steps.append(step)
         if count:
             behind_list(arguments.data, offset)
+        answer.queued()
         self.submit(Batch(self.house, steps, answer))
         return True
 
@@ -209,31 +209,9 @@ class Rpc:
     # -- spawn requests
 
     def _erpc(self, node: Node, peer: Peer, call: ErpcCall) -> None:
-        """A call that was read in one stride takes the shortest way, too, if its handler runs here."""
+        answer = ErpcAnswer(CalledProcess(node, peer, call), Caller(peer, call.sender), call.ref, call.call_ref)
         target = Target(call.module, call.function, call.arity)
-        arguments = Payload(call.data, call.offset)
-        handler = self.house.registry.find(call.function, call.module)
-        if handler is None or not handler.inline:
-            process = node.spawned_for_call(peer, call)
-            answer = ErpcAnswer(process, Caller(peer, call.sender), call.ref, call.call_ref)
-            self.call(Request(target, arguments), answer)
-            return
-        peer.calls += 1
-        at_once = AtOnce(node, peer, call)
-        refusal = self._refusal(handler, target, peer)
-        if refusal is not None:
-            at_once.failed(refusal)
-            return
-        try:
-            args, _end = read_arguments(handler, arguments)
-        except BAD_REQUEST as error:
-            at_once.failed(badarg(error, target))
-            return
-        work = Call(self.house, handler, args, target, at_once)
-        if work.run():
-            process = node.spawned_for_call(peer, call)
-            work.answer = ErpcAnswer(process, at_once.caller, call.ref, call.call_ref)
-            self.submit(work)
+        self.call(Request(target, Payload(call.data, call.offset)), answer)
 
     def _spawn(self, node: Node, peer: Peer, request: control.SpawnRequest) -> None:
         if not all(map(_is_spawn_option, request.options)):

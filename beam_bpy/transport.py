@@ -47,7 +47,7 @@ _AWAY = 0.002
 """Seconds for which a thread that runs the loop may have something else to do before the loop's own takes it back."""
 
 _PATIENCE = 0.001
-"""Seconds that what is no hurry waits for something to go out with."""
+"""Seconds that what is no hurry waits for the next event."""
 
 _AWAKE = 0.00005
 """Seconds for which the loop stays awake after an event, looking for the next."""
@@ -129,7 +129,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
         self._unsent: dict[Stream, None] = {}
-        self._patient: dict[Stream, None] = {}
+        self._patient: dict[Callable[[], object], None] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._stopping = False
         self._turn = threading.Lock()
@@ -228,9 +228,12 @@ class Loop:
         """Send what `stream` holds once the present read has been handled; only on the network thread."""
         self._unsent[stream] = None
 
-    def flush_soon(self, stream: "Stream") -> None:
-        """Send what `stream` holds when the next event has come, within a millisecond; only on the network thread."""
-        self._patient[stream] = None
+    def call_patiently(self, callback: Callable[[], object]) -> None:
+        """Run `callback` when the next event has come, within a millisecond; only on the network thread.
+
+        However often it is asked for until then, it runs once.
+        """
+        self._patient[callback] = None
 
     @property
     def lent(self) -> bool:
@@ -321,8 +324,8 @@ class Loop:
         if patient:
             longest = _PATIENCE if longest is None else min(longest, _PATIENCE)
         ready = self._events(self._timeout(longest))
-        for stream in patient:
-            self._guarded(stream.flush)
+        for callback in patient:
+            self._guarded(callback)
         for key, events in ready:
             self._guarded(key.data, events)
             self._flush()
@@ -467,20 +470,6 @@ class Stream:
                 self._promised += len(data)
             failed = self._send_or_wait()
         self._handle_failure(failed)
-
-    def send_soon(self, data: bytes, sender: bytes) -> None:
-        """Send `data` with what is sent next, from any thread, or within a millisecond; only on the network thread."""
-        with self._lock:
-            if self._closed:
-                return
-            lane = self._lanes.get(sender)
-            if lane is None:
-                self._unsent.append(data)
-                self._queued += len(data)
-            else:
-                lane.append(iter((data,)))
-                self._promised += len(data)
-        self._loop.flush_soon(self)
 
     def send_in_pieces(self, pieces: Iterator[bytes], sender: bytes, size: int = 0) -> None:
         """Send `pieces` one by one, letting what other senders send pass in between; from any thread.

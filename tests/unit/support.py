@@ -169,6 +169,7 @@ class Wire:
         self.pid = Pid(name, 77, 0, 5)
         self.refs = 0
         self._fragments = Reassembler()
+        self._kept = []
 
     def __enter__(self):
         return self
@@ -197,6 +198,9 @@ class Wire:
 
     def event(self):
         """The next control message."""
+        return self._kept.pop(0) if self._kept else self._next_event()
+
+    def _next_event(self):
         while True:
             head = self.read(4)
             assert len(head) == 4, "the other side closed the connection"
@@ -211,9 +215,10 @@ class Wire:
         return term, [ref, Atom("Elixir.Unit"), Atom(function), args]
 
     def ask(self, function, args):
-        """Begin an erpc:call."""
+        """Begin an erpc:call; `event` returns what else the node has said, like its monitor on a subscriber."""
         self.tell(*self.erpc(function, args))
-        assert isinstance(self.event(), control.SpawnReply)
+        while not isinstance(event := self._next_event(), control.SpawnReply):
+            self._kept.append(event)
 
     def answer(self):
         """The value of the call that was begun."""

@@ -343,9 +343,8 @@ class Network(RuleBasedStateMachine):
         if not peer.connected:
             return
         self.peers.append(peer)
-        send, send_soon = peer.send, peer.send_soon
+        send = peer.send
         peer.send = lambda *sent: self._sent(peer, send, sent)
-        peer.send_soon = lambda *sent: self._sent(peer, send_soon, sent)
 
     def _sent(self, peer, send, sent):
         if not peer.connected:
