@@ -134,11 +134,12 @@ class Loop:
         self._stopping = False
         self._turn = threading.Lock()
         self._runner: int | None = None
-        self._lending = threading.Lock()
         self._lent = False
+        self._guest_inside = False
+        self._visits = 0
+        self._asleep = False
         self._guest_away = threading.Event()
         self._called_back = threading.Event()
-        self._left_at = 0.0
         self._busy = False
         self._holder: int | None = None
         self._held: deque[Stream] = deque()
@@ -247,22 +248,22 @@ class Loop:
             False if the loop has stopped.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lending:
-            self._lent = True
-            self._guest_away.clear()
-            self._called_back.clear()
+        self._lent = True
         if not self._turn.acquire(blocking=False):
             self.wake()
             self._turn.acquire()
+        self._guest_inside = True
+        self._visits += 1
         try:
             while not self._stopping and not until():
                 self._iterate(None if deadline is None else max(0.0, deadline - time.monotonic()))
                 if deadline is not None and time.monotonic() >= deadline:
                     break
         finally:
-            self._left_at = time.monotonic()
+            self._guest_inside = False
             self._turn.release()
-            self._guest_away.set()
+            if self._asleep:
+                self._guest_away.set()
         return not self._stopping
 
     def hold(self) -> None:
@@ -308,13 +309,24 @@ class Loop:
             self._runner = None
 
     def _stand_by(self) -> None:
-        """Another thread runs the loop; take it back when that has been away for too long."""
-        self._guest_away.wait()
-        self._called_back.wait(_AWAY)
-        with self._lending:
-            gone = self._guest_away.is_set() and time.monotonic() - self._left_at >= _AWAY
-            if gone or self._called_back.is_set():
-                self._lent = False
+        """Another thread runs the loop; take it back when that has been away for too long.
+
+        A guest comes and goes with every call, which must cost it nothing: so this thread looks now and then whether
+        it has been here, and only sleeps until it leaves when it stays.
+        """
+        visits = self._visits
+        if self._called_back.wait(_AWAY) or (visits == self._visits and not self._guest_inside):
+            self._lent = False
+            self._called_back.clear()
+        elif visits == self._visits:
+            self._sleep_until_it_leaves()
+
+    def _sleep_until_it_leaves(self) -> None:
+        self._guest_away.clear()
+        self._asleep = True
+        if self._guest_inside:
+            self._guest_away.wait()
+        self._asleep = False
 
     def _iterate(self, longest: float | None) -> None:
         """Wait for events and timers, at most `longest` seconds, and see to them; whoever calls holds the turn."""
