@@ -109,7 +109,9 @@ class _AtomCache(dict[bytes, Any]):
         name = raw.decode(self.encoding)
         if len(name) > MAX_ATOM_CHARACTERS:
             raise DecodeError(f"an atom of {len(name)} characters; {MAX_ATOM_CHARACTERS} is Erlang's limit")
-        value = _CONSTANTS[name] if name in _CONSTANTS else Atom(name)
+        return self._keep(raw, _CONSTANTS[name] if name in _CONSTANTS else Atom(name))
+
+    def _keep(self, raw: bytes, value: Any) -> Any:
         if len(self) >= MAX_CACHED_ATOMS:
             self.clear()
         self[raw] = value
@@ -549,16 +551,13 @@ def _node(data: bytes | memoryview, pos: int) -> tuple[bytes, int]:
 class _NodeCache(_AtomCache):
     """The canonical external forms of node names by their raw characters."""
 
-    def __missing__(self, raw: bytes) -> bytes:
+    def __missing__(self, raw: bytes) -> Any:
         name = raw.decode(self.encoding)
         try:
             ext = atom_ext(name)
         except ValueError as error:
             raise DecodeError(str(error)) from None
-        if len(self) >= MAX_CACHED_ATOMS:
-            self.clear()
-        self[raw] = ext
-        return ext
+        return self._keep(raw, ext)
 
 
 _utf8_nodes = _NodeCache("utf-8")

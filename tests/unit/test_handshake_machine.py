@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 import traceback
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from unittest import mock
@@ -52,7 +53,8 @@ EVERYTHING = 1 << 30
 
 
 def run(machine, examples, steps):
-    """The same examples each time: what one run has found, the next one finds."""
+    """Run the same examples each time, what one run has found the next one finds; returns how they have ended."""
+    machine.ends = Counter()
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -64,6 +66,7 @@ def run(machine, examples, steps):
             suppress_health_check=list(HealthCheck),
         ),
     )
+    return machine.ends
 
 
 def md5(cookie, challenge):
@@ -326,6 +329,7 @@ class OneSide(RuleBasedStateMachine):
         """What was left over was handed on byte for byte."""
         if self.state == "up":
             assert self.handed_on == self.stream[self.end : self.arrived]
+        self.ends[self.state] += 1
 
     def teardown(self):
         if hasattr(self, "side"):
@@ -630,6 +634,7 @@ class Tampered(RuleBasedStateMachine):
         connected = [isinstance(events[-1], Established) if events else False for events in self.events]
         if self.honest:
             assert connected == [self.right, self.right]
+        self.ends["honest" if self.honest else "tampered with", sum(connected)] += 1
 
 
 class AtOnce(RuleBasedStateMachine):
@@ -803,6 +808,7 @@ class AtOnce(RuleBasedStateMachine):
                 assert connected == [True, True]
                 assert not any(isinstance(outcome[0], str) for outcome in self.asked)
                 assert self.dials <= 2
+            self.ends["all went well" if self.all_well else "something broke", connected[0]] += 1
         finally:
             self.patches.close()
             self.loop.abandon()

@@ -1004,6 +1004,7 @@ class Network(RuleBasedStateMachine):
         for call in self.calls:
             assert call.state != "waiting" or call.racing, call
             assert self.ran[call.token] == 1 or not call.stays, call
+            self.ends[call.state].add(call.kind)
         assert not any(self.ran[token] for token in self.forbidden)
         for far in tuple(self.fars):
             self.is_gone(far)
