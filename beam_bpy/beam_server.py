@@ -610,10 +610,11 @@ class BeamServer:
         """Send `{beam_bpy_event, Node, Topic, Payload}` to every BEAM process that has subscribed to the topic.
 
         A process subscribes with a call, `:erpc.call(node, Blender, :subscribe, [topic])`, and is forgotten when it
-        ends. From any thread.
+        ends. One whose node has more than `Limits.max_unsent` to read misses what is published until it has read half,
+        and is then sent `{beam_bpy_events_missed, Node, Topic, Count}`. From any thread.
 
         Returns:
-            How many there are; 0 while the server does not run.
+            How many it was sent to; 0 while the server does not run.
 
         Raises:
             EncodeError: somebody has subscribed, and the payload has no term.

@@ -14,7 +14,7 @@ from vendor_term_codec import Reference
 SUBSCRIBE, UNSUBSCRIBE, OK, ERROR, BADARG, UNDEF = map(
     A, ("subscribe", "unsubscribe", "ok", "error", "badarg", "undef")
 )
-EVENT, NODE = A("beam_bpy_event"), A("beam_bpy@127.0.0.1")
+EVENT, MISSED, NODE = A("beam_bpy_event"), A("beam_bpy_events_missed"), A("beam_bpy@127.0.0.1")
 
 
 @pytest.fixture
@@ -35,6 +35,10 @@ def events(house):
 
 def event(topic, payload):
     return (EVENT, NODE, topic, payload)
+
+
+def missed(topic, count):
+    return (MISSED, NODE, topic, count)
 
 
 def ask(house, caller, function, args):
@@ -186,6 +190,62 @@ class TestSubscribing:
 
         assert by_erpc(house, caller, A(name), ["t"]) == "mine"
         assert events.count("t") == 0
+
+
+class TestOneThatDoesNotRead:
+    """A node for which too much waits, and that is to be told later what it has missed."""
+
+    @pytest.fixture
+    def room(self, caller):
+        room = threading.Event()
+        caller.peer.load.has_room = room.is_set
+        return room
+
+    def test_is_told_how_many_it_has_missed_and_gets_the_next_one(self, house, caller, events, room):
+        for topic in "ab":
+            subscribe(house, caller, topic)
+
+        assert [events.publish(topic, n) for n, topic in enumerate("abaa")] == [0] * 4
+        assert caller.heard() == []
+        room.set()
+        caller.peer.load.take_up()
+        assert sorted(payloads(caller)) == [(caller.pid, missed("a", 3)), (caller.pid, missed("b", 1))]
+        assert events.publish("a", 4) == 1
+        assert payloads(caller) == [(caller.pid, event("a", 4))]
+
+    def test_misses_what_comes_before_it_has_been_told(self, house, caller, events, room):
+        subscribe(house, caller, "t")
+        events.publish("t", 1)
+        room.set()
+
+        assert events.publish("t", 2) == 0
+        caller.peer.load.take_up()
+        assert payloads(caller) == [(caller.pid, missed("t", 2))]
+
+    def test_is_told_at_once_when_it_has_read_meanwhile(self, house, caller, events):
+        subscribe(house, caller, "t")
+        rooms = iter([False, True])
+        caller.peer.load.has_room = lambda: next(rooms)
+
+        assert events.publish("t", 1) == 0
+        assert payloads(caller) == [(caller.pid, missed("t", 1))]
+
+    def test_keeps_nothing_from_others(self, house, caller, events, room):
+        other = Caller(house.node, "other@127.0.0.1")
+        for each in (caller, other):
+            subscribe(house, each, "t")
+
+        assert events.publish("t", 1) == 1
+        assert (payloads(caller), payloads(other)) == ([], [(other.pid, event("t", 1))])
+
+    def test_and_goes_leaves_nothing_behind(self, house, caller, events, room):
+        subscribe(house, caller, "t")
+        events.publish("t", 1)
+        caller.disconnect()
+        caller.peer.load.take_up()
+
+        assert events._gaps == {}
+        assert events.publish("t", 2) == 0
 
 
 class TestForgetting:
