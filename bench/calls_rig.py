@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -166,6 +166,17 @@ class Rig:
         command = ["cc", "-O2", "-pthread", "-Wall", "-Werror", *paths, "-o", target, str(HERE / "cnode.c"), "-lei"]
         subprocess.run(command, check=True, timeout=60)
         return self.program([target, name, COOKIE])
+
+    @contextlib.contextmanager
+    def kept_awake(self) -> Iterator[None]:
+        """Keep the processors from sleeping within the block; see bench/awake.py."""
+        count = os.cpu_count() or 1
+        programs = [Program([sys.executable, str(HERE / "awake.py")], self.environment) for _ in range(count)]
+        try:
+            yield
+        finally:
+            for program in programs:
+                program.stop()
 
     def program(self, command: Sequence[str]) -> Program:
         """Any other program that says when it is ready and ends with its standard input."""
