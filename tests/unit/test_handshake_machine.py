@@ -829,32 +829,18 @@ class AtOnce(RuleBasedStateMachine):
         raise AssertionError("the two never come to rest")
 
 
-def test_the_side_that_is_called():
-    run(Called, 90, 30)
-
-
-def test_the_side_that_calls():
-    run(Calling, 70, 30)
+@pytest.mark.parametrize(("side", "examples"), [(Called, 90), (Calling, 70)])
+def test_one_side(side, examples):
+    ends = run(side, examples, 30)
+    assert ends["up"]
+    assert ends["over"]
 
 
 def test_both_sides_on_a_wire_that_is_not_safe():
-    run(Tampered, 120, 20)
+    ends = run(Tampered, 120, 20)
+    assert ends.keys() >= {("honest", 2), ("honest", 0), ("tampered with", 0)}
 
 
 def test_two_nodes_that_call_each_other():
-    run(AtOnce, 150, 30)
-
-
-def test_a_digest_is_not_guessed_twice():
-    side = Acceptor(US, OUR_CREATION, OURS, COOKIES[0], OUR_CHALLENGE)
-    name = new_name().body
-    wrong, right = (reply(md5(cookie, OUR_CHALLENGE)).body for cookie in COOKIES[1::-1])
-    side.receive(len(name).to_bytes(2) + name)
-    side.answer("ok")
-    side.take_output()
-
-    with pytest.raises(HandshakeError, match="was refused"):
-        side.receive(len(wrong).to_bytes(2) + wrong)
-
-    assert side.receive(len(right).to_bytes(2) + right) is None
-    assert side.take_output() == b""
+    ends = run(AtOnce, 150, 30)
+    assert ends.keys() >= {("all went well", True), ("something broke", True), ("something broke", False)}

@@ -285,6 +285,8 @@ HANDLERS = ("inline", "echo", "echo", "fail", "long", "long", "big", "nobody", "
 class Network(RuleBasedStateMachine):
     """The node, the nodes that are connected with it, and what all of them should know."""
 
+    outcomes = Counter()  # Of the calls of all examples, by kind and state.
+
     def __init__(self):
         super().__init__()
         self.loop = Loop("never started", daemon=True)
@@ -1004,7 +1006,7 @@ class Network(RuleBasedStateMachine):
         for call in self.calls:
             assert call.state != "waiting" or call.racing, call
             assert self.ran[call.token] == 1 or not call.stays, call
-            self.ends[call.state].add(call.kind)
+            self.outcomes[call.kind, call.state] += 1
         assert not any(self.ran[token] for token in self.forbidden)
         for far in tuple(self.fars):
             self.is_gone(far)
@@ -1051,6 +1053,7 @@ class Complaints(logging.Handler):
 
 
 def test_a_node_and_all_that_others_do_to_it():
+    Network.outcomes.clear()
     run_state_machine_as_test(
         Network,
         settings=settings(
@@ -1062,6 +1065,11 @@ def test_a_node_and_all_that_others_do_to_it():
             suppress_health_check=list(HealthCheck),
         ),
     )
+    answered, cut_off = (
+        {kind for kind, state in Network.outcomes if state == wanted} for wanted in ("answered", "cut off")
+    )
+    assert answered >= {*CALLS, *STAYING}
+    assert cut_off >= {*WATCHED}
 
 
 @pytest.fixture
