@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from support import COOKIE, NAME, eventually, free_port
+from support import A_NAME, B_NAME, COOKIE, NAME, eventually, free_port
 
 from beam_bpy import BeamServer
 from beam_bpy.transport import Loop
@@ -56,5 +56,21 @@ def make():
 def server(make):
     """A server that runs."""
     server = make()
+    assert server.start(), server.last_error
+    return server
+
+
+@pytest.fixture
+def a(make):
+    """A server that runs under a name of its own."""
+    server = make(A_NAME)
+    assert server.start(), server.last_error
+    return server
+
+
+@pytest.fixture
+def b(make, a):
+    """Another, which finds the first one."""
+    server = make(B_NAME)
     assert server.start(), server.last_error
     return server

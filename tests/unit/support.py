@@ -19,6 +19,7 @@ from vendor_term_codec import Atom, Pid, Reference, encode, encode_term
 
 COOKIE = "cookie-of-the-unit-tests"
 NAME = f"unit{os.getpid()}"
+A_NAME, B_NAME = f"{NAME}a@127.0.0.1", f"{NAME}b@127.0.0.1"
 PATIENCE = 10.0
 """Seconds after which something that should happen never will; no test asserts how long anything takes."""
 

@@ -4,7 +4,19 @@ import concurrent.futures
 import threading
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, Listening, end_of, eventually, finish, free_port, in_thread
+from support import (
+    A_NAME,
+    B_NAME,
+    COOKIE,
+    PATIENCE,
+    Client,
+    Listening,
+    end_of,
+    eventually,
+    finish,
+    free_port,
+    in_thread,
+)
 
 from beam_bpy import (
     Atom,
@@ -20,23 +32,8 @@ from beam_bpy import (
 from beam_bpy.protocol import control
 from beam_bpy.protocol.flags import OURS, Flag
 
-A_NAME, B_NAME = f"{NAME}a@127.0.0.1", f"{NAME}b@127.0.0.1"
 NAMELESS = int(OURS | Flag.NAME_ME)
 SHUTDOWN = (Atom("shutdown"), "why")
-
-
-@pytest.fixture
-def a(make):
-    server = make(A_NAME)
-    assert server.start(), server.last_error
-    return server
-
-
-@pytest.fixture
-def b(make, a):
-    server = make(B_NAME)
-    assert server.start(), server.last_error
-    return server
 
 
 @pytest.fixture

@@ -176,9 +176,9 @@ def server(**options):
 
 
 def run(code):
-    """Run a program with a server in a process of its own, for what would break this one."""
+    """Run a program of its own with a server, for what would break this one; no thread of it is left behind."""
     done = subprocess.run(
-        [sys.executable, "-c", OWN_PROCESS + code],
+        [sys.executable, "-c", OWN_PROCESS + code + ENDING],
         capture_output=True,
         text=True,
         timeout=120,
@@ -187,6 +187,11 @@ def run(code):
     assert done.returncode == 0, f"{done.returncode}\n{done.stdout}{done.stderr}"
     assert done.stdout.endswith("came to its end\n"), done.stdout + done.stderr
 
+
+ENDING = """
+assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+print("came to its end")
+"""
 
 NO_DESCRIPTORS = """
 def exhaust():
@@ -228,8 +233,6 @@ with Client(a) as client:
     with Client(a, "other@127.0.0.1") as other:
         assert other.call("echo", 2) == [2]
 a.stop()
-assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
-print("came to its end")
 """
         )
 
@@ -261,8 +264,6 @@ assert a.start(), a.last_error
 with Client(a) as client:
     assert client.call("echo", 1) == [1]
 a.stop()
-assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
-print("came to its end")
 """
         )
 
@@ -294,7 +295,6 @@ eventually(lambda: NAME in again.registrations)
 a.stop()
 on_loop(again.close)
 loop.stop()
-print("came to its end")
 """
         )
 
@@ -350,7 +350,6 @@ else:
     thread.start()
     a.serve_forever()
     thread.join()
-print("came to its end")
 """
         )
 
@@ -390,7 +389,6 @@ assert nobody.over.wait(10)
 loop.stop()
 assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL
 assert signal.SIGPIPE not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-print("came to its end")
 """
         )
 
@@ -425,7 +423,6 @@ with Client(a) as client:
     assert "cannot be looked up: this system has no thread left" in "".join(lines)
     assert client.call("echo", 1) == [1]
 a.stop()
-print("came to its end")
 """
         )
 
@@ -661,7 +658,6 @@ a.serve_forever()
 thread.join()
 assert seen == [True], seen
 assert not a.running
-print("came to its end")
 """
         )
 

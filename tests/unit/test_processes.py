@@ -4,13 +4,12 @@ import queue
 import threading
 
 import pytest
-from support import NAME, PATIENCE, Client, Listening, eventually, in_thread
+from support import A_NAME, B_NAME, NAME, PATIENCE, Client, Listening, eventually, in_thread
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow, ImproperList, Pid
 from beam_bpy.protocol import control
 
 A = Atom
-A_NAME, B_NAME = f"{NAME}a@127.0.0.1", f"{NAME}b@127.0.0.1"
 NORMAL, KILL, KILLED, NOPROC, NOCONNECTION = map(A, ("normal", "kill", "killed", "noproc", "noconnection"))
 REASON = (A("shutdown"), "why")
 
@@ -29,20 +28,6 @@ class Mailbox:
 
     def empty(self):
         return self._messages.empty()
-
-
-@pytest.fixture
-def a(make):
-    server = make(A_NAME)
-    assert server.start(), server.last_error
-    return server
-
-
-@pytest.fixture
-def b(make, a):
-    server = make(B_NAME)
-    assert server.start(), server.last_error
-    return server
 
 
 @pytest.fixture
