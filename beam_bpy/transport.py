@@ -134,8 +134,9 @@ class Loop:
         self._stopping = False
         self._turn = threading.Lock()
         self._runner: int | None = None
+        self._lending = threading.Lock()
         self._lent = False
-        self._guest_inside = False
+        self._guest_is_here = False
         self._visits = 0
         self._asleep = False
         self._guest_away = threading.Event()
@@ -248,20 +249,20 @@ class Loop:
             False if the loop has stopped.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._lent = True
+        with self._lending:
+            self._lent = self._guest_is_here = True
+            self._visits += 1
         if not self._turn.acquire(blocking=False):
             self.wake()
             self._turn.acquire()
-        self._guest_inside = True
-        self._visits += 1
         try:
             while not self._stopping and not until():
                 self._iterate(None if deadline is None else max(0.0, deadline - time.monotonic()))
                 if deadline is not None and time.monotonic() >= deadline:
                     break
         finally:
-            self._guest_inside = False
             self._turn.release()
+            self._guest_is_here = False
             if self._asleep:
                 self._guest_away.set()
         return not self._stopping
@@ -315,16 +316,20 @@ class Loop:
         it has been here, and only sleeps until it leaves when it stays.
         """
         visits = self._visits
-        if self._called_back.wait(_AWAY) or (visits == self._visits and not self._guest_inside):
-            self._lent = False
+        called_back = self._called_back.wait(_AWAY)
+        with self._lending:
+            stays = self._guest_is_here
+            if not stays and (called_back or visits == self._visits):
+                self._lent = False
+        if called_back:
             self._called_back.clear()
-        elif visits == self._visits:
+        if stays and visits == self._visits:
             self._sleep_until_it_leaves()
 
     def _sleep_until_it_leaves(self) -> None:
         self._guest_away.clear()
         self._asleep = True
-        if self._guest_inside:
+        if self._guest_is_here:
             self._guest_away.wait()
         self._asleep = False
 

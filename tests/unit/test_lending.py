@@ -112,6 +112,38 @@ def test_wake_makes_a_guest_look_around(loop):
     timer.join()
 
 
+class SlowToTake:
+    """A lock; who has to wait for it gets no processor for a while when it is free, as on a busy machine."""
+
+    def __init__(self, lock):
+        self._lock = lock
+
+    def acquire(self, blocking=True):
+        if blocking:
+            time.sleep(0.05)
+        return self._lock.acquire(blocking)
+
+    def release(self):
+        self._lock.release()
+
+    def __enter__(self):
+        return self._lock.acquire()
+
+    def __exit__(self, *_exception):
+        self._lock.release()
+
+
+def test_it_is_not_taken_back_from_a_guest_that_stands_at_the_door(loop):
+    """Its own thread would wait for events, and nobody would wake it for the guest's sake."""
+    loop._turn = SlowToTake(loop._turn)
+    came = []
+    guest = threading.Thread(target=lambda: came.append(loop.run_here(0.0, never)), daemon=True)
+    guest.start()
+    guest.join(PATIENCE)
+
+    assert came == [True]
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.0005, 0.003])
 def test_nothing_is_lost_while_it_goes_to_and_fro(loop, pause):
     count, seen, queue = 2000 if not pause else 300, [], CallQueue()
