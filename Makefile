@@ -70,7 +70,7 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLE
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
-chaos: $(VENV)/ready ## Peers that stand still for CHAOS_SECONDS (60), wires that break at every byte
+chaos: $(VENV)/ready ## Peers that die, stand still and are cut off, each fault for CHAOS_SECONDS (60); figures in out/chaos.json
 	@tools/need elixir erlang
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(PY) -m pytest -s tests/chaos/test_chaos.py
 

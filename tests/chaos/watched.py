@@ -46,7 +46,11 @@ class Watched:
             stderr=subprocess.STDOUT,
         )
         self.output = Output(self.process)
-        self.port = int(self.output.wait_for("answers on port ").split()[-1])
+        try:
+            self.port = int(self.output.wait_for("answers on port ").split()[-1])
+        except BaseException:
+            self.output.kill()
+            raise
         self._processes = Path("/proc") / str(self.process.pid)
 
     def memory(self) -> int:
