@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -25,12 +25,17 @@ from calls_rig import HERE, PATIENCE, Caller, Results, Rig, UsageError, cpu_time
 
 from tests.gui.window import HEIGHT, WIDTH, Screen, System
 
-ROUNDS = 5
+ROUNDS = 7
 TURN = 0.3
 QUIET = 1.0
-QUIET_CALLS = 12
+QUIET_CALLS = 30
 IDLE = 10.0
 SETTLE = 3.0
+REPORTED = 15.0
+"""Seconds for which the status bar tells that a node has connected, and is drawn again and again."""
+
+BESIDE = {"modal": "a modal tool with a timer of 10 ms, events", "playback": "an animation that is played, frames"}
+BESIDE_TIME = 5.0
 
 SHAPES = {
     "sequential": ("sequential", "echo", 1),
@@ -145,6 +150,7 @@ def idle_states(rig: Rig, window: Window, bpy_pid: int) -> tuple[Results, str, i
     caller = rig.beam("bench_caller")
     for peer in (node, "bench_bpy@127.0.0.1"):
         caller.rate("erpc", peer, "echo", 1, 1)
+    time.sleep(REPORTED)
     connected = idle(pids)
     return {"server_off": off, "server_on": alone, "one_idle_peer": connected}, node, port, caller
 
@@ -189,6 +195,8 @@ def measure(rounds: int) -> Results:
             plain = socket_rate(port)
             modal.add(caller.text(node, "modal"))
             tick_times |= rates(caller, targets, [MOVE], rounds)
+            energy = busy_states(caller, node, window.process.pid)
+            others = {what: beside(caller, node, what) for what in BESIDE}
         finally:
             window.stop()
     results = {name: result_of(target, targets["beam"]) for name, target in targets.items()}
@@ -201,6 +209,8 @@ def measure(rounds: int) -> Results:
         "quiet": quiet,
         "socket_addon": {"per_second": round(plain), "window_ratio": round(sequential / plain, 1)},
         "idle_cpu": idling,
+        "busy_cpu": energy,
+        "beside": others,
     }
 
 
@@ -228,6 +238,39 @@ def idle_ticks(caller: Caller, node: str) -> list[float]:
     caller.value(node, "begin_ticks")
     time.sleep(2)
     return [round(value, 2) for value in ticks(caller, node)]
+
+
+def busy_states(caller: Caller, node: str, pid: int) -> dict[str, float]:
+    """The share of one processor that the window takes while it draws nothing, called now and then, and always."""
+    time.sleep(SETTLE)
+    return {
+        "now_and_then": share(pid, lambda: caller.each("erpc", node, "echo", round(4 * IDLE), 0.25)),
+        "always": share(pid, lambda: caller.rate("erpc", node, "echo", 1, 20_000)),
+    }
+
+
+def share(pid: int, work: Callable[[], object]) -> float:
+    """The share of one processor that a process takes during some work of others."""
+    before, begin = cpu_time(pid), time.monotonic()
+    work()
+    return round((cpu_time(pid) - before) / (time.monotonic() - begin), 4)
+
+
+def beside(caller: Caller, node: str, what: str) -> dict[str, list[float]]:
+    """What else runs in the window, in a second and 99 of 100 at most: without calls, with one caller, with 64."""
+    found = {}
+    for callers in (0, 1, 64):
+        caller.value(node, f"begin_{what}")
+        begin = time.monotonic()
+        while time.monotonic() - begin < BESIDE_TIME:
+            if callers:
+                caller.rate("erpc", node, "echo", callers, 100)
+            else:
+                time.sleep(BESIDE_TIME)
+        rate, late = json.loads(caller.text(node, f"end_{what}"))
+        found[str(callers)] = [round(rate, 1), round(late, 1)]
+        time.sleep(SETTLE)
+    return found
 
 
 def after_quiet(caller: Caller, targets: dict[str, Target]) -> Results:
@@ -280,16 +323,22 @@ def report(results: Results) -> str:
         lines.append(f"| {target['label']} | {' | '.join(cells)} | {figure(quiet['ratio'])} x ({quiet['p50_ms']} ms) |")
     tick_cells = [f"{p50} / {p99}" for p50, p99 in (gaps[shape] for shape in (*SHAPES_AND_MOVE, "idle"))]
     lines.append(f"| the window's ticks meanwhile, ms, p50 / p99 | {' | '.join(tick_cells)} |")
-    cpu = results["idle_cpu"]
+    cpu, busy = results["idle_cpu"], results["busy_cpu"]
     plain = results["socket_addon"]
     shares = [
-        "| processor time, idle | in a window | without a window |",
+        "| processor time | in a window | without a window |",
         "|---|--:|--:|",
         f"| the server is off | {percent(cpu['server_off']['window'])} | |",
         f"| it runs, nobody is connected | {percent(cpu['server_on']['window'])} "
         f"| {percent(cpu['server_on']['headless'])} |",
         f"| one idle peer | {percent(cpu['one_idle_peer']['window'])} | {percent(cpu['one_idle_peer']['headless'])} |",
+        f"| a call four times a second, which keeps the window's timer on | {percent(busy['now_and_then'])} | |",
+        f"| a call after the other | {percent(busy['always'])} | |",
     ]
+    besides = ["| in a second / 99 of 100 within | no calls | one caller | 64 callers |", "|---|--:|--:|--:|"]
+    for what, label in BESIDE.items():
+        row = results["beside"][what]
+        besides.append(f"| {label} | {' | '.join(f'{rate} / {late} ms' for rate, late in row.values())} |")
     parts = [
         "## Calls to Blender's main thread",
         "Calls per second as a multiple of what the BEAM's node does in the same run; the last column is a time, the "
@@ -301,8 +350,10 @@ def report(results: Results) -> str:
         "An add-on with a plain socket that answers one request of JSON per tick, in the same window: "
         f"{plain['per_second']} sequential calls/s. "
         f"The extension answers {figure(plain['window_ratio'])} times as many.",
-        f"Of one processor, over {IDLE:g} s:",
+        f"Of one processor, over {IDLE:g} s in which nothing is drawn:",
         "\n".join(shares),
+        "What else runs in the window gets most of each tick, and no events of a timer that is not its own:",
+        "\n".join(besides),
     ]
     return "\n\n".join(parts)
 

@@ -101,7 +101,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="rounds of each part (default: each part's own, under 6 minutes in all)"
+        "--rounds", type=int, metavar="N", help="rounds of each part (default: each part's own, under 7 minutes in all)"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("docs/bench"), metavar="DIR", help="folder to write to (%(default)s)"

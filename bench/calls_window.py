@@ -26,7 +26,12 @@ from beam_bpy import get_beam_server
 ORDER = Path(os.environ["BENCH_ORDER"])
 INTERVAL = 0.25
 
+MODAL_INTERVAL = 0.01
+"""Seconds between the timer events of the modal operator."""
+
 _ticks: list[float] = []
+_modal_events: list[float] = []
+_frames: list[float] = []
 
 
 def obey() -> float:
@@ -58,6 +63,72 @@ def end_ticks() -> str:
     _ticks.append(time.perf_counter())  # A main loop that has not gone round at all is one long gap.
     gaps = sorted(later - earlier for earlier, later in pairwise(_ticks))
     return json.dumps([1000 * gaps[len(gaps) // 2], 1000 * gaps[int(len(gaps) * 0.99)]])
+
+
+class BENCH_OT_modal(bpy.types.Operator):  # noqa: N801 - Blender's convention
+    """Somebody's tool: a modal operator that wants an event every 10 ms"""
+
+    bl_idname = "bench.modal"
+    bl_label = "Modal"
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Any:
+        """Begin."""
+        manager: Any = context.window_manager
+        self._timer = manager.event_timer_add(MODAL_INTERVAL, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
+        """Note the event, until there is nobody who wants to know."""
+        if event.type == "TIMER":
+            _modal_events.append(time.perf_counter())
+        if _modal_events:
+            return {"PASS_THROUGH"}
+        manager: Any = context.window_manager
+        manager.event_timer_remove(self._timer)
+        return {"FINISHED"}
+
+
+def begin_modal() -> int:
+    """Start the modal operator."""
+    _modal_events[:] = [time.perf_counter()]
+    bpy.ops.bench.modal("INVOKE_DEFAULT")  # type: ignore[attr-defined]
+    return 1
+
+
+def end_modal() -> str:
+    """End it; how many events it got in a second, and the milliseconds that 99 of 100 came after the last at most."""
+    gaps = sorted(later - earlier for earlier, later in pairwise(_modal_events))
+    rate = len(gaps) / (_modal_events[-1] - _modal_events[0])
+    _modal_events.clear()
+    return json.dumps([rate, 1000 * gaps[int(len(gaps) * 0.99)]])
+
+
+def note_frame(*_arguments: object) -> None:
+    """A frame of the animation is shown."""
+    _frames.append(time.perf_counter())
+
+
+def begin_playback() -> int:
+    """Play the scene's animation, of a cube that moves, as fast as it goes."""
+    cube: Any = bpy.data.objects["Cube"]
+    for frame in (1, 250):
+        cube.location.y = frame / 250
+        cube.keyframe_insert("location", frame=frame)
+    bpy.context.scene.sync_mode = "NONE"  # type: ignore[union-attr]
+    bpy.context.scene.render.fps = 60  # type: ignore[union-attr]
+    bpy.app.handlers.frame_change_post.append(note_frame)
+    _frames.clear()
+    bpy.ops.screen.animation_play()
+    return 1
+
+
+def end_playback() -> str:
+    """Stop it; how many frames were shown in a second, and the milliseconds that 99 of 100 took at most."""
+    bpy.ops.screen.animation_cancel(restore_frame=False)
+    bpy.app.handlers.frame_change_post.remove(note_frame)
+    gaps = sorted(later - earlier for earlier, later in pairwise(_frames))
+    return json.dumps([len(gaps) / (_frames[-1] - _frames[0]), 1000 * gaps[int(len(gaps) * 0.99)]])
 
 
 def move(x: float) -> float:
@@ -108,6 +179,7 @@ def modal() -> str:
 
 _server = get_beam_server()
 register(_server)
-for _handler in (move, begin_ticks, end_ticks, modal):
+bpy.utils.register_class(BENCH_OT_modal)
+for _handler in (move, begin_ticks, end_ticks, modal, begin_modal, end_modal, begin_playback, end_playback):
     _server.expose(_handler)
 bpy.app.timers.register(obey)
