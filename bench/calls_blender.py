@@ -352,7 +352,7 @@ def report(results: Results) -> str:
         f"The extension answers {figure(plain['window_ratio'])} times as many.",
         f"Of one processor, over {IDLE:g} s in which nothing is drawn:",
         "\n".join(shares),
-        "What else runs in the window gets most of each tick, and no events of a timer that is not its own:",
+        "What else runs in the window meanwhile:",
         "\n".join(besides),
     ]
     return "\n\n".join(parts)
