@@ -17,12 +17,13 @@ FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
 CHAOS_SECONDS ?= 60
 SOAK_CALLS ?= 1000000
+HOSTILE_INPUTS ?= 100000
 BENCH := .venv-bench
 AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos soak fuzz audit zip lint types check format clean
+.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos hostile soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +74,10 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLE
 chaos: $(VENV)/ready ## Peers that die, stand still and are cut off, each fault for CHAOS_SECONDS (60); figures in out/chaos.json
 	@tools/need elixir erlang
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(PY) -m pytest -s tests/chaos/test_chaos.py
+
+hostile: $(VENV)/ready ## HOSTILE_INPUTS (100000) mutated handshakes and as many frames, with an honest node beside them
+	@tools/need elixir erlang
+	HOSTILE_INPUTS=$(HOSTILE_INPUTS) $(PY) -m pytest tests/interop/test_hostile.py
 
 soak: $(VENV)/ready ## SOAK_CALLS (1000000) calls while callers, connections and nodes are killed; figures in out/soak.json
 	@tools/need elixir erlang

@@ -80,9 +80,9 @@ class BENCH_OT_modal(bpy.types.Operator):  # noqa: N801 - Blender's convention
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
         """Note the event, until there is nobody who wants to know."""
-        if event.type == "TIMER":
-            _modal_events.append(time.perf_counter())
         if _modal_events:
+            if event.type == "TIMER":
+                _modal_events.append(time.perf_counter())
             return {"PASS_THROUGH"}
         manager: Any = context.window_manager
         manager.event_timer_remove(self._timer)
