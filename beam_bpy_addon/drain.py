@@ -28,8 +28,9 @@ from .stage import Stage
 LINGER = 0.001
 """Seconds to wait, after each call, for the next one."""
 
-BUSY = 0.5
-"""Seconds after a call for which the main loop is kept from sleeping."""
+BUSY = 0.1
+"""Seconds after a call for which the main loop is kept from sleeping: for so long the window takes a fifth of a
+processor (`make bench` prints it). A caller that thinks for longer waits a few milliseconds for its next answer."""
 
 WAKE = 0.001
 """Seconds between the wake-ups of the main loop while there is traffic."""

@@ -332,7 +332,7 @@ def report(results: Results) -> str:
         f"| it runs, nobody is connected | {percent(cpu['server_on']['window'])} "
         f"| {percent(cpu['server_on']['headless'])} |",
         f"| one idle peer | {percent(cpu['one_idle_peer']['window'])} | {percent(cpu['one_idle_peer']['headless'])} |",
-        f"| a call four times a second, which keeps the window's timer on | {percent(busy['now_and_then'])} | |",
+        f"| a call four times a second | {percent(busy['now_and_then'])} | |",
         f"| a call after the other | {percent(busy['always'])} | |",
     ]
     besides = ["| in a second / 99 of 100 within | no calls | one caller | 64 callers |", "|---|--:|--:|--:|"]
