@@ -8,13 +8,13 @@ RexGenAnswer         the same to `rex`, where a failure is a value
 RexMessageAnswer     the bare message of a C node to `rex`
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from beam_bpy.failures import Failure, Kind, shortened
 from beam_bpy.logs import log
 from beam_bpy.node import Peer, Process
 from beam_bpy.protocol import control, erpc
-from beam_bpy.requests import monitor_of
+from beam_bpy.protocol.gen import From
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 
@@ -141,28 +141,29 @@ class GenAnswer(ProcessAnswer):
     Args:
         server: the process that was called.
         peer: where the caller is.
-        source: the `From` of the call, `{Pid, Tag}`.
+        source: the `From` of the call.
     """
 
-    def __init__(self, server: Process, peer: Peer, source: tuple[Pid, Any]) -> None:
-        self._pid, self._tag = source
-        super().__init__(server, Caller(peer, self._pid))
-        self._ref, self._is_alias = monitor_of(self._tag)
-        self._monitored = self._ref is not None and server.watched(self._ref.ext)
+    def __init__(self, server: Process, peer: Peer, source: From) -> None:
+        super().__init__(server, Caller(peer, source.pid))
+        self._source = source
+        self._monitored = source.ref is not None and server.watched(source.ref.ext)
 
     def wanted(self) -> bool:
         """False once the caller has disconnected, or has taken back the monitor that it called with."""
         if not (self.process.alive and self.caller.peer.connected):
             return False
-        return not self._monitored or (self._ref is not None and self.process.watched(self._ref.ext))
+        ref = self._source.ref
+        return not self._monitored or (ref is not None and self.process.watched(ref.ext))
 
     def returned(self, value: bytes) -> None:
-        to = self._ref if self._is_alias and self._ref is not None else self._pid
-        _reply(self, to, _PAIR + encode_term(self._tag) + value)
+        source = self._source
+        to = source.ref if source.is_alias and source.ref is not None else source.pid
+        _reply(self, to, _PAIR + source.tag + value)
 
     def failed(self, failure: Failure) -> None:
-        reason = encode_term(failure.exit_reason)
-        if self._ref is None or not self.process.node.end_watch(self.process, self._ref, reason):
+        reason, ref = encode_term(failure.exit_reason), self._source.ref
+        if ref is None or not self.process.node.end_watch(self.process, ref, reason):
             self.returned(encode_term(failure.badrpc))
 
 

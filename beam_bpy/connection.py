@@ -14,11 +14,12 @@ from beam_bpy.limits import Limits, Load
 from beam_bpy.logs import log
 from beam_bpy.node import CalledProcess, Node, Peer
 from beam_bpy.protocol import ProtocolError, control
-from beam_bpy.protocol.erpc import ErpcCall, ErpcReader, ErpcReply
+from beam_bpy.protocol.erpc import ErpcReply
 from beam_bpy.protocol.flags import Flag
 from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import TICK, Frame, FrameReader
 from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeRefusedError, Initiator, PeerNamed
+from beam_bpy.protocol.quick import QuickEvent, QuickReader
 from beam_bpy.transport import Loop, Stream, Timer
 from vendor_term_codec import DecodeError, Pid, Reference
 
@@ -87,7 +88,7 @@ class Connection:
         # Made when the peer has proved that it knows the cookie: until then it costs next to nothing.
         self._frames: FrameReader | None = None
         self._headers = False
-        self._calls: ErpcReader | None = None
+        self._quick: QuickReader | None = None
         self._fragments = Reassembler(limits.max_frame)
         self._load = Load()
         self._untold: list[CalledProcess] = []
@@ -194,7 +195,7 @@ class Connection:
         self._first_bytes = bytearray()
         self._headers = Flag.FRAGMENTS in event.flags
         if self._headers and Flag.EXIT_PAYLOAD in event.flags:
-            self._calls = ErpcReader(event.name)
+            self._quick = QuickReader(event.name)
         self.peer = Peer(event.name, event.flags, event.creation, self.send, self.tell_soon)
         self._load = self.peer.load
         self._load.has_room = self._has_room
@@ -217,12 +218,16 @@ class Connection:
                 return
 
     def _handle(self, frame: Frame) -> None:
-        whole = self._fragments.add(frame) if frame else None
-        if whole and self.peer is not None:
-            call = self._calls.read(whole) if self._calls is not None else None
-            self._handle_message(self.peer, control.parse(whole) if call is None else call)
+        peer = self.peer
+        if peer is None or not frame:
+            return
+        event = self._quick.read(frame) if self._quick is not None else None
+        if event is not None:
+            self._handle_event(peer, event)
+        elif whole := self._fragments.add(frame):
+            self._handle_event(peer, control.parse(whole))
 
-    def _handle_message(self, peer: Peer, event: control.Event | ErpcCall) -> None:
+    def _handle_event(self, peer: Peer, event: control.Event | QuickEvent) -> None:
         try:
             self._node.handle(peer, event)
         except DecodeError as error:  # A reason; payloads are the receiver's business.

@@ -7,7 +7,6 @@ HandlerServer        the node's own short name: {Name, Args}
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from beam_bpy.answers import Caller, CastAnswer, GenAnswer, ProcessAnswer, RexGenAnswer, RexMessageAnswer
 from beam_bpy.failures import Failure, Kind, Target, badarg
@@ -15,6 +14,7 @@ from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.gen import From, GenCall
 from beam_bpy.requests import ATOM_TAGS, BAD_REQUEST, Request, gen_message, length, mfa, named
 from vendor_term_codec import Atom, Pid, decode_term, encode_term, tuple_header
 
@@ -42,7 +42,14 @@ class GenServer(Process):
         try:
             self._receive(peer, message.payload)
         except BAD_REQUEST as error:
-            log.warning("%s sent a message that makes no sense here: %s", peer.name, error)
+            _log_nonsense(peer, error)
+
+    def called(self, peer: Peer, call: GenCall) -> None:
+        """See `Process.called`."""
+        try:
+            self.handle_call(peer, call.caller, call.request)
+        except BAD_REQUEST as error:
+            _log_nonsense(peer, error)
 
     def _receive(self, peer: Peer, payload: Payload) -> None:
         tag, caller, request = gen_message(payload)
@@ -53,8 +60,8 @@ class GenServer(Process):
         else:
             self.handle_info(peer, payload)
 
-    def handle_call(self, peer: Peer, caller: tuple[Pid, Any], request: Payload) -> None:
-        """Answer a call; `caller` is its `From`."""
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
+        """Answer a call."""
 
     def handle_cast(self, peer: Peer, request: Payload) -> None:
         """A cast."""
@@ -64,12 +71,16 @@ class GenServer(Process):
         log.debug("%s sent a message that is no call", peer.name)
 
 
+def _log_nonsense(peer: Peer, error: Exception) -> None:
+    log.warning("%s sent a message that makes no sense here: %s", peer.name, error)
+
+
 class NetKernel(GenServer):
     """`net_kernel`: answers `net_adm:ping` and `Node.ping`."""
 
     __slots__ = ()
 
-    def handle_call(self, peer: Peer, caller: tuple[Pid, Any], request: Payload) -> None:
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
         answer = GenAnswer(self, peer, caller)
         match request.decode():
             case ("is_auth", _):
@@ -84,7 +95,7 @@ class Rex(GenServer):
 
     __slots__ = ()
 
-    def handle_call(self, peer: Peer, caller: tuple[Pid, Any], request: Payload) -> None:
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
         self._call(request, RexGenAnswer(self, peer, caller))
 
     def handle_cast(self, peer: Peer, request: Payload) -> None:
@@ -125,7 +136,7 @@ class HandlerServer(GenServer):
 
     __slots__ = ()
 
-    def handle_call(self, peer: Peer, caller: tuple[Pid, Any], request: Payload) -> None:
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
         self._call(request, GenAnswer(self, peer, caller))
 
     def handle_cast(self, peer: Peer, request: Payload) -> None:

@@ -21,6 +21,8 @@ from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.flags import Flag
 from beam_bpy.protocol.fragments import SIZE as LARGE
+from beam_bpy.protocol.gen import GenCall
+from beam_bpy.protocol.quick import QuickEvent
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 _pack_pid = struct.Struct(">II").pack
@@ -35,6 +37,7 @@ class Peer:
 
     Attributes:
         name: its full node name.
+        name_ext: the same, encoded.
         flags: the capabilities that both sides have.
         creation: its incarnation.
         send: hands a message to the connection, and whose it is: a pid, or for a call the reference that it has to
@@ -50,7 +53,7 @@ class Peer:
     """
 
     __slots__ = (
-        *("calls", "connected", "creation", "flags", "links", "load", "name", "send", "since"),
+        *("calls", "connected", "creation", "flags", "links", "load", "name", "name_ext", "send", "since"),
         *("tell_soon", "watches", "watching"),
     )
 
@@ -63,6 +66,7 @@ class Peer:
         tell_soon: "Callable[[CalledProcess], None] | None" = None,
     ) -> None:
         self.name = name
+        self.name_ext = encode_term(Atom(name))
         self.flags = flags
         self.creation = creation
         self.send = send
@@ -118,6 +122,10 @@ class Process:
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """A message for this process; called on the network thread. The default drops it."""
+
+    def called(self, peer: Peer, call: GenCall) -> None:
+        """A gen_server call for this process; called on the network thread. To the default it is a message."""
+        self.receive(peer, call.message)
 
     def spawned(self, reply: control.SpawnReply) -> None:
         """The answer to a spawn request of this process; called on the network thread. The default drops it."""
@@ -202,7 +210,7 @@ def _own(handler: Callable[[Peer, Any], None]) -> Callable[[Peer, Any], None]:
     """Take signals of the peer's own processes only: no node sets or undoes the links and monitors of another one."""
 
     def checked(peer: Peer, event: Any) -> None:
-        if event.sender.node != peer.name or getattr(event, "ref", event.sender).node != peer.name:
+        if not (event.sender.is_of(peer.name_ext) and getattr(event, "ref", event.sender).is_of(peer.name_ext)):
             raise ProtocolError(f"a {type(event).__name__} message of a process of another node")
         handler(peer, event)
 
@@ -246,6 +254,7 @@ class Node:
         self._nobody = self.new_pid()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
+            GenCall: self._route_call,
             control.SpawnRequest: spawn,
             ErpcCall: erpc,
             control.Monitor: _own(self._monitor),
@@ -385,7 +394,7 @@ class Node:
             call, pid = process.call, process.pid
             process.peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
 
-    def handle(self, peer: Peer, event: control.Event | ErpcCall) -> None:
+    def handle(self, peer: Peer, event: control.Event | QuickEvent) -> None:
         """Do what a control message of `peer` asks for; on the network thread."""
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -542,6 +551,13 @@ class Node:
             log.debug("%s sent a message to %s, which does not exist", peer.name, message.to)
         else:
             process.receive(peer, message)
+
+    def _route_call(self, peer: Peer, call: GenCall) -> None:
+        process = self._find(call.message.to)
+        if process is None:
+            self._route(peer, call.message)
+        else:
+            process.called(peer, call)
 
     def _monitor(self, peer: Peer, event: control.Monitor) -> None:
         with self._lock:

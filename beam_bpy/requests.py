@@ -4,12 +4,14 @@ Arguments stay encoded until the handler is known, because it says how it wants 
 `BAD_REQUEST`, and is the caller's mistake.
 """
 
+import contextlib
 from typing import Any, NamedTuple
 
 from beam_bpy.failures import Target
 from beam_bpy.handlers import Handler
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.framing import Frame
+from beam_bpy.protocol.gen import From
 from vendor_term_codec import (
     Atom,
     DecodeError,
@@ -29,6 +31,7 @@ EMPTY_ARGUMENTS = Payload(encode_term([]), 0)
 
 ATOM_TAGS = (100, 115, 118, 119)
 _SMALL_TUPLE = 104
+_BINARY = 109
 _NIL = 106
 _STRING = 107
 _LIST = 108
@@ -52,6 +55,18 @@ def handler_name(term: Any) -> str:
     if isinstance(term, list) and term and all(isinstance(character, int) for character in term):
         return "".join(map(chr, term))
     raise ValueError("a handler is named by a binary, an atom or a character list")
+
+
+def read_name(data: Frame, offset: int) -> tuple[str, int]:
+    """The name of a handler at `offset`, and the offset behind it; see `handler_name`."""
+    if data[offset] == _BINARY:
+        begin = offset + 5
+        end = begin + int.from_bytes(data[offset + 1 : begin])
+        if end <= len(data):
+            with contextlib.suppress(UnicodeDecodeError):
+                return data[begin:end].decode(), end
+    term, end = decode_term(data, offset)
+    return handler_name(term), end
 
 
 def atom_text(term: Any) -> str:
@@ -119,29 +134,35 @@ def behind_list(data: Frame, offset: int) -> int:
     return offset + 1
 
 
-def gen_message(payload: Payload) -> tuple[Any, tuple[Pid, Any] | None, Payload]:
+def gen_message(payload: Payload) -> tuple[Any, From | None, Payload]:
     """The tag, the `From` of a call, and where the request begins."""
     data = payload.data
     arity, offset = tuple_header(data, payload.offset)
     tag, offset = decode_term(data, offset)
     caller = None
     if arity == 3:
-        caller, offset = decode_term(data, offset)
-        if not (isinstance(caller, tuple) and len(caller) == 2 and isinstance(caller[0], Pid)):
-            raise ValueError("a gen_server call comes from a {Pid, Tag}")
+        caller, offset = _from(data, offset)
     return tag, caller, Payload(data, offset)
+
+
+def _from(data: Frame, offset: int) -> tuple[From, int]:
+    arity, tag_at = tuple_header(data, offset)
+    pid, tag_at = decode_term(data, tag_at)
+    if arity != 2 or not isinstance(pid, Pid):
+        raise ValueError("a gen_server call comes from a {Pid, Tag}")
+    tag, end = decode_term(data, tag_at)
+    return From(pid, bytes(data[tag_at:end]), *monitor_of(tag)), end
 
 
 def named(request: Payload) -> tuple[str, Payload]:
     """The handler and the arguments of `{Name, Args}`, or of a name alone."""
     data, offset = request
     if data[offset] != _SMALL_TUPLE:
-        return handler_name(request.decode()), EMPTY_ARGUMENTS
-    arity, offset = tuple_header(data, offset)
-    name, offset = decode_term(data, offset)
-    if arity != 2:
+        return read_name(data, offset)[0], EMPTY_ARGUMENTS
+    if data[offset + 1] != 2:
         raise ValueError("a request is {Name, ListOfArguments}")
-    return handler_name(name), Payload(data, offset)
+    name, offset = read_name(data, offset + 2)
+    return name, Payload(data, offset)
 
 
 def is_list(arguments: Payload) -> bool:

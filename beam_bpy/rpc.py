@@ -32,7 +32,17 @@ from beam_bpy.node import CalledProcess, Node, Peer, Process
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall
-from beam_bpy.requests import BAD_REQUEST, Request, atom_text, behind_list, handler_name, is_list, mfa, read_arguments
+from beam_bpy.requests import (
+    BAD_REQUEST,
+    Request,
+    atom_text,
+    behind_list,
+    handler_name,
+    is_list,
+    mfa,
+    read_arguments,
+    read_name,
+)
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, list_header, tuple_header
 
 
@@ -131,7 +141,7 @@ class Rpc:
         if target.arity != 2 or not is_list(arguments):
             return False
         _count, offset = list_header(*arguments)
-        name, offset = decode_term(arguments.data, offset)
+        name, offset = read_name(arguments.data, offset)
         return self._run_named(name, Payload(arguments.data, offset), target, answer)
 
     def _call_with_progress(self, request: Request, answer: ProcessAnswer) -> bool:
@@ -140,23 +150,17 @@ class Rpc:
             return False
         _count, offset = list_header(*arguments)
         to, offset = decode_term(arguments.data, offset)
-        name, offset = decode_term(arguments.data, offset)
-        listener = _listener(answer, to, handler_name(name))
+        name, offset = read_name(arguments.data, offset)
+        listener = _listener(answer, to, name)
         return self._run_named(name, Payload(arguments.data, offset), target, answer, listener)
 
     def _run_named(
-        self, name: Any, arguments: Payload, target: Target, answer: ProcessAnswer, listener: Listener | None = None
+        self, name: str, arguments: Payload, target: Target, answer: ProcessAnswer, listener: Listener | None = None
     ) -> bool:
-        handler = self._named(name, target.module)
+        handler = self.house.registry.find(name, target.module)
         if handler is not None:
             self._run(handler, arguments, target, answer, listener)
         return handler is not None
-
-    def _named(self, name: Any, module: str) -> Handler | None:
-        try:
-            return self.house.registry.find(handler_name(name), module)
-        except (ValueError, OverflowError):
-            return None
 
     def _call_batch(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request
@@ -180,16 +184,16 @@ class Rpc:
 
     def _step(self, place: Payload, module: str) -> tuple[Step, int]:
         arity, offset = tuple_header(*place)
-        name, offset = decode_term(place.data, offset)
         if arity != 2:
             raise ValueError("a batch is a list of {Name, ListOfArguments}")
-        handler = self._named(name, module)
+        name, offset = read_name(place.data, offset)
+        handler = self.house.registry.find(name, module)
         if handler is not None:
             args, offset = read_arguments(handler, Payload(place.data, offset))
         else:
             args, offset = decode_term(place.data, offset)
             args = args if isinstance(args, list) else [args]
-        return Step(handler, args, Target(module, handler_name(name), len(args))), offset
+        return Step(handler, args, Target(module, name, len(args))), offset
 
     def _subscribe(self, request: Request, answer: ProcessAnswer) -> bool:
         target, arguments = request

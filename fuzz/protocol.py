@@ -14,9 +14,12 @@ import atheris
 
 with atheris.instrument_imports(include=["beam_bpy.protocol", "vendor_term_codec"]):
     from beam_bpy.protocol import ProtocolError, control, epmd, fragments, framing
+    from beam_bpy.protocol.erpc import ErpcCall
     from beam_bpy.protocol.flags import OURS, Flag
+    from beam_bpy.protocol.gen import GenCall
     from beam_bpy.protocol.handshake import Acceptor, Established, HandshakeError, Initiator, PeerNamed
-    from vendor_term_codec import DecodeError
+    from beam_bpy.protocol.quick import QuickReader
+    from vendor_term_codec import DecodeError, encode_term
 
 import seeds
 
@@ -137,6 +140,22 @@ def _control(data: bytes, _size: int) -> None:
                 field.decode()
 
 
+def _quick(data: bytes, _size: int) -> None:
+    """What is read in one stride is what the long way reads, which writes true, false and nil as Python's own."""
+    event = QUICK.read(data)
+    if event is None:
+        return
+    slow = control.parse(data)
+    if isinstance(event, ErpcCall):
+        assert isinstance(slow, control.SpawnRequest)
+        assert (event.ref, event.sender) == (slow.ref, slow.sender)
+        return
+    quick = event.message if isinstance(event, GenCall) else event
+    assert type(quick) is type(slow)
+    for mine, other in zip(quick, slow, strict=True):
+        assert mine == other or encode_term(mine) == encode_term(other)
+
+
 def _epmd(data: bytes, _size: int) -> None:
     for answer in (epmd.take_creation, epmd.take_port):
         with suppress(ProtocolError):
@@ -152,7 +171,11 @@ def _epmd(data: bytes, _size: int) -> None:
         assert epmd.parse_request(epmd.look_up(request.name)) == request
 
 
-TARGETS: tuple[Callable[[bytes, int], None], ...] = (_framing, _fragments, _acceptor, _initiator, _control, _epmd)
+QUICK = QuickReader(seeds.PEER_NAME)
+TARGETS: tuple[Callable[[bytes, int], None], ...] = (
+    *(_framing, _fragments, _acceptor, _initiator, _control, _epmd),
+    _quick,
+)
 
 
 if __name__ == "__main__":

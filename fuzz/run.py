@@ -31,6 +31,7 @@ PROTOCOL_SEEDS = (
     seeds.initiator,
     seeds.control_messages,
     seeds.epmd_messages,
+    seeds.calls,
 )
 
 Status = re.compile(r"#(\d+)\s.*?cov: (\d+)")

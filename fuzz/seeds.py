@@ -167,6 +167,19 @@ def _messages(flags: Flag, text: Atom, term: bytes) -> list[control.Message]:
     ]
 
 
+def calls() -> list[bytes]:
+    """The messages of calls, as a node of the BEAM writes them."""
+    name, alias = Atom("name"), ImproperList([Atom("alias")], REFERENCE)
+    erpc = (29, REFERENCE, PID, PID, (Atom("erpc"), Atom("execute_call"), 4), [Atom("monitor")])
+    terms: list[tuple[object, ...]] = [
+        (erpc, [REFERENCE, Atom("m"), Atom("f"), [1, "text"]]),
+        ((6, PID, Atom(""), name), (Atom("$gen_call"), (PID, alias), (name, [1]))),
+        ((19, PID, name, REFERENCE),),
+        ((20, PID, name, REFERENCE),),
+    ]
+    return [b"\x83D\0" + b"".join(map(encode_term, message)) for message in terms]
+
+
 def epmd_messages() -> list[bytes]:
     """Requests to epmd, and its answers."""
     node = epmd.Registration("fuzz", 4000, extra=b"extra")

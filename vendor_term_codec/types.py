@@ -98,6 +98,10 @@ class _Identifier(_Immutable):
         """The name of the node that made it."""
         return Atom(self._split()[0])
 
+    def is_of(self, node: bytes) -> bool:
+        """Whether a node made it; `node` is the external form of its name, as `encode_term` writes that atom."""
+        return self.ext.startswith(node, self._node_at)
+
 
 # The slot itself: a third of the time that object.__setattr__ takes.
 _set_ext = _Identifier.__dict__["ext"].__set__

@@ -7,6 +7,7 @@ Each module implements one part of the ERTS user's guide's chapter "Distribution
 - `handshake`: names, challenges and digests, for the side that is called and the side that calls
 - `framing`: the four-byte length before each message, and ticks
 - `control`: control messages, and the payload that follows some of them
+- `quick`: the messages of calls, read in one stride: `erpc` and `gen`, by the patterns in `identifiers`
 - `epmd`: the requests and answers of the port mapper
 """
 

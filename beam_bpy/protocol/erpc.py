@@ -1,8 +1,7 @@
 """The message that nearly all traffic is made of, read in one stride: the spawn request of `erpc:call`.
 
-Chapter "Protocol between Connected Nodes", SPAWN_REQUEST; lib/kernel, erpc.erl. What one node sends for its calls
-differs in a few fields of known sizes only, so a regular expression that was made for that node finds them all. A
-message that is written in any other way is none of ours, and `control.parse` reads it.
+Chapter "Protocol between Connected Nodes", SPAWN_REQUEST; lib/kernel, erpc.erl. A message that is written in any other
+way is none of ours, and `control.parse` reads it.
 """
 
 import re
@@ -10,6 +9,7 @@ import struct
 from typing import NamedTuple
 
 from beam_bpy.protocol.framing import Frame
+from beam_bpy.protocol.identifiers import HEADER, pid_of, reference_of
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 _unpack_u16 = struct.Struct(">H").unpack_from
@@ -18,10 +18,6 @@ _SMALL_ATOM_UTF8 = 119
 _LIST = 108
 _NIL = 106
 _STRING = 107
-
-# A reference has as many words of four bytes as its third byte says, and its creation before them. Three words are
-# what all releases have used; five a reference that is an alias of a newer one.
-_WORDS = (3, 5, 1, 2, 4)
 
 
 class ErpcCall(NamedTuple):
@@ -66,13 +62,12 @@ class ErpcReader:
     """
 
     def __init__(self, node_name: str) -> None:
-        node = re.escape(encode_term(Atom(node_name)))
-        references = b"|".join(b"Z\\0%s%s.{%d}" % (bytes((words,)), node, 4 + 4 * words) for words in _WORDS)
-        pid = b"X%s.{12}" % node
+        pid, references = pid_of(node_name), reference_of(node_name)
         fixed = encode_term((Atom("erpc"), Atom("execute_call"), 4)) + encode_term([Atom("monitor")])
+        head = HEADER + bytes((104, 6, 97, 29))
         arguments = b"l\0\0\0\4"
         self._match = re.compile(
-            b"\x83D\\0h\6a\x1d(%s)(%s)%s%s(%s)w" % (references, pid, pid, re.escape(fixed + arguments), references),
+            b"%s(%s)(%s)%s%s(%s)w" % (re.escape(head), references, pid, pid, re.escape(fixed + arguments), references),
             re.DOTALL,
         ).match
 
@@ -98,10 +93,9 @@ class ErpcReader:
         )
 
 
-_HEADER = bytes((131, 68, 0))
-_SPAWN_REPLY = _HEADER + bytes((104, 5, 97, 31))
+_SPAWN_REPLY = HEADER + bytes((104, 5, 97, 31))
 _MONITORED = bytes((97, 2))
-_EXIT = _HEADER + bytes((104, 4, 97, 28))
+_EXIT = HEADER + bytes((104, 4, 97, 28))
 _RETURN = encode_term(Atom("return"))
 
 

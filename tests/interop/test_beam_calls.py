@@ -8,8 +8,27 @@ import pytest
 from beam import COOKIE, Erl, Gate, eventually, program
 
 from beam_bpy import Atom, BeamServer
+from beam_bpy.protocol import control
 
 PONG = "pong"
+
+
+def test_the_calls_of_a_real_node_are_read_in_one_stride(erl: Erl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other releases may write them in another way; then they work, but slowly, and nothing else would say so."""
+    slowly = []
+    parse = control.parse
+
+    def noted(frame: bytes) -> control.Event:
+        slowly.append(event := parse(frame))
+        return event
+
+    assert erl.eval("net_adm:ping(N)") == Atom("pong")
+    monkeypatch.setattr(control, "parse", noted)
+    code = "[[erpc:call(N, any, ping, []), gen_server:call(S, {ping, []})] || _ <- lists:seq(1, 3)]"
+    assert erl.eval(code) == [[PONG, PONG]] * 3
+    assert slowly == []
+    assert erl.eval("{any, N} ! hello, rpc:call(N, any, ping, [])") == PONG
+    assert [type(event) for event in slowly] == [control.Send]
 
 
 def test_net_adm_ping(erl: Erl) -> None:

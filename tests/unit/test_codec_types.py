@@ -244,3 +244,12 @@ def test_a_fun_that_no_node_would_take_cannot_be_made(fields):
 def test_an_export_has_an_arity_from_0_to_255(arity):
     with pytest.raises(ValueError, match="arity of an Export"):
         Export("m", "f", arity)
+
+
+@pytest.mark.parametrize("name", ["app@host", "é" * 200])
+def test_a_node_knows_its_own_identifiers_without_reading_their_names(name):
+    own = encode_term(Atom(name))
+    made = [Pid(name, 1, 2, 3), Port(name, 2**33, 7), Reference(name, 1, [2, 3])]
+    assert all(each.is_of(own) for each in made)
+    for other in (name[:-1], name + "x", "other@host"):
+        assert not any(each.is_of(encode_term(Atom(other))) for each in made)
