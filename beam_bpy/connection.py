@@ -132,7 +132,8 @@ class Connection:
     def _tell(self) -> None:
         untold, self._untold = self._untold, []
         for process in untold:
-            process.tell()
+            if process.alive:
+                process.tell()
 
     def buffer(self) -> memoryview:
         """See `transport.Protocol`."""

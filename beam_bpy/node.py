@@ -169,7 +169,7 @@ class CalledProcess(Process):
     """The process of an `erpc:call`, monitored by the caller, who waits for its end, which is the answer.
 
     The caller needs to know of it only should that take a while, because it cannot take its monitor back before. So it
-    is told of a process that ends soon with the answer.
+    is told of a process that ends soon with the answer; and as nobody else knows of such a process, no table has it.
 
     Args:
         node: our node.
@@ -177,25 +177,24 @@ class CalledProcess(Process):
         call: the call.
 
     Attributes:
-        expected: whether it is monitored; before that nothing can have come in between.
         told: whether the caller knows of it.
     """
 
-    __slots__ = ("call", "expected", "peer", "told")
+    __slots__ = ("call", "peer", "told")
 
     def __init__(self, node: "Node", peer: Peer, call: ErpcCall) -> None:
         super().__init__(node)
         self.peer = peer
         self.call = call
-        self.expected = self.told = False
+        self.told = False
 
     def watched(self, ref: bytes) -> bool:
         """See `Process.watched`."""
-        return not self.expected or ref in self.watches
+        return ref in self.watches if self.told else self.peer.connected
 
     def lasts(self) -> None:
         """See `Process.lasts`."""
-        self.node.expect(self)
+        self.peer.tell_soon(self)
 
     def tell(self) -> None:
         """Tell the caller of it, unless it knows; from any thread."""
@@ -348,6 +347,8 @@ class Node:
     def close(self) -> None:
         """The node stops: every process has ended, and nobody is left to be told."""
         with self._lock:
+            for peer in self._peers.values():
+                peer.connected = False
             for process in self._processes.values():
                 process.alive = False
             self._processes.clear()
@@ -373,26 +374,20 @@ class Node:
             peer.send(control.spawn_reply(ref, sender, flags, process.pid), process.pid)
         return process
 
-    def expect(self, process: CalledProcess) -> None:
-        """Keep the process of a call until it ends; its caller is told of it soon. Only on the network thread."""
-        with self._lock:
-            self._processes[process.pid.ext] = process
-            self._add_watch(process, Watch(process.peer, process.call.sender, process.pid, process.call.ref))
-            process.expected = True
-        process.peer.tell_soon(process)
-
     def tell(self, process: CalledProcess) -> None:
         """See `CalledProcess.tell`."""
+        peer, call, pid = process.peer, process.call, process.pid
         with self._lock:
-            if process.alive:
-                self._tell(process)
+            if process.alive and peer.connected and not process.told:
+                process.told = True
+                self._processes[pid.ext] = process
+                self._add_watch(process, Watch(peer, call.sender, pid, call.ref))
+                self._reply_to_spawn(process)
 
     @staticmethod
-    def _tell(process: CalledProcess) -> None:
-        if not process.told:
-            process.told = True
-            call, pid = process.call, process.pid
-            process.peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
+    def _reply_to_spawn(process: CalledProcess) -> None:
+        call, pid = process.call, process.pid
+        process.peer.send(control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid), pid)
 
     def handle(self, peer: Peer, event: control.Event | QuickEvent) -> None:
         """Do what a control message of `peer` asks for; on the network thread."""
@@ -413,22 +408,20 @@ class Node:
         with self._lock:
             if not process.alive:
                 return
-            if process.told or not process.watched(process.call.ref.ext):
+            if process.told:
                 self._end(process, reason)
-            else:
+                return
+            process.alive = False
+            if process.peer.connected:
                 self._answer(process, reason)
 
     def _answer(self, process: CalledProcess, reason: bytes) -> None:
         """Tell the caller of a process and of its end, in one if that is not too long."""
         peer, call, pid = process.peer, process.call, process.pid
-        process.alive = False
-        if process.expected:
-            process.watches.clear()
-            del self._processes[pid.ext], peer.watches[call.ref.ext]
         if len(reason) <= LARGE:
             peer.send(ErpcReply(call, pid, reason), pid)
         else:
-            self._tell(process)
+            self._reply_to_spawn(process)
             peer.send(control.monitor_exit(peer.flags, pid, call.sender, call.ref, reason), pid)
 
     def _end(self, process: Process, reason: bytes) -> None:

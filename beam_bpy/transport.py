@@ -143,7 +143,7 @@ class Loop:
         self._called_back = threading.Event()
         self._busy = False
         self._holder: int | None = None
-        self._held: deque[Stream] = deque()
+        self._held: dict[Stream, None] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
         _loops.add(self)
 
@@ -280,14 +280,14 @@ class Loop:
         """Whether what this thread sends now has to wait."""
         if threading.get_ident() != self._holder:
             return False
-        self._held.append(stream)
+        self._held[stream] = None
         return True
 
     def _flush_held(self) -> None:
         while self._held:
             # Another thread may have been faster.
-            with contextlib.suppress(IndexError):
-                self._guarded(self._held.popleft().flush)
+            with contextlib.suppress(KeyError):
+                self._guarded(self._held.popitem()[0].flush)
 
     def call_back(self) -> None:
         """End a loan at once: the guest is about to wait for something that the network has to bring."""

@@ -13,7 +13,7 @@ from beam import Erl, eventually, unique
 
 from beam_bpy import Atom, BeamServer
 from beam_bpy.protocol import control
-from beam_bpy.protocol.erpc import ErpcCall, ErpcReader
+from beam_bpy.protocol.quick import QuickEvent, QuickReader
 from vendor_term_codec import decode_term
 
 SECONDS = 20.0
@@ -48,12 +48,12 @@ def line(
     server = start_server()
     assert server.start(), server.last_error
     line = Line(server, start_erl().call(server))
-    parse, read = control.parse, ErpcReader.read
+    parse, read = control.parse, QuickReader.read
 
     def note(frame: Any) -> None:
         line.opcodes.add(decode_term(frame, control._start(frame)[0])[0][0])
 
-    def noted_read(reader: ErpcReader, frame: Any) -> ErpcCall | None:
+    def noted_read(reader: QuickReader, frame: Any) -> QuickEvent | None:
         note(frame)
         return read(reader, frame)
 
@@ -61,8 +61,8 @@ def line(
         note(frame)
         return parse(frame)
 
-    # A peer that has all capabilities is read by an ErpcReader first, what that does not know and any other by `parse`.
-    monkeypatch.setattr(ErpcReader, "read", noted_read)
+    # A peer that has all capabilities is read by a QuickReader first, what that does not know and any other by `parse`.
+    monkeypatch.setattr(QuickReader, "read", noted_read)
     monkeypatch.setattr(control, "parse", noted_parse)
     return line
 
