@@ -34,18 +34,21 @@ class Answer:
     """Who waits for a call, and how they want the answer.
 
     Args:
+        process: what was called; it ends when the node stops.
         caller: who called.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, process: Process, caller: Caller) -> None:
+        self.process = process
         self.caller = caller
 
     def wanted(self) -> bool:
         """False once nobody waits any more, so that the call need not run."""
-        return True
+        return self.process.alive
 
     def queued(self) -> None:
         """The call is not done at once; called on the network thread."""
+        self.process.lasts()
 
     def abandoned(self) -> None:
         """Nobody waits any more, and the call was not run, or not to its end."""
@@ -57,35 +60,14 @@ class Answer:
         """There is no value."""
 
 
-class ProcessAnswer(Answer):
-    """The answer to a call of a process of this node.
-
-    Args:
-        process: what was called; it ends when the node stops.
-        caller: who called.
-    """
-
-    def __init__(self, process: Process, caller: Caller) -> None:
-        super().__init__(caller)
-        self.process = process
-
-    def wanted(self) -> bool:
-        """See `Answer`."""
-        return self.process.alive
-
-    def queued(self) -> None:
-        """See `Answer`."""
-        self.process.lasts()
-
-
-class CastAnswer(ProcessAnswer):
+class CastAnswer(Answer):
     """Nobody waits. It runs unless this node stops first."""
 
     def failed(self, failure: Failure) -> None:
         log.warning("a cast failed: %s", shortened(failure.reason))
 
 
-class SpawnAnswer(ProcessAnswer):
+class SpawnAnswer(Answer):
     """`spawn` and the like: nobody gets the value; who is linked or monitors gets the end."""
 
     def returned(self, value: bytes) -> None:
@@ -99,7 +81,7 @@ class SpawnAnswer(ProcessAnswer):
         self.process.end(encode_term(failure.exit_reason))
 
 
-class ErpcAnswer(ProcessAnswer):
+class ErpcAnswer(Answer):
     """`erpc:call`, and `rpc:call` since OTP 23: the process ends with `{Ref, return, Value}` or with the failure.
 
     Args:
@@ -133,7 +115,7 @@ def _erpc_failure(call_ref: bytes, failure: Failure) -> bytes:
     return bytes((104, 1 + len(fields))) + call_ref + b"".join(fields)
 
 
-class GenAnswer(ProcessAnswer):
+class GenAnswer(Answer):
     """A gen_server call: a message `{Tag, Reply}`, or the end of the server as far as this caller can see.
 
     Since OTP 24 the tag is `[alias | Ref]` and the reply goes to that alias (lib/stdlib, gen.erl).
@@ -174,7 +156,7 @@ class RexGenAnswer(GenAnswer):
         self.returned(encode_term(failure.badrpc))
 
 
-class RexMessageAnswer(ProcessAnswer):
+class RexMessageAnswer(Answer):
     """The bare message of a C node to rex, answered `{rex, Value}` (erl_interface, `ei_rpc_to`)."""
 
     def __init__(self, server: Process, peer: Peer, pid: Pid) -> None:
@@ -192,7 +174,7 @@ class RexMessageAnswer(ProcessAnswer):
         self.returned(encode_term(failure.badrpc))
 
 
-def _reply(answer: ProcessAnswer, to: Pid | Reference, message: bytes) -> None:
+def _reply(answer: Answer, to: Pid | Reference, message: bytes) -> None:
     peer, pid = answer.caller.peer, answer.process.pid
     peer.send(control.send(peer.flags, pid, to, message), pid)
 

@@ -15,7 +15,6 @@ from beam_bpy.dispatch import Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.failures import Failure, Kind, Target, failure_of, not_allowed, python_error
 from beam_bpy.handlers import Handler, Registry
-from beam_bpy.limits import Load
 from beam_bpy.logs import log
 from vendor_term_codec import Atom, EncodeError, encode_term
 
@@ -65,10 +64,11 @@ class Call(Runnable):
 
     Attributes:
         answer: who waits.
+        load: where it counts.
         progress: what a long call has yielded last; None before that, and for any other call.
     """
 
-    __slots__ = ("_args", "_house", "_listener", "_slices", "_target", "answer", "handler", "progress")
+    __slots__ = ("_args", "_house", "_listener", "_slices", "_target", "answer", "handler", "load", "progress")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Call(Runnable):
         self._args = args
         self._target = target
         self.answer = answer
+        self.load = answer.caller.peer.load
         self._listener = listener
         self._slices: Generator[Any, None, Any] | None = None
         self.handler = handler
@@ -92,11 +93,6 @@ class Call(Runnable):
     def caller(self) -> Caller:
         """Who calls."""
         return self.answer.caller
-
-    @property
-    def load(self) -> Load:
-        """Where it counts."""
-        return self.answer.caller.peer.load
 
     @property
     def undo(self) -> str | None:
@@ -190,24 +186,23 @@ class Batch(Runnable):
         house: what it shares with other calls.
         steps: what to run.
         answer: who waits.
+
+    Attributes:
+        load: where it counts.
     """
 
-    __slots__ = ("_answer", "_house", "_steps")
+    __slots__ = ("_answer", "_house", "_steps", "load")
 
     def __init__(self, house: House, steps: list[Step], answer: Answer) -> None:
         self._house = house
         self._steps = steps
         self._answer = answer
+        self.load = answer.caller.peer.load
 
     @property
     def caller(self) -> Caller:
         """Who calls."""
         return self._answer.caller
-
-    @property
-    def load(self) -> Load:
-        """Where it counts."""
-        return self._answer.caller.peer.load
 
     @property
     def undo(self) -> str | None:

@@ -207,7 +207,7 @@ class Connection:
         self._take(self._frames.feed(event.rest))
 
     def _take(self, frames: list[Frame]) -> None:
-        if self._paused or self._excess() is not None:
+        if self._paused:
             self._waiting.extend(frames)
             self._restrain()
             return
@@ -222,13 +222,12 @@ class Connection:
         peer = self.peer
         if peer is None or not frame:
             return
-        event = self._quick.read(frame) if self._quick is not None else None
-        if event is not None:
-            self._handle_event(peer, event)
-        elif whole := self._fragments.add(frame):
-            self._handle_event(peer, control.parse(whole))
-
-    def _handle_event(self, peer: Peer, event: control.Event | QuickEvent) -> None:
+        event: control.Event | QuickEvent | None = self._quick.read(frame) if self._quick is not None else None
+        if event is None:
+            whole = self._fragments.add(frame)
+            if not whole:
+                return
+            event = control.parse(whole)
         try:
             self._node.handle(peer, event)
         except DecodeError as error:  # A reason; payloads are the receiver's business.

@@ -26,16 +26,13 @@ class Runnable:
 
     Attributes:
         progress: what it has to say of how far it is.
+        load: where it counts for as long as it waits or runs; None for nowhere.
     """
 
     __slots__ = ()
 
     progress: Any = None
-
-    @property
-    def load(self) -> Load | None:
-        """Where it counts for as long as it waits or runs; None for nowhere."""
-        return None
+    load: Load | None = None
 
     @property
     def caller(self) -> Any:
@@ -80,18 +77,6 @@ def run_plainly(call: Runnable) -> bool:
     return call.run()
 
 
-def _load_of(call: Runnable) -> Load | None:
-    # What has `run` and nothing else may be queued, too.
-    load: Load | None = getattr(call, "load", None)
-    return load
-
-
-def _ended(call: Runnable) -> None:
-    load = _load_of(call)
-    if load is not None:
-        load.end()
-
-
 class CallQueue:
     """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains.
 
@@ -118,9 +103,8 @@ class CallQueue:
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
-        load = _load_of(call)
-        if load is not None:
-            load.begin()
+        if call.load is not None:
+            call.load.begin()
         self._calls.put(call)
         self._wake_source()
 
@@ -170,7 +154,7 @@ class CallQueue:
         if call is None:
             call = self._next_slice()
         while call is not None:
-            load = _load_of(call)
+            load = call.load
             if load is None or not load.put_aside(call, self.put_back):
                 self._hold_answer()
                 if self._run_guarded(call):
@@ -212,7 +196,8 @@ class CallQueue:
             while calls:
                 call = calls.popleft()
                 call.close()
-                _ended(call)
+                if call.load is not None:
+                    call.load.end()
 
     def _next_slice(self) -> Runnable | None:
         self._slice_was_last = bool(self._unfinished)

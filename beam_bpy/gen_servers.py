@@ -8,7 +8,7 @@ HandlerServer        the node's own short name: {Name, Args}
 
 from collections.abc import Callable
 
-from beam_bpy.answers import Caller, CastAnswer, GenAnswer, ProcessAnswer, RexGenAnswer, RexMessageAnswer
+from beam_bpy.answers import Answer, Caller, CastAnswer, GenAnswer, RexGenAnswer, RexMessageAnswer
 from beam_bpy.failures import Failure, Kind, Target, badarg
 from beam_bpy.logs import log
 from beam_bpy.node import Node, Peer, Process
@@ -18,7 +18,7 @@ from beam_bpy.protocol.gen import From, GenCall
 from beam_bpy.requests import ATOM_TAGS, BAD_REQUEST, Request, gen_message, length, mfa, named
 from vendor_term_codec import Atom, Pid, decode_term, encode_term, tuple_header
 
-Submit = Callable[[Request, ProcessAnswer], None]
+Submit = Callable[[Request, Answer], None]
 """Runs a call: `Rpc.call`."""
 
 
@@ -118,7 +118,7 @@ class Rex(GenServer):
             reply = (Atom("features_reply"), self.node.name, [Atom("erpc")])
             peer.send(control.send(peer.flags, self.pid, caller, encode_term(reply)), self.pid)
 
-    def _call(self, request: Payload, answer: ProcessAnswer) -> None:
+    def _call(self, request: Payload, answer: Answer) -> None:
         try:
             arity, offset = tuple_header(request.data, request.offset)
             kind, offset = decode_term(request.data, offset)
@@ -142,7 +142,7 @@ class HandlerServer(GenServer):
     def handle_cast(self, peer: Peer, request: Payload) -> None:
         self._call(request, CastAnswer(self, Caller(peer, None)))
 
-    def _call(self, request: Payload, answer: ProcessAnswer) -> None:
+    def _call(self, request: Payload, answer: Answer) -> None:
         module = self.node.name.partition("@")[0]
         try:
             name, arguments = named(request)

@@ -64,36 +64,31 @@ class Load:
     """The work that one peer has given this program.
 
     Attributes:
+        in_flight: calls that wait or run.
         overloaded: why no further call of it is taken, as a sentence; None when calls are taken.
         has_room: whether the peer has read enough to be sent more; from any thread.
         look: called from any thread when a call has been put aside, so that somebody takes it up again.
     """
 
-    __slots__ = ("__weakref__", "_aside", "_begun", "_ended", "_lock", "has_room", "look", "overloaded")
+    __slots__ = ("__weakref__", "_aside", "_lock", "has_room", "in_flight", "look", "overloaded")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._aside: deque[tuple[Any, Callable[[Any], None]]] = deque()
-        self._begun = 0
-        self._ended = 0
+        self.in_flight = 0
         self.overloaded: str | None = None
         self.has_room: Callable[[], bool] = lambda: True
         self.look: Callable[[], None] = lambda: None
 
-    @property
-    def in_flight(self) -> int:
-        """Calls that wait or run."""
-        return self._begun - self._ended
-
     def begin(self) -> None:
         """A call has come; from any thread."""
         with self._lock:
-            self._begun += 1
+            self.in_flight += 1
 
     def end(self) -> None:
         """A call has been answered, or nobody wants the answer any more; from any thread."""
         with self._lock:
-            self._ended += 1
+            self.in_flight -= 1
 
     def put_aside(self, call: Any, put_back: Callable[[Any], None]) -> bool:
         """Keep a call that would run now for when there is room for its answer, and it stays behind those before it.

@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from beam_bpy.limits import Load
@@ -222,8 +223,8 @@ class Node:
     Args:
         name: its full name.
         creation: its incarnation, which is part of each pid that it makes.
-        spawn: called with a peer and a spawn request, on the network thread.
-        erpc: called with a peer and a spawn request that is an `erpc:call`, likewise.
+        spawn: called with this node, a peer and a spawn request, on the network thread.
+        erpc: called with this node, a peer and a spawn request that is an `erpc:call`, likewise.
 
     Attributes:
         observers: each is called with a peer, on the network thread, when it has connected and when it is gone.
@@ -234,8 +235,8 @@ class Node:
         self,
         name: str,
         creation: int,
-        spawn: Callable[[Peer, control.SpawnRequest], None],
-        erpc: Callable[[Peer, ErpcCall], None],
+        spawn: "Callable[[Node, Peer, control.SpawnRequest], None]",
+        erpc: "Callable[[Node, Peer, ErpcCall], None]",
     ) -> None:
         self.observers: list[Callable[[Peer], None]] = []
         self.name = Atom(name)
@@ -254,8 +255,8 @@ class Node:
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
             GenCall: self._route_call,
-            control.SpawnRequest: spawn,
-            ErpcCall: erpc,
+            control.SpawnRequest: partial(spawn, self),
+            ErpcCall: partial(erpc, self),
             control.Monitor: _own(self._monitor),
             control.Demonitor: self._demonitor,
             control.Link: _own(self._link),

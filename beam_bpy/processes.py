@@ -164,12 +164,7 @@ class _Delivery(Runnable):
     def __init__(self, process: BeamProcess, message: Any, load: Load | None) -> None:
         self._process = process
         self._message = message
-        self._load = load
-
-    @property
-    def load(self) -> Load | None:
-        """Where it counts; None for what this node itself has to say."""
-        return self._load
+        self.load = load  # None for what this node itself has to say.
 
     def run(self) -> bool:
         """Deliver it."""

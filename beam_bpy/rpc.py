@@ -19,7 +19,7 @@ no more than its name.
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.answers import Answer, Caller, ErpcAnswer, ProcessAnswer, SpawnAnswer
+from beam_bpy.answers import Answer, Caller, ErpcAnswer, SpawnAnswer
 from beam_bpy.calls import Batch, Call, House, Listener, Step
 from beam_bpy.dispatch import CallQueue, Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
@@ -64,7 +64,7 @@ class Rpc:
         self.house = House(registry, encoder)
         self._queue = queue
         self.max_queued = Limits().max_queued
-        self._builtins: dict[str, Callable[[Request, ProcessAnswer], bool]] = {
+        self._builtins: dict[str, Callable[[Request, Answer], bool]] = {
             "call_handler": self._call_named,
             "handle_rpc": self._call_named,
             "call_with_progress": self._call_with_progress,
@@ -75,12 +75,7 @@ class Rpc:
 
     def open(self, name: str, creation: int) -> Node:
         """The node whose calls end here, with the processes that a node is expected to have."""
-        node = Node(
-            name,
-            creation,
-            lambda peer, request: self._spawn(node, peer, request),
-            lambda peer, call: self._erpc(node, peer, call),
-        )
+        node = Node(name, creation, self._spawn, self._erpc)
         self.events = Events(node, self.house.encoder)
         node.add(self.events)
         node.add(NetKernel(node, self.call), "net_kernel")
@@ -88,7 +83,7 @@ class Rpc:
         node.add(HandlerServer(node, self.call), name.partition("@")[0])
         return node
 
-    def call(self, request: Request, answer: ProcessAnswer) -> None:
+    def call(self, request: Request, answer: Answer) -> None:
         """Find the handler that is called and run it, here or through the queue."""
         target, arguments = request
         answer.caller.peer.calls += 1
@@ -110,32 +105,36 @@ class Rpc:
     def _run(
         self, handler: Handler, arguments: Payload, target: Target, answer: Answer, listener: Listener | None = None
     ) -> None:
-        refusal = self._refusal(handler, target, answer.caller.peer)
+        queue = None if handler.inline else self._queue()
+        refusal = self._refusal(handler, target, answer.caller.peer, queue)
         if refusal is not None:
             answer.failed(refusal)
             return
         args, _end = read_arguments(handler, arguments)
         call = Call(self.house, handler, args, target, answer, listener)
-        # The further slices of a long call would keep the network thread from everybody else.
-        if not handler.inline or call.run():
-            answer.queued()
-            self.submit(call)
+        if queue is None:
+            if not call.run():
+                return
+            # The further slices of a long call would keep the network thread from everybody else.
+            queue = self._queue()
+        answer.queued()
+        queue.put(call)
 
-    def _refusal(self, handler: Handler, target: Target, peer: Peer) -> Failure | None:
-        """Why the handler is not run for a peer, before anything is decoded."""
+    def _refusal(self, handler: Handler, target: Target, peer: Peer, queue: CallQueue | None) -> Failure | None:
+        """Why the handler is not run for a peer, before anything is decoded; `queue` is where it would wait."""
         if not handler.permits(peer.name):
             return not_allowed(target)
-        return None if handler.inline else self._overload(target, peer)
+        return None if queue is None else self._overload(target, peer, queue)
 
-    def _overload(self, target: Target, peer: Peer) -> Failure | None:
+    def _overload(self, target: Target, peer: Peer, queue: CallQueue) -> Failure | None:
         sentence = peer.load.overloaded
-        if sentence is None and len(self._queue()) >= self.max_queued:
+        if sentence is None and len(queue) >= self.max_queued:
             sentence = f"{self.max_queued} calls wait already: this node takes no more at present"
         return overload(sentence, target) if sentence is not None else None
 
     # -- names with a meaning of their own; each answers, or returns False when there is no handler of that name
 
-    def _call_named(self, request: Request, answer: ProcessAnswer) -> bool:
+    def _call_named(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
         # Two small integers come as a string of bytes, and name nothing.
         if target.arity != 2 or not is_list(arguments):
@@ -144,7 +143,7 @@ class Rpc:
         name, offset = read_name(arguments.data, offset)
         return self._run_named(name, Payload(arguments.data, offset), target, answer)
 
-    def _call_with_progress(self, request: Request, answer: ProcessAnswer) -> bool:
+    def _call_with_progress(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
         if target.arity != 3:
             return False
@@ -155,18 +154,19 @@ class Rpc:
         return self._run_named(name, Payload(arguments.data, offset), target, answer, listener)
 
     def _run_named(
-        self, name: str, arguments: Payload, target: Target, answer: ProcessAnswer, listener: Listener | None = None
+        self, name: str, arguments: Payload, target: Target, answer: Answer, listener: Listener | None = None
     ) -> bool:
         handler = self.house.registry.find(name, target.module)
         if handler is not None:
             self._run(handler, arguments, target, answer, listener)
         return handler is not None
 
-    def _call_batch(self, request: Request, answer: ProcessAnswer) -> bool:
+    def _call_batch(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
         if target.arity != 1:
             return False
-        refusal = self._overload(target, answer.caller.peer)
+        queue = self._queue()
+        refusal = self._overload(target, answer.caller.peer, queue)
         if refusal is not None:
             answer.failed(refusal)
             return True
@@ -179,7 +179,7 @@ class Rpc:
         if count:
             behind_list(arguments.data, offset)
         answer.queued()
-        self.submit(Batch(self.house, steps, answer))
+        queue.put(Batch(self.house, steps, answer))
         return True
 
     def _step(self, place: Payload, module: str) -> tuple[Step, int]:
@@ -195,7 +195,7 @@ class Rpc:
             args = args if isinstance(args, list) else [args]
         return Step(handler, args, Target(module, name, len(args))), offset
 
-    def _subscribe(self, request: Request, answer: ProcessAnswer) -> bool:
+    def _subscribe(self, request: Request, answer: Answer) -> bool:
         target, arguments = request
         if target.arity not in (1, 2):
             return False
@@ -251,7 +251,7 @@ class Rpc:
             self.call(called, answer)
 
 
-def _listener(answer: ProcessAnswer, to: Any, name: str) -> Listener:
+def _listener(answer: Answer, to: Any, name: str) -> Listener:
     """Sends `{progress, Tag, Value}` to a pid or alias, or to that of a tuple `{To, Tag}`; the tag is else `name`."""
     receiver, tag = to if isinstance(to, tuple) and len(to) == 2 else (to, name)
     if not isinstance(receiver, Pid | Reference):

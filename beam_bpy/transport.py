@@ -656,7 +656,7 @@ class Stream:
         """
         end = self.bytes_sent + _TURN
         try:
-            while (data := self._next_part()) is not None:
+            while (self._unsent or self._lanes) and (data := self._next_part()) is not None:
                 if self.bytes_sent >= end:
                     # The selector says at once that there is room, after it has looked at the others.
                     self._unsent.appendleft(data)

@@ -163,7 +163,9 @@ def decode_term(
     """
     _check_binaries(binaries)
     _check_offset(offset)
-    return _read(_readable(data), offset, binaries, arrays and _arrays.numpy_module() is not None)
+    if type(data) is not bytes:
+        data = _readable(data)
+    return _read(data, offset, binaries, arrays and _arrays.numpy_module() is not None)
 
 
 def _check_offset(offset: int) -> None:

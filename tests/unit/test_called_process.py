@@ -21,7 +21,7 @@ class House:
 
     def __init__(self):
         self.sent, self.untold = [], []
-        self.node = Node(US, 5, spawn=None, erpc=None)
+        self.node = Node(US, 5, pytest.fail, pytest.fail)
         self.peer = Peer(THEM, OURS, 5, lambda message, sender: self.sent.append(message), self.untold.append)
         self.node.peer_up(self.peer)
         self.process = CalledProcess(self.node, self.peer, CALL)

@@ -10,7 +10,7 @@ LONG = 30.0
 """A time that no test waits for; it only ends one that would hang."""
 
 
-class Note:
+class Note(Runnable):
     """A Runnable that notes that it ran, and on which thread; `then` is done while it runs."""
 
     def __init__(self, log, name="note", then=lambda: None):
@@ -198,7 +198,7 @@ def test_a_host_queue_is_installed_once_and_removed_by_its_owner(calls):
     remove_host_queue(calls)
 
 
-class Slices:
+class Slices(Runnable):
     """A Runnable that wants to be run so many times; it notes each time, and that it was closed."""
 
     def __init__(self, log, name, count):

@@ -367,7 +367,11 @@ class TestLostNodes:
 
 def test_spawn_requests_go_to_whom_the_node_was_told():
     asked = []
-    node = Node("beam_bpy@127.0.0.1", 9, lambda peer, request: asked.append((peer.name, decoded(request))), ignored)
+
+    def spawn(_node, peer, request):
+        asked.append((peer.name, decoded(request)))
+
+    node = Node("beam_bpy@127.0.0.1", 9, spawn, ignored)
     caller, mfa = Caller(node), (Atom("m"), Atom("f"), 1)
     ref = caller.ref()
 
