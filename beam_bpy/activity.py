@@ -55,10 +55,6 @@ class Record:
     queued: Tally = field(default_factory=Tally)
     last_failure: FailedCall | None = None
 
-    def tally(self, *, inline: bool) -> Tally:
-        """The tally that such a handler's calls go to."""
-        return self.inline if inline else self.queued
-
     def note_failure(self, handler: str, failure: Failure) -> None:
         """Keep the last failure."""
         trace = ""

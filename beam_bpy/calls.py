@@ -41,13 +41,13 @@ class House:
     def returned(self, handler: Handler) -> None:
         """Count a call that has returned."""
         handler.tally.calls += 1
-        self.record.tally(inline=handler.inline).calls += 1
+        (self.record.inline if handler.inline else self.record.queued).calls += 1
 
     def failed(self, handler: Handler, failure: Failure) -> None:
         """Count a call that has failed."""
         self.returned(handler)
         handler.tally.failures += 1
-        self.record.tally(inline=handler.inline).failures += 1
+        (self.record.inline if handler.inline else self.record.queued).failures += 1
         self.record.note_failure(handler.name, failure)
 
 

@@ -18,7 +18,7 @@ from beam_bpy.protocol.gen import From, GenCall
 from beam_bpy.requests import ATOM_TAGS, BAD_REQUEST, Request, gen_message, length, mfa, named
 from vendor_term_codec import Atom, Pid, decode_term, encode_term, tuple_header
 
-Submit = Callable[[Request, Answer], None]
+Submit = Callable[[Target, Payload, Answer], None]
 """Runs a call: `Rpc.call`."""
 
 
@@ -128,7 +128,7 @@ class Rex(GenServer):
         except BAD_REQUEST as error:
             answer.failed(badarg(error, Target("rex", "handle_call", 3)))
         else:
-            self._submit(called, answer)
+            self._submit(*called, answer)
 
 
 class HandlerServer(GenServer):
@@ -150,4 +150,4 @@ class HandlerServer(GenServer):
         except BAD_REQUEST as error:
             answer.failed(badarg(error, Target(module, "handle_call", 3)))
         else:
-            self._submit(called, answer)
+            self._submit(*called, answer)

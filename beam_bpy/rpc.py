@@ -34,7 +34,6 @@ from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.erpc import ErpcCall
 from beam_bpy.requests import (
     BAD_REQUEST,
-    Request,
     atom_text,
     behind_list,
     handler_name,
@@ -64,7 +63,7 @@ class Rpc:
         self.house = House(registry, encoder)
         self._queue = queue
         self.max_queued = Limits().max_queued
-        self._builtins: dict[str, Callable[[Request, Answer], bool]] = {
+        self._builtins: dict[str, Callable[[Target, Payload, Answer], bool]] = {
             "call_handler": self._call_named,
             "handle_rpc": self._call_named,
             "call_with_progress": self._call_with_progress,
@@ -83,9 +82,8 @@ class Rpc:
         node.add(HandlerServer(node, self.call), name.partition("@")[0])
         return node
 
-    def call(self, request: Request, answer: Answer) -> None:
+    def call(self, target: Target, arguments: Payload, answer: Answer) -> None:
         """Find the handler that is called and run it, here or through the queue."""
-        target, arguments = request
         answer.caller.peer.calls += 1
         try:
             handler = self.house.registry.find(target.function, target.module)
@@ -93,7 +91,7 @@ class Rpc:
                 self._run(handler, arguments, target, answer)
                 return
             builtin = self._builtins.get(target.function)
-            if builtin is None or not builtin(request, answer):
+            if builtin is None or not builtin(target, arguments, answer):
                 answer.failed(target.undefined(arguments.decode()))
         except BAD_REQUEST as error:
             answer.failed(badarg(error, target))
@@ -134,8 +132,7 @@ class Rpc:
 
     # -- names with a meaning of their own; each answers, or returns False when there is no handler of that name
 
-    def _call_named(self, request: Request, answer: Answer) -> bool:
-        target, arguments = request
+    def _call_named(self, target: Target, arguments: Payload, answer: Answer) -> bool:
         # Two small integers come as a string of bytes, and name nothing.
         if target.arity != 2 or not is_list(arguments):
             return False
@@ -143,8 +140,7 @@ class Rpc:
         name, offset = read_name(arguments.data, offset)
         return self._run_named(name, Payload(arguments.data, offset), target, answer)
 
-    def _call_with_progress(self, request: Request, answer: Answer) -> bool:
-        target, arguments = request
+    def _call_with_progress(self, target: Target, arguments: Payload, answer: Answer) -> bool:
         if target.arity != 3:
             return False
         _count, offset = list_header(*arguments)
@@ -161,8 +157,7 @@ class Rpc:
             self._run(handler, arguments, target, answer, listener)
         return handler is not None
 
-    def _call_batch(self, request: Request, answer: Answer) -> bool:
-        target, arguments = request
+    def _call_batch(self, target: Target, arguments: Payload, answer: Answer) -> bool:
         if target.arity != 1:
             return False
         queue = self._queue()
@@ -195,8 +190,7 @@ class Rpc:
             args = args if isinstance(args, list) else [args]
         return Step(handler, args, Target(module, name, len(args))), offset
 
-    def _subscribe(self, request: Request, answer: Answer) -> bool:
-        target, arguments = request
+    def _subscribe(self, target: Target, arguments: Payload, answer: Answer) -> bool:
         if target.arity not in (1, 2):
             return False
         topic, *others = arguments.decode()
@@ -215,7 +209,7 @@ class Rpc:
     def _erpc(self, node: Node, peer: Peer, call: ErpcCall) -> None:
         answer = ErpcAnswer(CalledProcess(node, peer, call), Caller(peer, call.sender), call.ref, call.call_ref)
         target = Target(call.module, call.function, call.arity)
-        self.call(Request(target, Payload(call.data, call.offset)), answer)
+        self.call(target, Payload(call.data, call.offset), answer)
 
     def _spawn(self, node: Node, peer: Peer, request: control.SpawnRequest) -> None:
         if not all(map(_is_spawn_option, request.options)):
@@ -233,9 +227,9 @@ class Rpc:
                 self._execute_call(process, caller, request)
             elif entry == _EXECUTE_CAST:
                 _count, offset = list_header(*request.payload)
-                self.call(mfa(request.payload.data, offset), SpawnAnswer(process, caller))
+                self.call(*mfa(request.payload.data, offset), SpawnAnswer(process, caller))
             else:
-                self.call(Request(entry, request.payload), SpawnAnswer(process, caller))
+                self.call(entry, request.payload, SpawnAnswer(process, caller))
         except BAD_REQUEST as error:
             SpawnAnswer(process, caller).failed(badarg(error, entry))
 
@@ -248,7 +242,7 @@ class Rpc:
         except BAD_REQUEST as error:
             answer.failed(badarg(error, _EXECUTE_CALL))
         else:
-            self.call(called, answer)
+            self.call(*called, answer)
 
 
 def _listener(answer: Answer, to: Any, name: str) -> Listener:

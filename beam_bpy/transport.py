@@ -274,7 +274,8 @@ class Loop:
     def release(self) -> None:
         """End `hold`, and send what has waited."""
         self._holder = None
-        self._flush_held()
+        if self._held:
+            self._flush_held()
 
     def holds_back(self, stream: "Stream") -> bool:
         """Whether what this thread sends now has to wait."""
@@ -336,7 +337,8 @@ class Loop:
     def _iterate(self, longest: float | None) -> None:
         """Wait for events and timers, at most `longest` seconds, and see to them; whoever calls holds the turn."""
         self._runner = threading.get_ident()
-        self._flush_held()
+        if self._held:
+            self._flush_held()
         patient, self._patient = self._patient, {}
         if patient:
             longest = _PATIENCE if longest is None else min(longest, _PATIENCE)
@@ -345,9 +347,11 @@ class Loop:
             self._guarded(callback)
         for key, events in ready:
             self._guarded(key.data, events)
-            self._flush()
+            if self._unsent:
+                self._flush()
         self._run_due()
-        self._flush()
+        if self._unsent:
+            self._flush()
         self._runner = None
 
     def _events(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
