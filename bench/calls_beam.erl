@@ -5,8 +5,12 @@
 %%                                                  any other a binary of so many bytes
 %%     each KIND NODE FUNCTION PAUSE COUNT          COUNT calls, one after the other, each after PAUSE milliseconds of
 %%                                                  silence: the time of each
-%%     upload NODE VERTICES QUADS                   one upload_mesh of these files: the call's time, then that of parse,
-%%                                                  foreach_set and update inside Blender
+%%     upload NODE VERTICES QUADS                   one upload_mesh of these files: its size in bytes, then the times of the
+%%                                                  call, and of parse, foreach_set and update inside Blender
+%%     upload_lists NODE VERTICES QUADS             the same, as lists of numbers that were made before
+%%     upload_json NODE PORT VERTICES QUADS         the same as JSON, which is written first, over a plain socket that
+%%                                                  the handler json_mesh serves
+%%     move NODE VERTICES                           one move_vertices of the mesh that upload has made
 %%     cast NODE FUNCTION                           answered at once
 %%     value NODE FUNCTION                          the value, an integer, instead of a time
 %%     text NODE FUNCTION                           likewise, a line of text
@@ -50,14 +54,34 @@ obey(["each", Kind, Node, Function, Pause, Count], Kept) ->
     print(Times),
     Kept;
 obey(["upload", Node, VerticesFile, QuadsFile], Kept) ->
-    {ok, Vertices} = file:read_file(VerticesFile),
-    {ok, Quads} = file:read_file(QuadsFile),
-    Mesh = #{<<"vertices">> => Vertices, <<"quads">> => Quads},
+    {Vertices, Quads} = mesh(VerticesFile, QuadsFile),
+    print(upload(Node, <<"beam">>, #{<<"vertices">> => Vertices, <<"quads">> => Quads})),
+    Kept;
+obey(["upload_lists", Node, VerticesFile, QuadsFile], Kept) ->
+    {Vertices, Quads} = mesh(VerticesFile, QuadsFile),
+    Floats = [Number || <<Number:32/float-little>> <= Vertices],
+    Integers = [Number || <<Number:32/little>> <= Quads],
+    print(upload(Node, <<"lists">>, #{<<"vertices">> => Floats, <<"quads">> => Integers})),
+    Kept;
+obey(["upload_json", Node, Port, VerticesFile, QuadsFile], Kept) ->
+    {Vertices, Quads} = mesh(VerticesFile, QuadsFile),
+    Options = [binary, {packet, line}, {active, false}],
+    {ok, Socket} = gen_tcp:connect("127.0.0.1", list_to_integer(Port), Options),
+    erpc:cast(list_to_atom(Node), ?MODULE, json_mesh, []),
+    {ok, <<"ready\n">>} = gen_tcp:recv(Socket, 0),
     Start = erlang:monotonic_time(nanosecond),
-    #{<<"seconds">> := Seconds} = erpc:call(list_to_atom(Node), ?MODULE, upload_mesh, [<<"beam">>, Mesh], 60000),
+    Json = json(Vertices, Quads),
+    ok = gen_tcp:send(Socket, Json),
+    {ok, Answer} = gen_tcp:recv(Socket, 0, 60000),
     Took = erlang:monotonic_time(nanosecond) - Start,
-    Parts = [round(1.0e9 * maps:get(Part, Seconds)) || Part <- [<<"parse">>, <<"foreach_set">>, <<"update">>]],
-    print([Took | Parts]),
+    gen_tcp:close(Socket),
+    print([iolist_size(Json), Took | [round(1.0e9 * json_number(Part, Answer)) || Part <- parts()]]),
+    Kept;
+obey(["move", Node, VerticesFile], Kept) ->
+    {ok, Vertices} = file:read_file(VerticesFile),
+    Start = erlang:monotonic_time(nanosecond),
+    erpc:call(list_to_atom(Node), ?MODULE, move_vertices, [<<"beam">>, Vertices], 60000),
+    print([erlang:monotonic_time(nanosecond) - Start]),
     Kept;
 obey(["cast", Node, Function], Kept) ->
     erpc:cast(list_to_atom(Node), ?MODULE, list_to_atom(Function), []),
@@ -69,6 +93,39 @@ obey(["value", Node, Function], Kept) ->
 obey(["text", Node, Function], Kept) ->
     io:format("~s~n", [value(Node, Function)]),
     Kept.
+
+mesh(VerticesFile, QuadsFile) ->
+    {ok, Vertices} = file:read_file(VerticesFile),
+    {ok, Quads} = file:read_file(QuadsFile),
+    %% What was left by an order before is not this one's.
+    garbage_collect(),
+    {Vertices, Quads}.
+
+upload(Node, Name, Mesh) ->
+    Start = erlang:monotonic_time(nanosecond),
+    #{<<"seconds">> := Seconds} = erpc:call(list_to_atom(Node), ?MODULE, upload_mesh, [Name, Mesh], 60000),
+    Took = erlang:monotonic_time(nanosecond) - Start,
+    [erlang:external_size(Mesh), Took | [round(1.0e9 * maps:get(Part, Seconds)) || Part <- parts()]].
+
+parts() -> [<<"parse">>, <<"foreach_set">>, <<"update">>].
+
+%% Six decimals, as a program that keeps float32 writes them.
+json(Vertices, Quads) ->
+    Number = fun(Float) -> float_to_binary(Float, [{decimals, 6}, compact]) end,
+    <<_, Points/binary>> = <<
+        <<",[", (Number(X))/binary, $,, (Number(Y))/binary, $,, (Number(Z))/binary, $]>>
+     || <<X:32/float-little, Y:32/float-little, Z:32/float-little>> <= Vertices
+    >>,
+    Index = fun integer_to_binary/1,
+    <<_, Faces/binary>> = <<
+        <<",[", (Index(A))/binary, $,, (Index(B))/binary, $,, (Index(C))/binary, $,, (Index(D))/binary, $]>>
+     || <<A:32/little, B:32/little, C:32/little, D:32/little>> <= Quads
+    >>,
+    [<<"{\"vertices\":[">>, Points, <<"],\"faces\":[">>, Faces, <<"]}\n">>].
+
+json_number(Name, Line) ->
+    {match, [Number]} = re:run(Line, [$", Name, "\": ([0-9.]+(?:e-[0-9]+)?)"], [{capture, all_but_first, binary}]),
+    try binary_to_float(Number) catch error:badarg -> binary_to_float(binary:replace(Number, <<"e">>, <<".0e">>)) end.
 
 value(Node, Function) ->
     erpc:call(list_to_atom(Node), ?MODULE, list_to_atom(Function), [], 60000).

@@ -1,9 +1,13 @@
 """A mesh of a million vertices and as many faces into Blender: binaries from the BEAM, and JSON over a plain socket.
 
-Both go into the same Blender, a bpy module without a window, one after the other in each round. The BEAM calls
-`upload_mesh` of the example extension. The JSON is written beforehand, sent by a Python program and served on Blender's
-main thread without waiting for any timer: `json.loads`, and then either a list for each vertex and face into
-`from_pydata`, as add-ons do it, or flat lists into `foreach_set`, which is as fast as JSON can be.
+All go into the same Blender, a bpy module without a window, one after the other in each round. The BEAM has the mesh
+as binaries and calls `upload_mesh` of the example extension. The other way it writes JSON of the same binaries and
+sends it over a socket, which is served on Blender's main thread without waiting for any timer: `json.loads`, and then a
+list for each vertex and face into `from_pydata`, as add-ons do it.
+
+Besides: JSON that costs nothing to write, because a Python program has it ready, and the same as flat lists into
+`foreach_set`, which is as fast as JSON can be; numbers that the BEAM has as lists instead of binaries; and
+`move_vertices`, when the faces are there already.
 """
 
 import json
@@ -14,20 +18,17 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from calls_rig import PATIENCE, Caller, Results, Rig, figure, main, ratio
+from calls_rig import PARTS, PATIENCE, Caller, Results, Rig, Upload, figure, main, ratio
 
 ROUNDS = 5
 SIDE = 1000
-PARTS = ("parse", "foreach_set", "update")
-
-Seconds = dict[str, float]
-"""How long each part took."""
-
 
 WAYS = {
-    "beam": "`upload_mesh`, binaries from the BEAM",
-    "json": "JSON over a plain socket, `from_pydata`",
-    "flat_json": "JSON over a plain socket, flat lists, `foreach_set`",
+    "beam": "`upload_mesh`, binaries of the BEAM",
+    "lists": "`upload_mesh`, lists of numbers of the BEAM",
+    "written_json": "JSON that the BEAM writes of the binaries, `from_pydata`",
+    "json": "JSON that is ready before, `from_pydata`",
+    "flat_json": "JSON that is ready before, flat lists, `foreach_set`",
 }
 
 
@@ -56,15 +57,15 @@ def line_of(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def by_json(caller: Caller, node: str, port: int, line: bytes) -> tuple[float, Seconds]:
-    """Upload it as JSON; seconds as `Caller.upload` gives them."""
+def by_json(caller: Caller, node: str, port: int, line: bytes) -> Upload:
+    """Upload it as JSON that is ready."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
         caller.cast(node, "json_mesh")
         lines.readline()
         begin = time.perf_counter()
         sock.sendall(line)
-        parts: Seconds = json.loads(lines.readline())
-        return time.perf_counter() - begin, parts
+        parts: dict[str, float] = json.loads(lines.readline())
+        return Upload(len(line), time.perf_counter() - begin, parts)
 
 
 def measure(rounds: int) -> Results:
@@ -74,36 +75,43 @@ def measure(rounds: int) -> Results:
         node, caller = rig.python("bench_mesh", "bpy").node, rig.beam("bench_caller")
         port = caller.value(node, "json_port")
         caller.upload(node, vertices, quads)
-        runs: dict[str, list[tuple[float, Seconds]]] = {name: [] for name in WAYS}
+        runs: dict[str, list[Upload]] = {name: [] for name in WAYS}
+        moves = []
         for _ in range(rounds):
             runs["beam"].append(caller.upload(node, vertices, quads))
+            moves.append(caller.move(node, vertices))
+            runs["lists"].append(caller.upload_lists(node, vertices, quads))
+            runs["written_json"].append(caller.upload_json(node, port, vertices, quads))
             for name, line in lines.items():
                 runs[name].append(by_json(caller, node, port, line))
-        sizes = {"beam": vertices.stat().st_size + quads.stat().st_size} | {name: len(lines[name]) for name in lines}
+    beam = runs["beam"]
     return {
         "rounds": rounds,
         "vertices": SIDE * SIDE,
         "faces": (SIDE - 1) ** 2,
-        "ways": {name: way(runs[name], sizes[name], runs["beam"]) for name in WAYS},
+        "move": {
+            "seconds": round(median(moves), 4),
+            "ratio": round(ratio(moves, [each.seconds for each in beam]), 2),
+        },
+        "ways": {name: way(runs[name], beam) for name in WAYS},
     }
 
 
-def way(runs: list[tuple[float, Seconds]], size: int, beam: list[tuple[float, Seconds]]) -> Results:
+def way(runs: list[Upload], beam: list[Upload]) -> Results:
     """The figures of one way: seconds, how many times those of the BEAM, and the share of each part in them."""
-    seconds = [whole for whole, _parts in runs]
+    seconds = [each.seconds for each in runs]
     return {
-        "bytes": size,
+        "bytes": runs[0].size,
         "seconds": round(median(seconds), 4),
-        "ratio": round(ratio(seconds, [whole for whole, _parts in beam]), 1),
+        "ratio": round(ratio(seconds, [each.seconds for each in beam]), 1),
         "ratio_of_the_rest": round(ratio(list(map(rest, runs)), list(map(rest, beam))), 1),
-        "shares": {part: round(median(parts[part] / whole for whole, parts in runs), 3) for part in PARTS},
+        "shares": {part: round(median(each.parts[part] / each.seconds for each in runs), 3) for part in PARTS},
     }
 
 
-def rest(run: tuple[float, Seconds]) -> float:
+def rest(upload: Upload) -> float:
     """The seconds that do not go into what Blender itself does with any numbers."""
-    whole, parts = run
-    return whole - parts["foreach_set"] - parts["update"]
+    return upload.seconds - upload.parts["foreach_set"] - upload.parts["update"]
 
 
 def report(results: Results) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 COOKIE = "bench_calls"
@@ -75,6 +75,18 @@ class Program:
             self.process.communicate()
 
 
+PARTS = ("parse", "foreach_set", "update")
+"""The parts of an upload inside Blender."""
+
+
+class Upload(NamedTuple):
+    """A mesh that was uploaded: its bytes on the way, the seconds of all of it, and those of each part in Blender."""
+
+    size: int
+    seconds: float
+    parts: dict[str, float]
+
+
 class Caller(Program):
     """The node of the BEAM that calls: bench/calls_beam.erl."""
 
@@ -87,10 +99,22 @@ class Caller(Program):
         """The seconds that each of `count` calls takes, each after `pause` seconds of silence."""
         return self._seconds("each", kind, node, function, round(pause * 1000), count)
 
-    def upload(self, node: str, vertices: Path, quads: Path) -> tuple[float, dict[str, float]]:
-        """Upload a mesh; the seconds that the call took, and those that each part took inside Blender."""
-        whole, *parts = self._seconds("upload", node, vertices, quads)
-        return whole, dict(zip(("parse", "foreach_set", "update"), parts, strict=True))
+    def upload(self, node: str, vertices: Path, quads: Path) -> Upload:
+        """Upload a mesh."""
+        return self._upload("upload", node, vertices, quads)
+
+    def upload_lists(self, node: str, vertices: Path, quads: Path) -> Upload:
+        """The same, as lists of numbers; making them is not counted."""
+        return self._upload("upload_lists", node, vertices, quads)
+
+    def upload_json(self, node: str, port: int, vertices: Path, quads: Path) -> Upload:
+        """The same as JSON over the socket of `json_mesh`; writing it is counted."""
+        return self._upload("upload_json", node, port, vertices, quads)
+
+    def move(self, node: str, vertices: Path) -> float:
+        """Move the vertices of the mesh that `upload` has made; the seconds that the call took."""
+        (took,) = self._seconds("move", node, vertices)
+        return took
 
     def cast(self, node: str, function: str) -> None:
         """Call a handler without arguments and wait for nothing."""
@@ -104,10 +128,18 @@ class Caller(Program):
         """Call a handler without arguments whose answer is a line of text."""
         return self.ask("text", node, function)
 
+    def _upload(self, *words: object) -> Upload:
+        size, *times = self._integers(*words)
+        whole, *parts = [time / 1e9 for time in times]
+        return Upload(size, whole, dict(zip(PARTS, parts, strict=True)))
+
     def _seconds(self, *words: object) -> list[float]:
+        return [nanoseconds / 1e9 for nanoseconds in self._integers(*words)]
+
+    def _integers(self, *words: object) -> list[int]:
         answer = self.ask(*words)
         try:
-            return [int(word) / 1e9 for word in answer.split()]
+            return [int(word) for word in answer.split()]
         except ValueError:
             raise RuntimeError(f"the calling node failed at {words!r}: {answer}") from None
 

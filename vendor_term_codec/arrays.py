@@ -235,27 +235,74 @@ def numpy_module() -> ModuleType | None:
     return numpy
 
 
-def read_array(data: bytes | memoryview, pos: int, count: int) -> Any:
-    """The array of the `count` elements at `pos` if they are all floats or all INTEGER_EXT and NIL_EXT follows.
+def read_float_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any, int] | None:
+    """The array of the `count` floats at `pos`, and the offset behind the NIL_EXT that follows them.
 
-    None if they are not.
+    None if they are not all floats, or something else follows.
 
     Raises:
-        DecodeError: a float is nan or infinite.
+        DecodeError: one of them is nan or infinite.
     """
-    stride, number = (9, ">f8") if data[pos] == 70 else (5, ">i4")
-    end = pos + stride * count
-    tag = bytes(data[pos : pos + 1])
-    if tag not in b"Fb" or end >= len(data) or data[end] != NIL or bytes(data[pos:end:stride]) != tag * count:
+    end = pos + 9 * count
+    if end >= len(data) or data[end] != NIL or bytes(data[pos:end:9]) != b"F" * count:
         return None
+    array = _numbers(data, pos, count, ">f8").astype("f8")
+    _check_exponents(data, pos, end, array)
+    return array, end + 1
+
+
+def read_int_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any, int] | None:
+    """The same of integers of up to 32 bits, of either tag.
+
+    The indices of a mesh are like that: long runs of INTEGER_EXT, and where they are small both tags by turns.
+
+    Raises:
+        IndexError, struct.error: the data end before they do.
+    """
+    pieces = []
+    while count:
+        run = _int_run(data, pos, count)
+        if run:
+            pieces.append(_numbers(data, pos, run, ">i4").astype("i8"))
+            pos += 5 * run
+        else:
+            values, pos = read_ints(data, pos, min(count, _CHUNK))
+            run = len(values)
+            pieces.append(_numpy().array(values, "i8"))
+        if not run:
+            return None
+        count -= run
+    if data[pos] != NIL:
+        return None
+    return (pieces[0] if len(pieces) == 1 else _numpy().concatenate(pieces)), pos + 1
+
+
+def _int_run(data: bytes | memoryview, pos: int, count: int) -> int:
+    """How many INTEGER_EXT stand at `pos`, up to `count`; 0 for fewer than are worth an array of their own."""
+    run, window = 0, _CHUNK
+    while run < count:
+        looked_at = min(window, count - run)
+        tags = bytes(data[pos + 5 * run : pos + 5 * (run + looked_at) : 5])
+        if tags != b"b" * looked_at:
+            run += len(tags) - len(tags.lstrip(b"b"))
+            break
+        run += looked_at
+        window *= 4
+    return run if run >= _CHUNK else 0
+
+
+def _numbers(data: bytes | memoryview, pos: int, count: int, number: str) -> Any:
+    """`count` numbers of numpy's type `number`, each behind its tag."""
+    dtype = _numpy().dtype([("tag", "u1"), ("number", number)])
+    if pos + dtype.itemsize * count > len(data):
+        raise IndexError
+    return _numpy().frombuffer(data, dtype, count, pos)["number"]
+
+
+def _numpy() -> Any:
     numpy = numpy_module()
     assert numpy is not None
-    run = numpy.frombuffer(data, [("tag", "u1"), ("number", number)], count, pos)["number"]
-    if number == ">i4":
-        return run.astype(numpy.int64)
-    array = run.astype(numpy.float64)
-    _check_exponents(data, pos, end, array)
-    return array
+    return numpy
 
 
 def as_array(values: list[Any]) -> Any:
@@ -265,10 +312,8 @@ def as_array(values: list[Any]) -> Any:
     first = type(values[0])
     if (first is not float and first is not int) or countOf(map(type, values), first) != len(values):
         return values
-    numpy = numpy_module()
-    assert numpy is not None
     try:
-        return numpy.array(values, numpy.float64 if first is float else numpy.int64)
+        return _numpy().array(values, "f8" if first is float else "i8")
     except OverflowError:
         return values
 

@@ -368,10 +368,10 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     first = data[end]
                     if first == NEW_FLOAT:
                         if arrays and opened == _LIST and count >= ARRAY_MIN:
-                            array = _arrays.read_array(data, end, count)
+                            array = _arrays.read_float_array(data, end, count)
                             if array is not None:
-                                append(array)
-                                pos = end + 9 * count + 1
+                                append(array[0])
+                                pos = array[1]
                                 continue
                         if count > SMALL_RUN:
                             head = _arrays.read_floats(data, end, count)
@@ -384,10 +384,10 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                         count -= len(head)
                     elif count >= INT_RUN and first in (INTEGER, SMALL_INTEGER):
                         if arrays and opened == _LIST and count >= ARRAY_MIN:
-                            array = _arrays.read_array(data, end, count)
+                            array = _arrays.read_int_array(data, end, count)
                             if array is not None:
-                                append(array)
-                                pos = end + 5 * count + 1
+                                append(array[0])
+                                pos = array[1]
                                 continue
                         head, end = _arrays.read_ints(data, end, count)
                         count -= len(head)

@@ -53,6 +53,10 @@ LOADING: Handlers = (
 """Handlers that change the scene and take numbers by the megabyte: binaries without a copy, lists as numpy arrays."""
 
 
+STREAMING: Handlers = (geometry.move_vertices,)
+"""Those that may be called for each frame: a step to undo for each call would cost more than the call."""
+
+
 def register() -> None:
     """Called by Blender when the extension is enabled."""
     server = _server()
@@ -62,6 +66,8 @@ def register() -> None:
         server.expose(owner=__package__, undo=True)(handler)
     for handler in LOADING:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
+    for handler in STREAMING:
+        server.expose(owner=__package__, binaries=memoryview, arrays=True)(handler)
     events.register(server)
 
 

@@ -106,6 +106,37 @@ def test_a_mesh_replaces_the_one_of_that_name(scene: Scene) -> None:
     assert raw(scene("download_mesh", '[<<"Replaced">>]')["vertices"]) == floats(VERTICES)
 
 
+@pytest.mark.parametrize("lists", [False, True])
+def test_vertices_that_are_moved_keep_their_faces_and_all_else(scene: Scene, lists: bool) -> None:
+    attributes = f"attributes => #{{weight => #{{domain => point, type => float, values => {VERTICES[:5]}}}}}"
+    scene("upload_mesh", f'[<<"Moved">>, #{{{two_faces(lists=False)}, {attributes}}}]')
+    before = scene("download_mesh", '[<<"Moved">>]')
+    higher = [3.0 * value for value in VERTICES]
+    assert scene("move_vertices", f'[<<"Moved">>, {higher if lists else binary(floats(higher))}]') == 5
+    found = scene("download_mesh", '[<<"Moved">>]')
+    assert raw(found["vertices"]) == floats(higher)
+    assert found == before | {"vertices": found["vertices"]}
+    assert scene("describe_object", '[<<"Moved">>]')["dimensions"] == [6.0, 3.0, 1.5]
+    normal = scene("get_property", '[<<"meshes[\\"Moved\\"].polygons[0].normal">>]')
+    scene("move_vertices", f'[<<"Moved">>, {[0.0, *VERTICES[:-1]]}]')
+    assert scene("get_property", '[<<"meshes[\\"Moved\\"].polygons[0].normal">>]') != normal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('<<"Cube">>, [0, 0, 0]', "vertices has 3 numbers, and 3 for each of 8 points are needed"),
+        ('<<"Cube">>, [0, 0]', "vertices has 2 numbers, which do not make rows of 3"),
+        ('<<"Light">>, []', "the object 'Light' is a LIGHT, and its geometry cannot be replaced"),
+        ('<<"Nothing">>, []', "no object named 'Nothing'; there are: "),
+    ],
+)
+def test_vertices_that_cannot_be_moved(scene: Scene, arguments: str, said: str) -> None:
+    cube = scene("download_mesh", '[<<"Cube">>]')
+    assert refusal(scene, "move_vertices", f"[{arguments}]").startswith(said)
+    assert scene("download_mesh", '[<<"Cube">>]') == cube
+
+
 @pytest.mark.parametrize("vertices", ["<<>>", "[]", binary(floats(VERTICES))])
 def test_a_mesh_without_faces(scene: Scene, vertices: str) -> None:
     made = scene("upload_mesh", f'[<<"Points">>, #{{vertices => {vertices}}}]')

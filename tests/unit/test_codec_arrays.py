@@ -57,11 +57,30 @@ def test_runs_that_alternate_in_long_stretches():
     values = []
     for _ in range(40):
         low, high = random.choice([(0, 255), (256, 2**31 - 1), (-5, 300)])
-        values += [random.randint(low, high) for _ in range(random.choice([1, 3, 64, 200]))]
+        values += [random.randint(low, high) for _ in range(random.choice([1, 3, 64, 200, 3000]))]
     assert decode(plain_list(values)) == values
+    assert decode(plain_list(values), arrays=True).tolist() == values
 
 
-@pytest.mark.parametrize("values", [[1.5] * 300, [70000] * 300, [7] * 300], ids=["floats", "ints", "bytes"])
+@given(st.lists(st.tuples(st.sampled_from([7, 98, 255, 256, 70000, -1]), st.integers(1, 700)), max_size=12))
+def test_integers_of_both_tags_arrive_as_one_array(stretches):
+    values = [number for number, count in stretches for _ in range(count)]
+    decoded = decode(plain_list(values), arrays=True)
+    assert (decoded.tolist() if isinstance(decoded, np.ndarray) else decoded) == values
+    assert isinstance(decoded, np.ndarray) is (len(values) >= ARRAY_MIN)
+
+
+def test_runs_of_many_slices():
+    values = [70000] * 200_000 + [5] + [70000] * 70_001
+    assert decode(plain_list(values), arrays=True).tolist() == values
+    assert decode(plain_list([*values, "x"]), arrays=True) == [*values, "x"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.5] * 300, [70000] * 300, [7] * 300, [7, 70000] * 20 + [70000] * 300 + [7] * 20],
+    ids=["floats", "ints", "bytes", "both tags"],
+)
 def test_a_run_that_is_cut_anywhere(values):
     data = plain_list(values)
     for end in [*range(1, 80), *range(len(data) - 80, len(data))]:
