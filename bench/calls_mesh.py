@@ -135,8 +135,8 @@ def report(results: Results) -> str:
         "are of that way's own time; `from_pydata` sets and updates in one. Blender's own part, which no way can "
         "shorten, is `foreach_set` and `update`. What the caller does, like writing JSON, belongs to the way there.",
         "\n".join(lines),
-        "Where the faces are there already, `move_vertices` takes "
-        f"{figure(results['move']['ratio'])} of the time of `upload_mesh` ({1000 * results['move']['seconds']:.0f} ms).",
+        f"Where the faces are there already, `move_vertices` takes {figure(results['move']['ratio'])} of the time of "
+        f"`upload_mesh` ({1000 * results['move']['seconds']:.0f} ms).",
     ]
     return "\n\n".join(parts)
 

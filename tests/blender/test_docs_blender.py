@@ -1,4 +1,4 @@
-"""What docs/handlers.md and docs/operating.md show: run in real Blenders, which a real Elixir calls."""
+"""What docs/handlers.md, megabytes.md and operating.md show: run in real Blenders, which a real Elixir calls."""
 
 import contextlib
 import os
@@ -43,9 +43,14 @@ def elixir(script: str, folder: Path, environment: Environment) -> str:
     return done.stdout.removesuffix(f"{FINISHED}\n")
 
 
-def test_the_page_about_handlers(folder: Path, environment: Environment) -> None:
-    page = Path(shutil.copy(DOCS / "handlers.md", folder))
-    command = script_command(folder / "tests" / "inside" / "docs_handlers.py", seen(page))
+@pytest.mark.parametrize(
+    ("page", "script", "examples"), [("handlers.md", "docs_handlers.py", 5), ("megabytes.md", "docs_megabytes.py", 6)]
+)
+def test_the_pages_about_handlers(
+    page: str, script: str, examples: int, folder: Path, environment: Environment
+) -> None:
+    copied = Path(shutil.copy(DOCS / page, folder))
+    command = script_command(folder / "tests" / "inside" / script, seen(copied))
     log = folder / "blender.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -61,9 +66,9 @@ def test_the_page_about_handlers(folder: Path, environment: Environment) -> None
         while "ready\n" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert "ready\n" in log.read_text(), log.read_text()
-        examples = blocks("handlers.md", "elixir")
-        assert len(examples) == 5
-        elixir("\n".join(examples), folder, environment)
+        shown = blocks(page, "elixir")
+        assert len(shown) == examples
+        elixir("\n".join(shown), folder, environment)
         # It ends `serve_forever`; then the script goes on.
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
