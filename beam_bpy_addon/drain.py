@@ -7,7 +7,10 @@ Linger. After a call the tick waits a moment for the next one, within a budget t
 it waits it runs the network itself (see `transport.Loop`), so that a call needs no other thread.
 
 A window-manager timer. While there is traffic, it keeps the main loop from sleeping. It is held only then, and not
-while a modal tool runs or an animation plays: those get an event from every such timer.
+while a modal tool runs or an animation plays: those get an event from every such timer. For so long the window takes a
+fifth of a processor; a caller that thinks for longer waits a few milliseconds for its next answer.
+
+How long each of them takes is the user's to set: see `preferences.Pace`.
 
 Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.serve_forever` drains there, see
 `headless`. A timer that is left registered there also keeps the process from ending.
@@ -25,21 +28,11 @@ from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
 from . import panel, preferences
 from .stage import Stage
 
-LINGER = 0.001
-"""Seconds to wait, after each call, for the next one."""
-
-BUSY = 0.1
-"""Seconds after a call for which the main loop is kept from sleeping: for so long the window takes a fifth of a
-processor (`make bench` prints it). A caller that thinks for longer waits a few milliseconds for its next answer."""
-
 WAKE = 0.001
 """Seconds between the wake-ups of the main loop while there is traffic."""
 
 ASLEEP = 0.1
 """Seconds between two ticks while no server runs."""
-
-MODAL_BUDGET = 0.002
-"""Seconds of a tick while a modal tool runs or an animation plays: they get the rest."""
 
 _stage = Stage()
 _calls = CallQueue(_stage.run)
@@ -50,19 +43,19 @@ _timer: bpy.types.Timer | None = None
 def _tick() -> float:
     """Run what is queued; returns the seconds until the next tick."""
     global _last_call
-    if _calls.expecting and _drain():
+    pace = preferences.pace()
+    if _calls.expecting and _drain(pace):
         _last_call = time.monotonic()
-    if _timer is not None and (time.monotonic() - _last_call > BUSY or _occupied()):
+    if _timer is not None and (time.monotonic() - _last_call > pace.awake or _occupied()):
         _let_sleep()
     panel.redraw_if_changed()
     return 0.0 if beam_server.any_running() else ASLEEP
 
 
-def _drain() -> int:
+def _drain(pace: preferences.Pace) -> int:
     occupied = _occupied()
-    budget = min(MODAL_BUDGET, preferences.budget()) if occupied else preferences.budget()
-    served = _calls.drain(budget, LINGER)
-    if served and not occupied:
+    served = _calls.drain(pace.modal_budget if occupied else pace.budget, pace.linger)
+    if served and pace.awake and not occupied:
         _keep_awake()
     _stage.end_tick()
     return served

@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
@@ -38,6 +38,15 @@ _LEVELS = (
 
 DEFAULT_BUDGET = 8.0
 """Milliseconds: half a frame at 60 Hz."""
+
+DEFAULT_MODAL_BUDGET = 2.0
+"""Milliseconds: a tool or an animation gets most of a frame."""
+
+DEFAULT_LINGER = 1.0
+"""Milliseconds: a caller on this computer needs a tenth of it for its next call."""
+
+DEFAULT_AWAKE = 0.1
+"""Seconds: for so long a call takes a fifth of a processor (`make bench` prints it)."""
 
 DEFAULT_KEEPALIVE = 60
 """Seconds: the BEAM's own net_ticktime."""
@@ -111,6 +120,36 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         precision=1,
         step=100,
     )
+    modal_budget_ms: FloatProperty(  # type: ignore[valid-type]
+        name="Beside a Tool (ms)",
+        description="The same while you draw, sculpt, drag or play an animation, which get the rest. "
+        "Never more than Time per Tick",
+        default=DEFAULT_MODAL_BUDGET,
+        min=0.5,
+        max=50.0,
+        precision=1,
+        step=100,
+    )
+    linger_ms: FloatProperty(  # type: ignore[valid-type]
+        name="Wait for the Next Call (ms)",
+        description="Milliseconds that a tick waits after a call for the next one, within Time per Tick. A caller that "
+        "sends one call after the other need not wait for ticks then. 0: it gets one answer in each tick",
+        default=DEFAULT_LINGER,
+        min=0.0,
+        max=10.0,
+        precision=1,
+        step=50,
+    )
+    awake_s: FloatProperty(  # type: ignore[valid-type]
+        name="Stay Awake (s)",
+        description="Seconds after a call for which Blender does not sleep between two ticks. It answers sooner, and "
+        "uses the processor. 0: it sleeps as always, and an answer may take 5 ms longer",
+        default=DEFAULT_AWAKE,
+        min=0.0,
+        max=10.0,
+        precision=2,
+        step=10,
+    )
     log_level: EnumProperty(  # type: ignore[valid-type]
         name="Messages",
         description="What is told in the terminal that Blender was started from",
@@ -130,7 +169,10 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         _draw_node(_box(layout, "Node"), self)
         _draw_cookie(_box(layout, "Cookie"), self)
         column = _box(layout, "Blender")
-        for name in ("start_with_blender", "budget_ms", "log_level"):
+        for name in ("start_with_blender", "log_level"):
+            column.prop(self, name)
+        column = _box(layout, "Answering Calls in a Window")
+        for name in ("budget_ms", "modal_budget_ms", "linger_ms", "awake_s"):
             column.prop(self, name)
 
 
@@ -164,10 +206,29 @@ def outdated() -> bool:
     return get_beam_server().running and stored() != _taken
 
 
-def budget() -> float:
-    """Seconds of a tick after which no further call is begun."""
+class Pace(NamedTuple):
+    """How Blender's main thread answers calls: see `drain`. All in seconds.
+
+    Attributes:
+        budget: of a tick, after which no further call is begun.
+        modal_budget: the same beside a modal tool or an animation that is played.
+        linger: for which a tick waits after each call for the next one.
+        awake: after a call, for which the main loop is kept from sleeping.
+    """
+
+    budget: float = DEFAULT_BUDGET / 1000.0
+    modal_budget: float = DEFAULT_MODAL_BUDGET / 1000.0
+    linger: float = DEFAULT_LINGER / 1000.0
+    awake: float = DEFAULT_AWAKE
+
+
+def pace() -> Pace:
+    """What the user has set of it; it holds from the next tick on."""
     holder = current()
-    return (DEFAULT_BUDGET if holder is None else holder.budget_ms) / 1000.0
+    if holder is None:
+        return Pace()
+    budget = holder.budget_ms / 1000.0
+    return Pace(budget, min(holder.modal_budget_ms / 1000.0, budget), holder.linger_ms / 1000.0, holder.awake_s)
 
 
 def without_cookie(text: str) -> str:

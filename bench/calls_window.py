@@ -171,9 +171,13 @@ def socket_addon() -> int:
 
 
 def modal() -> str:
-    """The modal operators that run in the window, which get most of a tick; none, or it is no idle one."""
+    """The modal operators that run in the window, which get most of a tick; none, or it is no idle one.
+
+    The extension's own, which waits to tell in the status bar that a node has connected, is left out, as the drain does.
+    """
     windows: Any = bpy.context.window_manager.windows  # type: ignore[union-attr]
-    names = [operator.bl_idname for window in windows for operator in window.modal_operators]
+    found = [operator.bl_idname for window in windows for operator in window.modal_operators]
+    names = [name for name in found if name != "BEAM_BPY_OT_tell"]
     return " ".join(names) or "none"
 
 

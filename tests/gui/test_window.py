@@ -198,6 +198,27 @@ def test_a_long_handler_leaves_the_window_alive(installed: Window, folder: Path,
     eventually((folder / "ended").exists, "the handler of a caller that was killed is closed")
 
 
+# Many calls: several are answered in one tick, and the main loop is kept awake from the end of the first tick on.
+AWAKE = """
+    Ask = fun(Function, Arguments) -> erpc:call('{node}', gui, Function, Arguments, 60000) end,
+    Awake = fun() -> lists:member(true, [Ask(awake, []) || _ <- lists:seq(1, 400)]) end,
+    Called = Awake(),
+    timer:sleep(1000),
+    Rested = Ask(awake, []),
+    Ask(stay_awake, [0.0]),
+    timer:sleep(1000),
+    {{Called, Rested, Awake()}}
+"""
+
+
+def test_the_main_loop_is_kept_awake_by_calls_unless_the_user_forbids_it(
+    installed: Window, environment: dict[str, str]
+) -> None:
+    click_start(installed)
+    # The message that a node has connected is a modal operator for as long as nobody moves the mouse.
+    assert erl(AWAKE.format(node=node()), environment) == (True, False, False)
+
+
 # Far more than Blender has time for before it is gone.
 IN_FLIGHT = """
     Call = fun() -> exit({{called, try erpc:call('{node}', 'Elixir.Gui', slow, [0.2], 240000)

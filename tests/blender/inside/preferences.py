@@ -24,11 +24,15 @@ preferences = bpy.context.preferences.addons[rig.EXTENSION].preferences
 module = importlib.import_module(f"{rig.EXTENSION}.preferences")
 
 # Limits.
-assert module.budget() == pytest.approx(0.008)
-preferences.budget_ms = 500
-assert module.budget() == pytest.approx(0.05)
-preferences.budget_ms = 0
-assert module.budget() == pytest.approx(0.001)
+assert module.pace() == pytest.approx(module.Pace())
+assert module.Pace() == pytest.approx((0.008, 0.002, 0.001, 0.1))
+preferences.budget_ms = preferences.modal_budget_ms = preferences.linger_ms = preferences.awake_s = 500
+assert module.pace() == pytest.approx((0.05, 0.05, 0.01, 10.0))
+preferences.budget_ms = preferences.linger_ms = preferences.awake_s = 0
+# Beside a tool there is no more time than without one.
+assert module.pace() == pytest.approx((0.001, 0.001, 0.0, 0.0))
+preferences.modal_budget_ms = 0
+assert module.pace().modal_budget == pytest.approx(0.0005)
 preferences.keepalive = 1
 assert module.stored()["tick_time"] == 4.0
 preferences.keepalive = 60

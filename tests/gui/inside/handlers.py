@@ -1,6 +1,7 @@
 """Handlers for the tests to call."""
 
 import os
+import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import bpy
 
 from beam_bpy import get_beam_server
+
+EXTENSION = "bl_ext.user_default.beam_bpy"
 
 
 def move(number: int) -> int:
@@ -46,5 +49,16 @@ def long(seconds: float) -> Generator[float, None, str]:
     return "done"
 
 
-for handler in (move, save, load, slow, long):
+def stay_awake(seconds: float) -> float:
+    """Set the preference."""
+    bpy.context.preferences.addons[EXTENSION].preferences.awake_s = seconds
+    return seconds
+
+
+def awake() -> bool:
+    """Whether the main loop is kept from sleeping."""
+    return sys.modules[f"{EXTENSION}.drain"]._timer is not None
+
+
+for handler in (stay_awake, awake, move, save, load, slow, long):
     get_beam_server().expose(handler)
