@@ -173,7 +173,7 @@ def socket_addon() -> int:
 def modal() -> str:
     """The modal operators that run in the window, which get most of a tick; none, or it is no idle one.
 
-    The extension's own, which waits to tell in the status bar that a node has connected, is left out, as the drain does.
+    The extension's own, which waits to tell in the status bar that a node has connected, is no tool: see `drain`.
     """
     windows: Any = bpy.context.window_manager.windows  # type: ignore[union-attr]
     found = [operator.bl_idname for window in windows for operator in window.modal_operators]
