@@ -137,7 +137,10 @@ class Rpc:
         if target.arity != 2 or not is_list(arguments):
             return False
         _count, offset = list_header(*arguments)
-        name, offset = read_name(arguments.data, offset)
+        try:
+            name, offset = read_name(arguments.data, offset)
+        except (ValueError, OverflowError):
+            return False
         return self._run_named(name, Payload(arguments.data, offset), target, answer)
 
     def _call_with_progress(self, target: Target, arguments: Payload, answer: Answer) -> bool:

@@ -43,17 +43,16 @@ _timer: bpy.types.Timer | None = None
 def _tick() -> float:
     """Run what is queued; returns the seconds until the next tick."""
     global _last_call
-    pace = preferences.pace()
-    if _calls.expecting and _drain(pace):
+    if _calls.expecting and _drain():
         _last_call = time.monotonic()
-    if _timer is not None and (time.monotonic() - _last_call > pace.awake or _occupied()):
+    if _timer is not None and (time.monotonic() - _last_call > preferences.pace().awake or _occupied()):
         _let_sleep()
     panel.redraw_if_changed()
     return 0.0 if beam_server.any_running() else ASLEEP
 
 
-def _drain(pace: preferences.Pace) -> int:
-    occupied = _occupied()
+def _drain() -> int:
+    pace, occupied = preferences.pace(), _occupied()
     served = _calls.drain(pace.modal_budget if occupied else pace.budget, pace.linger)
     if served and pace.awake and not occupied:
         _keep_awake()
