@@ -109,9 +109,9 @@ upload(Node, Name, Mesh) ->
 
 parts() -> [<<"parse">>, <<"foreach_set">>, <<"update">>].
 
-%% Six decimals, as a program that keeps float32 writes them.
+%% As the BEAM's libraries for JSON write a float: the fewest digits that are read back as the same one.
 json(Vertices, Quads) ->
-    Number = fun(Float) -> float_to_binary(Float, [{decimals, 6}, compact]) end,
+    Number = fun(Float) -> float_to_binary(Float, [short]) end,
     <<_, Points/binary>> = <<
         <<",[", (Number(X))/binary, $,, (Number(Y))/binary, $,, (Number(Z))/binary, $]>>
      || <<X:32/float-little, Y:32/float-little, Z:32/float-little>> <= Vertices

@@ -5,9 +5,9 @@ as binaries and calls `upload_mesh` of the example extension. The other way it w
 sends it over a socket, which is served on Blender's main thread without waiting for any timer: `json.loads`, and then a
 list for each vertex and face into `from_pydata`, as add-ons do it.
 
-Besides: JSON that costs nothing to write, because a Python program has it ready, and the same as flat lists into
-`foreach_set`, which is as fast as JSON can be; numbers that the BEAM has as lists instead of binaries; and
-`move_vertices`, when the faces are there already.
+Besides: JSON that costs nothing to write, because a Python program has it ready, with six decimals and no more, and the
+same as flat lists into `foreach_set`, which is as fast as JSON can be; numbers that the BEAM has as lists instead of
+binaries; and `move_vertices`, when the faces are there already.
 """
 
 import json
@@ -20,15 +20,15 @@ from statistics import median
 import numpy as np
 from calls_rig import PARTS, PATIENCE, Caller, Results, Rig, Upload, figure, main, ratio
 
-ROUNDS = 5
+ROUNDS = 7
 SIDE = 1000
 
 WAYS = {
     "beam": "`upload_mesh`, binaries of the BEAM",
     "lists": "`upload_mesh`, lists of numbers of the BEAM",
     "written_json": "JSON that the BEAM writes of the binaries, `from_pydata`",
-    "json": "JSON that is ready before, `from_pydata`",
-    "flat_json": "JSON that is ready before, flat lists, `foreach_set`",
+    "json": "JSON that is ready before, six decimals, `from_pydata`",
+    "flat_json": "JSON that is ready before, six decimals, flat lists, `foreach_set`",
 }
 
 

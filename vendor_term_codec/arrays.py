@@ -40,6 +40,7 @@ ARRAY_MIN = 16
 
 _CHUNK = 256
 _INT_CHUNK = 64
+_MIXED_CHUNK = 16 * _CHUNK
 _FLOAT_CHUNK_TAGS = b"F" * _CHUNK
 _INT_CHUNK_TAGS = b"b" * _INT_CHUNK
 _BYTE_CHUNK_TAGS = b"a" * _INT_CHUNK
@@ -266,7 +267,7 @@ def read_int_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any,
             pieces.append(_numbers(data, pos, run, ">i4").astype("i8"))
             pos += 5 * run
         else:
-            values, pos = read_ints(data, pos, min(count, _CHUNK))
+            values, pos = read_ints(data, pos, min(count, _MIXED_CHUNK))
             run = len(values)
             pieces.append(_numpy().array(values, "i8"))
         if not run:

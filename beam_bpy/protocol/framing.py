@@ -83,6 +83,7 @@ class FrameReader:
     def _cut(self) -> list[Frame]:
         frames: list[Frame] = []
         chunk, filled, start = self._chunk, self._filled, 0
+        view = memoryview(chunk)
         while filled - start >= 4:
             length = int.from_bytes(chunk[start : start + 4])
             if length > self._max_frame:
@@ -93,9 +94,9 @@ class FrameReader:
                     self._begin_large(start + 4, length)
                     return frames
                 break
-            frames.append(bytes(chunk[start + 4 : end]))
+            frames.append(bytes(view[start + 4 : end]))
             start = end
-        chunk[: filled - start] = chunk[start:filled]
+        view[: filled - start] = view[start:filled]
         self._filled = filled - start
         if filled == len(chunk) < _CHUNK:
             self._chunk = chunk + bytes(_CHUNK - filled)
