@@ -13,8 +13,9 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 from beam_bpy import settings
 from beam_bpy.activity import Activity
@@ -24,7 +25,7 @@ from beam_bpy.dispatch import CallQueue, Worker, host_queue
 from beam_bpy.epmd import Mode as EpmdMode
 from beam_bpy.epmd import Registrar
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.handlers import Handler, Registry, plain_module
+from beam_bpy.handlers import Handler, HandlerOptions, Registry, new_handler, plain_module
 from beam_bpy.limits import Limits
 from beam_bpy.logs import log
 from beam_bpy.node import Node
@@ -63,19 +64,61 @@ class PeerInfo(NamedTuple):
     calls: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The constructor's arguments: None means the environment, then the default."""
+class Unset(Enum):
+    """Marks an argument of `BeamServer.configure` that is not given; None has a meaning of its own there."""
 
-    node_name: str | None
-    cookie: str | None = field(repr=False)
-    host: str | None
-    port: int | None
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+class NetworkOptions(TypedDict, total=False):
+    """The options of `BeamServer` that have no environment variable; it documents them."""
+
     tick_time: float
     epmd: EpmdMode
     tls: Tls | None
-    allow: tuple[str, ...] | None
+    allow: Iterable[str] | None
     limits: Limits
+
+
+class ServerOptions(NetworkOptions, total=False):
+    """All options of `BeamServer`, for `BeamServer.configure`. None: the environment variable, then the default."""
+
+    node_name: str | None
+    cookie: str | None
+    host: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOptions:
+    """What the constructor and `configure` have been given so far.
+
+    None in the first four means the environment variable, then the default.
+    """
+
+    node_name: str | None = None
+    cookie: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    tick_time: float = DEFAULT_TICK_TIME
+    epmd: EpmdMode = "embed"
+    tls: Tls | None = None
+    allow: tuple[str, ...] | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+    def changed(self, **options: Unpack[ServerOptions]) -> "GivenOptions":
+        """These options, but for the ones in `options`.
+
+        Raises:
+            TypeError: there is no option of that name.
+        """
+        given: dict[str, Any] = dict(options)
+        if "allow" in given:
+            given["allow"] = _patterns(given["allow"])
+        return replace(self, **given)
 
 
 class BeamServer:
@@ -106,14 +149,9 @@ class BeamServer:
         cookie: str | None = None,
         host: str | None = None,
         port: int | None = None,
-        *,
-        tick_time: float = DEFAULT_TICK_TIME,
-        epmd: EpmdMode = "embed",
-        tls: Tls | None = None,
-        allow: Iterable[str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        **options: Unpack[NetworkOptions],
     ) -> None:
-        self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls, _patterns(allow), limits)
+        self._options = GivenOptions(node_name, cookie, host, port).changed(**options)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
@@ -133,52 +171,24 @@ class BeamServer:
     # -- handlers
 
     def register_handler(
-        self,
-        name: str,
-        function: Callable[[list[Any]], Any],
-        *,
-        inline: bool = False,
-        binaries: BinaryType = str,
-        arrays: bool = False,
-        module: str | None = None,
-        owner: str | None = None,
-        undo: bool = False,
-        permit: Callable[[str], bool] | None = None,
+        self, name: str, function: Callable[[list[Any]], Any], **options: Unpack[HandlerOptions]
     ) -> None:
         """Answer calls of `name` with `function(args)`; a handler of that name and module is replaced.
+
+        A generator function makes a long call: it runs in slices, from one `yield` to the next, and other calls and
+        the window have their turn in between. What it returns is the answer; what it yields goes to callers that ask
+        for it (`call_with_progress`). When the caller dies or gives up, it is closed at its `yield`.
 
         Args:
             name: what the BEAM calls.
             function: gets one parameter, the list of the call's arguments. What it returns is the answer.
-            inline: run it on the network thread, where the call arrives: for what is quick, thread-safe and has
-                nothing to do with bpy. Default False, through the dispatcher.
-            binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
-                `memoryview`, which copies nothing.
-            arrays: True lets number runs arrive as numpy arrays.
-            module: only calls to this module, `Blender` in Elixir or 'Blender' in Erlang. Default any.
-            owner: whose it is, by convention `__package__`, for `unregister_owner`.
-            undo: True makes what it does one step that the user can undo, named after the handler; what one caller
-                has done between two looks of Blender at the window is one step. Default False. Without Blender it
-                means nothing.
-            permit: gets the full name of the caller's node, on the network thread, and says whether it may call this;
-                for others the call fails with the reason `not_allowed`. Default None, every node that is connected.
+            options: see `HandlerOptions`.
 
-        A handler that is a generator function makes a long call: it runs in slices, from one `yield` to the next, and
-        other calls and the window have their turn in between. What it returns is the answer; what it yields goes to
-        callers that ask for it (`call_with_progress`). When the caller dies or gives up, it is closed at its `yield`.
+        Raises:
+            TypeError: there is no option of that name.
+            ValueError: the name is empty.
         """
-        self._add(
-            name,
-            function,
-            spread=False,
-            inline=inline,
-            binaries=binaries,
-            arrays=arrays,
-            module=module,
-            owner=owner,
-            undo=undo,
-            permit=permit,
-        )
+        self._registry.add(new_handler(name, function, spread=False, **options))
 
     # For type checkers only: a registry of overloads would hold this module, and with it the handlers and the bpy that
     # they hold, until after the moment at which the bpy module ends Blender; the process would hang at its exit.
@@ -189,56 +199,26 @@ class BeamServer:
 
         @overload
         def expose(
-            self,
-            function: None = None,
-            /,
-            *,
-            name: str | None = None,
-            inline: bool = False,
-            binaries: BinaryType = str,
-            arrays: bool = False,
-            module: str | None = None,
-            owner: str | None = None,
-            undo: bool = False,
-            permit: Callable[[str], bool] | None = None,
+            self, function: None = None, /, *, name: str | None = None, **options: Unpack[HandlerOptions]
         ) -> Callable[[Function], Function]: ...
 
     def expose(
-        self,
-        function: Function | None = None,
-        /,
-        *,
-        name: str | None = None,
-        inline: bool = False,
-        binaries: BinaryType = str,
-        arrays: bool = False,
-        module: str | None = None,
-        owner: str | None = None,
-        undo: bool = False,
-        permit: Callable[[str], bool] | None = None,
+        self, function: Function | None = None, /, *, name: str | None = None, **options: Unpack[HandlerOptions]
     ) -> Any:
         """Let the BEAM call a plain function by its own name, each argument a parameter; a decorator.
 
-        Use it bare, `@server.expose`, or with the options of `register_handler`, `@server.expose(inline=True)`.
+        Use it bare, `@server.expose`, or with options, `@server.expose(inline=True)`.
 
         Args:
             name: what the BEAM calls; default the function's own name.
+            options: see `HandlerOptions`.
+
+        Raises:
+            TypeError: there is no option of that name.
         """
 
         def add(exposed: Function) -> Function:
-            called = name or exposed.__name__
-            self._add(
-                called,
-                exposed,
-                spread=True,
-                inline=inline,
-                binaries=binaries,
-                arrays=arrays,
-                module=module,
-                owner=owner,
-                undo=undo,
-                permit=permit,
-            )
+            self._registry.add(new_handler(name or exposed.__name__, exposed, spread=True, **options))
             return exposed
 
         return add if function is None else add(function)
@@ -265,26 +245,29 @@ class BeamServer:
 
     def configure(
         self,
-        node_name: str | None = None,
-        cookie: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        tick_time: float = DEFAULT_TICK_TIME,
-        epmd: EpmdMode = "embed",
-        tls: Tls | None = None,
-        allow: Iterable[str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        node_name: str | Unset | None = UNSET,
+        cookie: str | Unset | None = UNSET,
+        host: str | Unset | None = UNSET,
+        port: int | Unset | None = UNSET,
+        **options: Unpack[NetworkOptions],
     ) -> None:
-        """Set what the constructor sets, for the next `start`.
+        """Change options of the constructor for the next `start`. Options that are not given keep their values.
 
         Raises:
             RuntimeError: the server is running.
+            TypeError: there is no option of that name.
         """
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("stop the server before you configure it")
-            self._options = _Options(node_name, cookie, host, port, tick_time, epmd, tls, _patterns(allow), limits)
+            named = {"node_name": node_name, "cookie": cookie, "host": host, "port": port}
+            given = {name: value for name, value in named.items() if value is not UNSET}
+            self._options = self._options.changed(**given, **options)  # type: ignore[arg-type]
+
+    @property
+    def options(self) -> GivenOptions:
+        """The options that the constructor and `configure` have been given. Its repr does not show the cookie."""
+        return self._options
 
     @property
     def node_name(self) -> str:
@@ -646,11 +629,6 @@ class BeamServer:
             future.cancel()
             raise TimeoutError(f"no answer within {timeout:g} seconds") from None
 
-    def _add(self, name: str, function: Callable[..., Any], *, module: str | None, **options: Any) -> None:
-        if not name:
-            raise ValueError("a handler needs a name")
-        self._registry.add(Handler(name, function, module=module and plain_module(module), **options))
-
     def _resolve(self) -> Settings:
         options = self._options
         return settings.resolve(options.node_name, options.cookie, options.host, options.port)
@@ -702,7 +680,7 @@ class _Running:
     client: Client
     monitors: Monitors
 
-    def __init__(self, checked: Settings, options: _Options, rpc: Rpc, *, daemon: bool) -> None:
+    def __init__(self, checked: Settings, options: GivenOptions, rpc: Rpc, *, daemon: bool) -> None:
         self.settings = checked
         self._options = options
         self._rpc = rpc

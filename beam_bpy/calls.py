@@ -5,7 +5,7 @@ yields is progress, what it returns is the answer. It is closed when nobody wait
 when its handler is taken away.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import GeneratorType
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from beam_bpy.activity import Record
 from beam_bpy.answers import Answer, Caller
 from beam_bpy.dispatch import Runnable
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Target, failure_of, not_allowed, python_error
+from beam_bpy.failures import Failure, Kind, Target, busy, failure_of, not_allowed, python_error
 from beam_bpy.handlers import Handler, Registry
 from beam_bpy.logs import log
 from vendor_term_codec import Atom, EncodeError, encode_term
@@ -90,6 +90,31 @@ class Call(Runnable):
         self.progress: Any = None
 
     @property
+    def name(self) -> str:
+        """See `Runnable.name`."""
+        return self.handler.name
+
+    @property
+    def wanted(self) -> bool:
+        """See `Runnable.wanted`."""
+        return self.answer.wanted()
+
+    @property
+    def changes_scene(self) -> bool:
+        """See `Runnable.changes_scene`."""
+        return self.handler.changes_scene or self.handler.undo
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """See `Runnable.safe_during_jobs`."""
+        return self.handler.safe_during_jobs
+
+    @property
+    def max_wait(self) -> float | None:
+        """See `Runnable.max_wait`."""
+        return self.handler.max_wait
+
+    @property
     def caller(self) -> Caller:
         """Who calls."""
         return self.answer.caller
@@ -138,6 +163,11 @@ class Call(Runnable):
             self._fail(Failure(Kind.EXIT, Atom("shutdown"), self._target.stack()))
         else:
             self.answer.abandoned()
+
+    def refuse(self, sentence: str) -> None:
+        """See `Runnable.refuse`: its caller gets the reason `{busy, <<"sentence">>}`."""
+        self._end()
+        self._fail(busy(sentence, self._target))
 
     def _go_on(self) -> tuple[bool, Any]:
         """Whether it is done, and what it has returned or else yielded."""
@@ -200,6 +230,38 @@ class Batch(Runnable):
         self.load = answer.caller.peer.load
 
     @property
+    def name(self) -> str:
+        """See `Runnable.name`."""
+        return "call_batch"
+
+    @property
+    def wanted(self) -> bool:
+        """See `Runnable.wanted`."""
+        return self._answer.wanted()
+
+    @property
+    def changes_scene(self) -> bool:
+        """See `Runnable.changes_scene`."""
+        return any(handler.changes_scene or handler.undo for handler in self._handlers())
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """See `Runnable.safe_during_jobs`."""
+        return all(handler.safe_during_jobs for handler in self._handlers())
+
+    @property
+    def max_wait(self) -> float | None:
+        """See `Runnable.max_wait`: the shortest of its handlers'."""
+        return min((handler.max_wait for handler in self._handlers() if handler.max_wait is not None), default=None)
+
+    def _handlers(self) -> Iterator[Handler]:
+        return (step.handler for step in self._steps if step.handler is not None)
+
+    def refuse(self, sentence: str) -> None:
+        """See `Runnable.refuse`."""
+        self._answer.failed(busy(sentence, Target("", "call_batch", 1)))
+
+    @property
     def caller(self) -> Caller:
         """Who calls."""
         return self._answer.caller
@@ -207,7 +269,7 @@ class Batch(Runnable):
     @property
     def undo(self) -> str | None:
         """The name of the one undo step for all of it; None when no handler asks for one."""
-        names = {step.handler.name for step in self._steps if step.handler is not None and step.handler.undo}
+        names = {handler.name for handler in self._handlers() if handler.undo}
         if not names:
             return None
         return names.pop() if len(names) == 1 else f"{len(self._steps)} BEAM calls"

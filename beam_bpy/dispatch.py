@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from beam_bpy.limits import Load
 from beam_bpy.logs import log
@@ -35,6 +35,31 @@ class Runnable:
     load: Load | None = None
 
     @property
+    def name(self) -> str:
+        """What the user calls it: the name of a handler."""
+        return ""
+
+    @property
+    def wanted(self) -> bool:
+        """False once nobody waits for it any more."""
+        return True
+
+    @property
+    def changes_scene(self) -> bool:
+        """Whether a host with a window lets it wait while the user works with a tool."""
+        return False
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """Whether a host runs it while the host renders or bakes in the background."""
+        return True
+
+    @property
+    def max_wait(self) -> float | None:
+        """The longest time that a host may let it wait for a tool or a job, in seconds; None for no limit."""
+        return None
+
+    @property
     def caller(self) -> Any:
         """Whose work it is, something to compare; None when nobody says."""
         return None
@@ -50,6 +75,10 @@ class Runnable:
 
     def close(self) -> None:
         """It will not be run again, though it wanted to be."""
+
+    def refuse(self, sentence: str) -> None:
+        """It is not run, or not to its end, because the host is busy; `sentence` says with what."""
+        self.close()
 
 
 class Source(Protocol):
@@ -72,6 +101,20 @@ class Source(Protocol):
         """End `hold`, and send what has waited."""
 
 
+class WaitingCall(NamedTuple):
+    """A call that the host is too busy to run.
+
+    Attributes:
+        call: the call.
+        reason: what it waits for, such as the name of a tool.
+        since: when it began to wait, by `time.monotonic`.
+    """
+
+    call: Runnable
+    reason: str
+    since: float
+
+
 def run_plainly(call: Runnable) -> bool:
     """What a queue does with a call unless its host wants more."""
     return call.run()
@@ -87,10 +130,19 @@ class CallQueue:
     Args:
         run: called with each call, or each slice of one, on the thread that drains: a host's way to set the scene
             for its handlers. It returns what the call's `run` has returned. Default: nothing but that.
+        busy_with: called before that; a host returns what the call has to wait for, such as the name of a tool, and
+            None for a call that may run. Waiting calls keep their order, and other calls pass them. Default: no call
+            waits.
     """
 
-    def __init__(self, run: Callable[[Runnable], bool] = run_plainly) -> None:
+    def __init__(
+        self,
+        run: Callable[[Runnable], bool] = run_plainly,
+        busy_with: Callable[[Runnable], str | None] | None = None,
+    ) -> None:
         self._run = run
+        self._busy_with = busy_with
+        self._waiting: deque[WaitingCall] = deque()
         self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._next: Runnable | None = None
         self._put_back: deque[Runnable] = deque()
@@ -99,7 +151,13 @@ class CallQueue:
         self._slice_was_last = False
 
     def __len__(self) -> int:
-        return self._calls.qsize() + (self._next is not None) + len(self._put_back) + len(self._unfinished)
+        queued = self._calls.qsize() + (self._next is not None)
+        return queued + len(self._waiting) + len(self._put_back) + len(self._unfinished)
+
+    @property
+    def waiting(self) -> tuple[WaitingCall, ...]:
+        """The calls that the host is too busy to run."""
+        return tuple(self._waiting)
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""
@@ -150,12 +208,13 @@ class CallQueue:
         """
         deadline = time.perf_counter() + budget
         served = 0
+        self._end_waits()
         call = None if self._unfinished and not self._slice_was_last else self._take(0.0)
         if call is None:
             call = self._next_slice()
         while call is not None:
             load = call.load
-            if load is None or not load.put_aside(call, self.put_back):
+            if not self._has_to_wait(call) and (load is None or not load.put_aside(call, self.put_back)):
                 self._hold_answer()
                 if self._run_guarded(call):
                     self._unfinished.append(call)
@@ -171,6 +230,31 @@ class CallQueue:
         for source in tuple(self._sources):
             source.release()
         return served
+
+    def _has_to_wait(self, call: Runnable) -> bool:
+        reason = self._busy_with(call) if self._busy_with is not None and call.wanted else None
+        if reason is None:
+            return False
+        self._waiting.append(WaitingCall(call, reason, time.monotonic()))
+        return True
+
+    def _end_waits(self) -> None:
+        """Queue the calls again that need not wait any more, and refuse those that have waited too long."""
+        for _ in range(len(self._waiting)):
+            entry = self._waiting.popleft()
+            call, reason = entry.call, self._busy_with(entry.call) if self._busy_with is not None else None
+            if reason is None or not call.wanted:
+                self._put_back.append(call)
+            elif call.max_wait is not None and time.monotonic() - entry.since > call.max_wait:
+                call.refuse(f"busy with {reason} for more than {call.max_wait:g} seconds: call again later")
+                self._done(call)
+            else:
+                self._waiting.append(entry._replace(reason=reason))
+
+    @staticmethod
+    def _done(call: Runnable) -> None:
+        if call.load is not None:
+            call.load.end()
 
     def _run_guarded(self, call: Runnable) -> bool:
         """Whatever a host, or an answer, does wrong costs this call and no other: the thread goes on."""
@@ -192,12 +276,13 @@ class CallQueue:
 
     def close(self) -> None:
         """Close the long calls that have begun; on the thread that drains, which will drain no more."""
-        for calls in (self._unfinished, self._put_back):
+        waiting = deque(entry.call for entry in self._waiting)
+        self._waiting.clear()
+        for calls in (waiting, self._unfinished, self._put_back):
             while calls:
                 call = calls.popleft()
                 call.close()
-                if call.load is not None:
-                    call.load.end()
+                self._done(call)
 
     def _next_slice(self) -> Runnable | None:
         self._slice_was_last = bool(self._unfinished)

@@ -80,6 +80,11 @@ def overload(sentence: str, target: Target) -> Failure:
     return Failure(Kind.ERROR, (Atom("overload"), sentence), target.stack())
 
 
+def busy(sentence: str, target: Target) -> Failure:
+    """The host was busy for longer than the handler lets its calls wait: `{busy, <<"sentence">>}`."""
+    return Failure(Kind.ERROR, (Atom("busy"), sentence), target.stack())
+
+
 def badarg(error: Exception, target: Target) -> Failure:
     """A request that makes no sense."""
     return Failure(Kind.ERROR, (Atom("badarg"), str(error)), target.stack())

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from beam_bpy.activity import Tally
 from beam_bpy.logs import log
@@ -11,6 +11,45 @@ from beam_bpy.protocol.control import BinaryType
 
 ELIXIR_PREFIX = "Elixir."
 """What Elixir puts before the name of each of its modules: `Blender` is the atom 'Elixir.Blender'."""
+
+
+class HandlerOptions(TypedDict, total=False):
+    """The options of `BeamServer.register_handler` and `expose`.
+
+    Attributes:
+        inline: True runs the handler on the network thread, where the call arrives: for a function that is quick,
+            thread-safe and does not use bpy. Default False, through the dispatcher.
+        binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
+            `memoryview`, which copies nothing.
+        arrays: True decodes lists of numbers to numpy arrays. Default False.
+        module: the handler answers only calls to this module, `Blender` in Elixir or 'Blender' in Erlang. Default
+            None, calls to any module.
+        owner: who registers it, by convention `__package__`, for `unregister_owner`. Default None.
+        undo: True makes what the handler does one step that the user can undo, named after the handler. Calls of one
+            caller between two looks of Blender at the window share a step. It implies `changes_scene`. Default False.
+        changes_scene: True lets calls wait while the user works with a tool (a stroke, a drag, a box selection),
+            because a tool keeps pointers to what it works on. Declare it for each handler that adds, removes or
+            changes something and does not have `undo`. Default False.
+        safe_during_jobs: True runs calls while Blender renders or bakes in the background. Only for handlers that
+            read nothing and change nothing that a render uses. Default False: calls wait for the end of the job.
+        max_wait: the longest time that a call waits for a tool or a job, in seconds. After that it fails with the
+            reason `{busy, <<"sentence">>}`. Default None, no limit.
+        permit: a function that gets the full name of the caller's node, on the network thread, and says whether it may
+            call this handler; other calls fail with the reason `not_allowed`. Default None, every connected node.
+
+    Without a window `undo`, `changes_scene`, `safe_during_jobs` and `max_wait` mean nothing.
+    """
+
+    inline: bool
+    binaries: BinaryType
+    arrays: bool
+    module: str | None
+    owner: str | None
+    undo: bool
+    changes_scene: bool
+    safe_during_jobs: bool
+    max_wait: float | None
+    permit: Callable[[str], bool] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +66,9 @@ class Handler:
         module: the only module that calls may name, None for any.
         owner: who registered it, so that all of an owner's handlers can be removed at once.
         undo: what it does is a step that the user can undo.
+        changes_scene: it changes the scene, so its calls wait while the user works with a tool; `undo` implies it.
+        safe_during_jobs: its calls run while Blender renders or bakes in the background.
+        max_wait: the longest time that a call of it waits for a tool or a job, in seconds; None for no limit.
         permit: says of the name of a caller's node whether it may call this; None lets every connected node.
         tally: counts its calls.
     """
@@ -40,6 +82,9 @@ class Handler:
     module: str | None = None
     owner: str | None = None
     undo: bool = False
+    changes_scene: bool = False
+    safe_during_jobs: bool = False
+    max_wait: float | None = None
     permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
@@ -66,6 +111,24 @@ class Handler:
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
         return self.function(*args) if self.spread else self.function(args)
+
+
+def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:
+    """A handler, from what `BeamServer.register_handler` and `expose` are given.
+
+    Raises:
+        TypeError: there is no option of that name.
+        ValueError: the name is empty.
+    """
+    for option in options:
+        if option not in HandlerOptions.__annotations__:
+            known = ", ".join(HandlerOptions.__annotations__)
+            raise TypeError(f"a handler has no option {option!r}; the options are {known}")
+    if not name:
+        raise ValueError("a handler needs a name")
+    if module := options.get("module"):
+        options["module"] = plain_module(module)
+    return Handler(name, function, spread, **options)
 
 
 def plain_module(module: str) -> str:

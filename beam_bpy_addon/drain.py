@@ -17,7 +17,6 @@ Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.se
 """
 
 import time
-from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
@@ -25,7 +24,7 @@ from bpy.app.handlers import persistent
 from beam_bpy import beam_server
 from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
 
-from . import panel, preferences
+from . import busy, panel, preferences
 from .stage import Stage
 
 WAKE = 0.001
@@ -35,7 +34,7 @@ ASLEEP = 0.1
 """Seconds between two ticks while no server runs."""
 
 _stage = Stage()
-_calls = CallQueue(_stage.run)
+_calls = CallQueue(_stage.run, busy.busy_with)
 _last_call = 0.0
 _timer: bpy.types.Timer | None = None
 
@@ -47,6 +46,7 @@ def _tick() -> float:
         _last_call = time.monotonic()
     if _timer is not None and (time.monotonic() - _last_call > preferences.pace().awake or _occupied()):
         _let_sleep()
+    _stage.push_undo_step()
     panel.redraw_if_changed()
     return 0.0 if beam_server.any_running() else ASLEEP
 
@@ -56,20 +56,12 @@ def _drain() -> int:
     served = _calls.drain(pace.modal_budget if occupied else pace.budget, pace.linger)
     if served and pace.awake and not occupied:
         _keep_awake()
-    _stage.end_tick()
     return served
 
 
 def _occupied() -> bool:
-    """Whether a modal tool runs or an animation plays in some window."""
-    manager = bpy.context.window_manager
-    windows: Any = manager.windows if manager is not None else ()
-    return any(window.screen.is_animation_playing or any(map(_is_tool, window.modal_operators)) for window in windows)
-
-
-def _is_tool(operator: Any) -> bool:
-    """Whether a modal operator is somebody's work; ours waits for an event, as long as nobody touches the window."""
-    return operator.bl_idname not in ("beam_bpy.tell", "BEAM_BPY_OT_tell")
+    """Whether the user works with a tool, or an animation plays."""
+    return busy.tool() is not None or busy.plays()
 
 
 def _keep_awake() -> None:
@@ -97,7 +89,7 @@ def register() -> None:
         install_host_queue(_calls)
         return
     _stage = Stage()
-    _calls = CallQueue(_stage.run)
+    _calls = CallQueue(_stage.run, busy.busy_with)
     install_host_queue(_calls)
     # Timers that are not persistent are gone when a file is loaded.
     bpy.app.timers.register(_tick, persistent=True)

@@ -7,13 +7,14 @@ from typing import Any
 import bpy
 
 from beam_bpy import get_beam_server, settings
-from beam_bpy.beam_server import stop_all
+from beam_bpy.beam_server import GivenOptions, stop_all
 
 from . import preferences
 
 log = logging.getLogger("beam_bpy.blender")
 
 _problem: str | None = None
+_applied: dict[str, Any] = {}
 
 
 def problem() -> str | None:
@@ -51,7 +52,7 @@ def register() -> None:
     if server.running:
         log.warning("the server was running before the extension: restart it to apply the preferences")
         return
-    server.configure(**preferences.take())
+    _apply(preferences.take())
     holder = preferences.current()
     if holder is not None and holder.start_with_blender and not bpy.app.background:
         # Later: other extensions register their handlers first, and Blender may still be about to load a file.
@@ -75,8 +76,25 @@ def _start(arguments: dict[str, Any]) -> str | None:
     if sentence is not None:
         return sentence
     server = get_beam_server()
-    server.configure(**arguments)
+    _apply(arguments)
     return None if server.start() else server.last_error
+
+
+def _apply(arguments: dict[str, Any]) -> None:
+    """Give the server the settings, and say which of a script's they replace; a script's other settings stay."""
+    global _applied
+    server = get_beam_server()
+    replaced = [name for name, value in arguments.items() if _set_by_a_script(server.options, name, value)]
+    if replaced:
+        labels = ", ".join(preferences.label(name) for name in replaced)
+        log.warning("the preferences of Beam-BPy replace settings that a script has given the server: %s", labels)
+    server.configure(**arguments)
+    _applied = arguments
+
+
+def _set_by_a_script(options: GivenOptions, name: str, value: Any) -> bool:
+    present = getattr(options, name)
+    return present not in (value, _applied.get(name), getattr(GivenOptions(), name))
 
 
 def _refusal(arguments: dict[str, Any]) -> str | None:

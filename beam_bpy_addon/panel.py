@@ -104,6 +104,8 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         for name, value in (("Calls per second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value))
         _draw_pair(column, "Failed", str(shown.failures))
+        if shown.waiting:
+            _draw_waiting(_layout(self).box().column(align=True), shown)
         if shown.failed is not None:
             box = _layout(self).box().column(align=True)
             box.label(text=textwrap.shorten(f"{shown.failed.handler}: {shown.failed.message}", 200), icon="ERROR")
@@ -209,6 +211,15 @@ def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
     box.alert = True
     for line in textwrap.wrap(error, _LINE):
         box.label(text=line)
+
+
+def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
+    first, *more = shown.waiting
+    column.label(text="Waiting for You to Finish", icon="SORTTIME")
+    for line in textwrap.wrap(f"{first.handler} waits for {first.reason}", _LINE):
+        column.label(text=line)
+    if more:
+        column.label(text=f"and {_count(len(more), 'more call')}")
 
 
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LINE = 66
 
 _LABELS = {"node_name": "Node Name", "cookie": "Cookie", "host": "Host", "port": "Port"}
+_MORE_LABELS = {"tick_time": "Keepalive", "epmd": "Port Mapper"}
 
 _EPMD = (
     (
@@ -27,6 +28,11 @@ _EPMD = (
     ),
     ("host", "Of This Computer", "Register with this computer's epmd; if none answers, the server does not start"),
     ("none", "None", "Do not register: the other nodes have to know the port"),
+)
+
+_WHILE_TOOL = (
+    ("changes", "Scene Changes Wait", "Calls that change the scene wait; other calls are answered"),
+    ("all", "All Calls Wait", "No call is answered before the tool is finished"),
 )
 
 _LEVELS = (
@@ -130,6 +136,19 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         precision=1,
         step=100,
     )
+    while_tool: EnumProperty(  # type: ignore[valid-type]
+        name="While You Use a Tool",
+        description="Which calls wait until you have finished a stroke, a drag or another tool. "
+        "While Blender renders or bakes, all calls wait, except those that are declared safe",
+        items=_WHILE_TOOL,
+        default="changes",
+    )
+    ignored_tools: StringProperty(  # type: ignore[valid-type]
+        name="Ignored Tools",
+        description="Operators that no call waits for, separated by commas. For add-ons whose operator runs all the "
+        "time in the background, such as one that shows pressed keys. The sidebar shows the name that belongs here",
+        default="",
+    )
     linger_ms: FloatProperty(  # type: ignore[valid-type]
         name="Wait for the Next Call (ms)",
         description="Milliseconds that a tick waits after a call for the next one, within Time per Tick. A caller that "
@@ -172,7 +191,7 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         for name in ("start_with_blender", "log_level"):
             column.prop(self, name)
         column = _box(layout, "Answering Calls in a Window")
-        for name in ("budget_ms", "modal_budget_ms", "linger_ms", "awake_s"):
+        for name in ("while_tool", "ignored_tools", "budget_ms", "modal_budget_ms", "linger_ms", "awake_s"):
             column.prop(self, name)
 
 
@@ -185,10 +204,10 @@ def current() -> BEAMBPY_AP_preferences | None:
 
 
 def stored() -> dict[str, Any]:
-    """The preferences as arguments of `BeamServer.configure`; None for what the environment overrides."""
+    """The preferences as arguments of `BeamServer.configure`; None for an option that the environment sets."""
     holder = current()
     if holder is None:
-        return dict.fromkeys(_LABELS)
+        return {}
     overridden = settings.overridden()
     chosen = {name: None if name in overridden else getattr(holder, name) for name in _LABELS}
     return {**chosen, "tick_time": float(holder.keepalive), "epmd": holder.epmd}
@@ -204,6 +223,11 @@ def take() -> dict[str, Any]:
 def outdated() -> bool:
     """Whether the server runs with other settings than the preferences now hold."""
     return get_beam_server().running and stored() != _taken
+
+
+def label(name: str) -> str:
+    """What the preferences call an option of `BeamServer`."""
+    return _LABELS.get(name) or _MORE_LABELS.get(name, name)
 
 
 class Pace(NamedTuple):
@@ -229,6 +253,25 @@ def pace() -> Pace:
         return Pace()
     budget = holder.budget_ms / 1000.0
     return Pace(budget, min(holder.modal_budget_ms / 1000.0, budget), holder.linger_ms / 1000.0, holder.awake_s)
+
+
+def all_calls_wait() -> bool:
+    """Whether all calls wait while the user works with a tool, and not only those that change the scene."""
+    holder = current()
+    return holder is not None and holder.while_tool == "all"
+
+
+def ignored_tools() -> frozenset[str]:
+    """The modal operators that no call waits for, by their `bl_idname` as Blender's C code writes it."""
+    holder = current()
+    names = holder.ignored_tools.replace(",", " ").split() if holder is not None else ()
+    return frozenset(map(operator_identifier, names))
+
+
+def operator_identifier(name: str) -> str:
+    """`TRANSFORM_OT_translate`, of an operator that may be named as Python calls it: `transform.translate`."""
+    module, dot, function = name.partition(".")
+    return f"{module.upper()}_OT_{function}" if dot else name
 
 
 def without_cookie(text: str) -> str:

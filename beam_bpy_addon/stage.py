@@ -15,6 +15,8 @@ import bpy
 
 from beam_bpy.dispatch import Runnable
 
+from . import busy
+
 
 class Stage:
     """Runs calls on Blender's main thread, and keeps what lies between them."""
@@ -27,7 +29,7 @@ class Stage:
     def run(self, call: Runnable) -> bool:
         """Run a call, or a slice of it; returns whether there is more of it."""
         if self._undo and call.caller != self._caller:
-            self.end_tick()
+            self.push_undo_step()
         with bpy.context.temp_override(**_view()):
             more = call.run()
         if call.undo is not None:
@@ -36,15 +38,20 @@ class Stage:
         self._show_progress(call, more)
         return more
 
-    def end_tick(self) -> None:
-        """Make the undo step, if there is one to be made."""
+    def push_undo_step(self) -> None:
+        """Push the undo step, if there is one to be pushed and no tool runs: a tool has its own step in progress.
+
+        A handler may have started the tool. Its step is pushed once the tool has ended.
+        """
+        if not self._undo or busy.tool() is not None or busy.job() is not None:
+            return
         names, self._undo = self._undo, {}
-        if names and bpy.ops.ed.undo_push.poll():  # type: ignore[call-arg]
+        if bpy.ops.ed.undo_push.poll():  # type: ignore[call-arg]
             bpy.ops.ed.undo_push(message=", ".join(names)[:_LONGEST_NAME])
 
     def close(self) -> None:
         """Leave nothing behind."""
-        self.end_tick()
+        self.push_undo_step()
         self._end_progress()
 
     def _show_progress(self, call: Runnable, more: bool) -> None:

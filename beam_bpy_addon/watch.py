@@ -8,6 +8,7 @@ import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty
 
 from beam_bpy import get_beam_server
+from beam_bpy.dispatch import host_queue
 from beam_bpy.handlers import Handler
 
 from . import lifecycle, preferences
@@ -42,6 +43,13 @@ class HandlerRow(NamedTuple):
         return words.casefold() in f"{self.module}.{self.name}\n{self.owner}".casefold()
 
 
+class WaitingRow(NamedTuple):
+    """A call that waits for a tool or a job to end."""
+
+    handler: str
+    reason: str
+
+
 class Failed(NamedTuple):
     """The last call that failed."""
 
@@ -63,6 +71,7 @@ class Shown(NamedTuple):
     calls: int = 0
     failures: int = 0
     queued: int = 0
+    waiting: tuple[WaitingRow, ...] = ()
     failed: Failed | None = None
 
 
@@ -135,8 +144,14 @@ def _seen(now: float) -> Shown:
         calls=activity.calls,
         failures=activity.failures,
         queued=activity.queued,
+        waiting=_waiting(),
         failed=_failed(),
     )
+
+
+def _waiting() -> tuple[WaitingRow, ...]:
+    calls = host_queue()
+    return tuple(WaitingRow(entry.call.name, entry.reason) for entry in calls.waiting) if calls is not None else ()
 
 
 def _failed() -> Failed | None:

@@ -23,11 +23,18 @@ READING: Handlers = (
     geometry.download_mesh,
     image.download_image,
     curves.get_fcurve,
+)
+"""Handlers that leave the scene as it was."""
+
+RENDERING: Handlers = (
     animation.bake_motion,
     render.render_still,
     render.render_animation,
 )
-"""Handlers that leave the scene as it was."""
+"""Handlers that change settings or the frame for a time, and change them back."""
+
+LONGEST_WAIT = 30.0
+"""Seconds that a call of `RENDERING` waits for the end of a tool or of another render."""
 
 CHANGING: Handlers = (
     objects.create_primitive,
@@ -62,12 +69,14 @@ def register() -> None:
     server = _server()
     for handler in READING:
         server.expose(owner=__package__)(handler)
+    for handler in RENDERING:
+        server.expose(owner=__package__, changes_scene=True, max_wait=LONGEST_WAIT)(handler)
     for handler in CHANGING:
         server.expose(owner=__package__, undo=True)(handler)
     for handler in LOADING:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
     for handler in STREAMING:
-        server.expose(owner=__package__, binaries=memoryview, arrays=True)(handler)
+        server.expose(owner=__package__, changes_scene=True, binaries=memoryview, arrays=True)(handler)
     events.register(server)
 
 

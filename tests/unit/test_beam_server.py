@@ -1,5 +1,6 @@
 """A whole server over loopback sockets, called by a client that writes and reads the protocol's bytes itself."""
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -10,7 +11,8 @@ import threading
 import pytest
 from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, headed, hung_up, in_thread, names_of_threads
 
-from beam_bpy import Atom, BeamServer, get_beam_server
+from beam_bpy import Atom, BeamServer, Limits, get_beam_server
+from beam_bpy.beam_server import GivenOptions
 from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
 from beam_bpy.protocol import control
 
@@ -105,6 +107,51 @@ class TestLife:
         assert server.start()
         with Client(server, cookie=COOKIE) as client:
             assert client.closed()
+
+    def test_configure_keeps_what_it_is_not_given(self):
+        limits = Limits(max_queued=7)
+        server = BeamServer("x", "secret", port=9100, allow=("app@*",), tick_time=30.0, limits=limits)
+
+        server.configure(port=9101)
+
+        assert server.options == GivenOptions("x", "secret", None, 9101, 30.0, allow=("app@*",), limits=limits)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("node_name", "y"),
+            ("cookie", "another"),
+            ("host", "127.0.0.1"),
+            ("port", 9101),
+            ("tick_time", 8.0),
+            ("epmd", "none"),
+            ("allow", ("web@*",)),
+            ("limits", Limits(max_queued=9)),
+        ],
+    )
+    def test_configure_changes_one_option_alone(self, name, value):
+        server = BeamServer("x", "secret", "localhost", 9100, allow=("app@*",), tick_time=30.0)
+        before = server.options
+
+        server.configure(**{name: value})
+
+        assert server.options == dataclasses.replace(before, **{name: value})
+        assert server.options != before
+
+    def test_configure_takes_none_for_the_environment(self, monkeypatch):
+        server = BeamServer("x")
+        monkeypatch.setenv("BPY_BEAM_NODE", "from_the_environment")
+
+        server.configure(node_name=None)
+
+        assert server.node_name == "from_the_environment@127.0.0.1"
+
+    def test_configure_knows_its_options(self):
+        with pytest.raises(TypeError, match="tick_tim"):
+            BeamServer("x").configure(tick_tim=3)
+
+    def test_the_options_hide_the_cookie(self):
+        assert "secret" not in repr(BeamServer("x", "secret").options)
 
     def test_a_running_server_is_not_configured(self, server):
         with pytest.raises(RuntimeError, match="stop the server"):
@@ -204,7 +251,7 @@ class TestStartFails:
         server = make(port=taken)
         self.fails(server)
 
-        server.configure(NAME, COOKIE)
+        server.configure(port=0)
 
         assert server.start() is True
         assert (server.state, server.last_error) == ("running", None)

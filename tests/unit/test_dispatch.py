@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from beam_bpy.dispatch import CallQueue, Runnable, Worker, host_queue, install_host_queue, remove_host_queue
+from beam_bpy.limits import Load
 
 LONG = 30.0
 """A time that no test waits for; it only ends one that would hang."""
@@ -14,11 +15,11 @@ class Note(Runnable):
     """A Runnable that notes that it ran, and on which thread; `then` is done while it runs."""
 
     def __init__(self, log, name="note", then=lambda: None):
-        self.log, self.name, self.then = log, name, then
+        self.log, self.label, self.then = log, name, then
         self.done = threading.Event()
 
     def run(self):
-        self.log.append(self.name)
+        self.log.append(self.label)
         self.thread = threading.current_thread()
         self.then()
         self.done.set()
@@ -202,16 +203,16 @@ class Slices(Runnable):
     """A Runnable that wants to be run so many times; it notes each time, and that it was closed."""
 
     def __init__(self, log, name, count):
-        self.log, self.name, self.left = log, name, count
+        self.log, self.label, self.left = log, name, count
         self.closed = threading.Event()
 
     def run(self):
-        self.log.append(self.name)
+        self.log.append(self.label)
         self.left -= 1
         return self.left > 0
 
     def close(self):
-        self.log.append(f"{self.name} closed")
+        self.log.append(f"{self.label} closed")
         self.closed.set()
 
 
@@ -358,3 +359,91 @@ class TestWorkerAndSlices:
 
         assert long.closed.is_set()
         assert len(calls._unfinished) == 0
+
+
+class Change(Note):
+    """A call that a busy host lets wait."""
+
+    changes_scene = True
+    wanted = True
+    refused = None
+    max_wait = None
+
+    def refuse(self, sentence):
+        self.refused = sentence
+
+
+class TestBusyHost:
+    """A host says which calls have to wait; it asks again at each drain."""
+
+    @pytest.fixture
+    def host(self):
+        class Host:
+            tool = "Move"
+
+            def busy_with(self, call):
+                return self.tool if call.changes_scene else None
+
+        return Host()
+
+    @pytest.fixture
+    def calls(self, host):
+        return CallQueue(busy_with=host.busy_with)
+
+    def test_waiting_calls_keep_their_order_and_others_pass(self, calls, host, log):
+        for call in (Change(log, "first"), Note(log, "reads"), Change(log, "second")):
+            calls.put(call)
+
+        assert calls.drain(LONG) == 1
+        assert [(entry.call.label, entry.reason) for entry in calls.waiting] == [("first", "Move"), ("second", "Move")]
+        assert len(calls) == 2
+        host.tool = None
+        assert calls.drain(LONG) == 2
+        assert log == ["reads", "first", "second"]
+        assert calls.waiting == ()
+
+    def test_the_reason_follows_the_host(self, calls, host, log):
+        calls.put(Change(log))
+        calls.drain(LONG)
+        host.tool = "a render"
+        calls.drain(LONG)
+
+        assert [entry.reason for entry in calls.waiting] == ["a render"]
+
+    def test_a_call_that_nobody_wants_any_more_does_not_wait(self, calls, log):
+        call = Change(log, "given up")
+        calls.put(call)
+        calls.drain(LONG)
+        call.wanted = False
+
+        assert calls.drain(LONG) == 1
+        assert log == ["given up"]  # What runs is its own way to notice: see `Call.run`.
+
+    def test_a_call_that_has_waited_too_long_is_refused(self, calls, log):
+        call = Change(log)
+        call.max_wait = 0.0
+        calls.put(call)
+        calls.drain(LONG)
+        calls.drain(LONG)
+
+        assert call.refused == "busy with Move for more than 0 seconds: call again later"
+        assert (log, calls.waiting, len(calls)) == ([], (), 0)
+
+    def test_a_waiting_call_counts_as_in_flight_until_it_is_refused(self, calls, log):
+        call = Change(log)
+        call.max_wait, call.load = 0.0, Load()
+        calls.put(call)
+        calls.drain(LONG)
+        assert call.load.in_flight == 1
+        calls.drain(LONG)
+        assert call.load.in_flight == 0
+
+    def test_close_closes_waiting_calls(self, calls, log):
+        closed = []
+        call = Change(log)
+        call.close = lambda: closed.append(call)
+        calls.put(call)
+        calls.drain(LONG)
+        calls.close()
+
+        assert (closed, len(calls)) == ([call], 0)

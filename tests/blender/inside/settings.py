@@ -1,6 +1,7 @@
 """Preferences, what overrides them, and what is said about values that cannot be used."""
 
 import importlib
+import logging
 import os
 
 import bpy
@@ -11,8 +12,17 @@ for variable in ("BPY_BEAM_NODE", "BPY_BEAM_COOKIE"):
     del os.environ[variable]
 rig.install("EXTENSION_ZIP")
 
-from beam_bpy import get_beam_server  # noqa: E402 - installed just now
+from beam_bpy import Limits, get_beam_server  # noqa: E402 - installed just now
 
+said: list[str] = []
+
+
+class _Collector(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        said.append(record.getMessage())
+
+
+logging.getLogger("beam_bpy").addHandler(_Collector())
 server = get_beam_server()
 preferences = bpy.context.preferences.addons[rig.EXTENSION].preferences
 stored = importlib.import_module(f"{rig.EXTENSION}.preferences").stored
@@ -33,6 +43,22 @@ def started() -> str:
     assert bpy.ops.beam_bpy.toggle_server() == {"FINISHED"}
     return name
 
+
+# What a script has set stays, unless a preference replaces it, which the log says in one line.
+limits = Limits(max_queued=7)
+server.configure(cookie="of a script", port=9101, allow=("app@*",), limits=limits)
+assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+assert server.options.allow == ("app@*",)
+assert server.options.limits == limits
+assert (server.options.cookie, server.options.port) == ("beam_bpy_cookie", 0)
+assert [line for line in said if "replace settings that a script has given" in line] == [
+    "the preferences of Beam-BPy replace settings that a script has given the server: Cookie, Port"
+]
+bpy.ops.beam_bpy.restart_server()
+bpy.ops.beam_bpy.stop_server()
+assert len([line for line in said if "replace settings" in line]) == 1
+assert server.options.allow == ("app@*",)
+server.configure(allow=None)
 
 # Defaults.
 always = {"tick_time": 60.0, "epmd": "embed"}

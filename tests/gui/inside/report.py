@@ -52,6 +52,17 @@ def _report() -> float:
         "file": bpy.data.filepath,
         "windows": [_window(window) for window in bpy.context.window_manager.windows],
     }
+    host = sys.modules.get("beam_bpy.dispatch")
+    calls = host and host.host_queue()
+    windows = bpy.context.window_manager.windows
+    told |= {
+        "tools": [operator.bl_idname for window in windows for operator in window.modal_operators],
+        "waiting": [entry.call.name for entry in calls.waiting] if calls else [],
+        "renders": bpy.app.is_job_running("RENDER"),
+        "bakes": bpy.app.is_job_running("OBJECT_BAKE"),
+        "mode": bpy.context.mode,
+        "objects": {found.name: list(found.location) for found in bpy.data.objects},
+    }
     # Whoever reads it sees the old report or the new one, never half of one.
     written = TARGET.with_suffix(".new")
     written.write_text(json.dumps(told))

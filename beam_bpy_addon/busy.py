@@ -1,0 +1,67 @@
+"""What Blender is busy with, and which calls therefore have to wait.
+
+A modal operator (a stroke, a drag, a box selection) keeps pointers to the data that it works on, and pushes its undo
+step at its end. A handler that removes such data crashes Blender, and an undo step inside a stroke does too. So calls
+that change the scene wait until no such operator runs.
+
+A render or bake job reads the scene on another thread. So all calls wait for its end, except those of handlers that
+are registered with `safe_during_jobs`.
+
+Operators that only move the view, and playback, keep no pointers to the scene: no call waits for them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+
+from beam_bpy.dispatch import Runnable
+
+from . import preferences
+
+_JOBS = (("RENDER", "a render"), ("OBJECT_BAKE", "a bake"), ("COMPOSITE", "the compositor"))
+"""Those of `bpy.app.is_job_running` that read the scene; previews of materials work on copies."""
+
+_VIEW_OPERATORS = frozenset(
+    (
+        *("VIEW3D_OT_rotate", "VIEW3D_OT_move", "VIEW3D_OT_zoom", "VIEW3D_OT_dolly", "VIEW3D_OT_fly"),
+        *("VIEW3D_OT_walk", "VIEW3D_OT_navigate", "VIEW3D_OT_ndof_orbit", "VIEW3D_OT_ndof_all"),
+        *("VIEW2D_OT_pan", "VIEW2D_OT_zoom", "VIEW2D_OT_scroller_activate"),
+        *("IMAGE_OT_view_pan", "IMAGE_OT_view_zoom", "CLIP_OT_view_pan", "CLIP_OT_view_zoom"),
+        *("SCREEN_OT_area_move", "SCREEN_OT_region_scale", "SCREEN_OT_area_join", "SCREEN_OT_area_split"),
+        # Ours waits for the next event, as long as nobody touches the window.
+        *("BEAM_BPY_OT_tell",),
+    )
+)
+
+
+def tool() -> str | None:
+    """The modal operator that works on the scene, such as "Move (TRANSFORM_OT_translate)"; None if there is none."""
+    manager = bpy.context.window_manager
+    windows: Any = manager.windows if manager is not None else ()
+    for window in windows:
+        for operator in window.modal_operators:
+            identifier = preferences.operator_identifier(operator.bl_idname)
+            if identifier not in _VIEW_OPERATORS and identifier not in preferences.ignored_tools():
+                return f"{operator.name} ({identifier})"
+    return None
+
+
+def job() -> str | None:
+    """The job that reads the scene on another thread, such as "a render"; None if there is none."""
+    is_job_running: Callable[[str], bool] = bpy.app.is_job_running  # type: ignore[assignment]
+    return next((label for kind, label in _JOBS if is_job_running(kind)), None)
+
+
+def plays() -> bool:
+    """Whether an animation plays in some window."""
+    manager = bpy.context.window_manager
+    windows: Any = manager.windows if manager is not None else ()
+    return any(window.screen.is_animation_playing for window in windows)
+
+
+def busy_with(call: Runnable) -> str | None:
+    """What the call has to wait for; None if it may run now. See `CallQueue`."""
+    if not call.safe_during_jobs and (reason := job()) is not None:
+        return reason
+    return tool() if call.changes_scene or preferences.all_calls_wait() else None
