@@ -5,15 +5,28 @@ from beam_bpy import BeamServer
 server = BeamServer(node_name="beam_bpy", cookie="beam_bpy_cookie")
 server.register_handler("ping", lambda args: "pong")
 server.start()
+
+All public names are in this module. The layers below it, each of which imports only those under it:
+
+- `cli`: the command line; `beam_server`: the public interface; `running`: the parts that one start creates
+- `calls`: calls from the BEAM to handlers; its docstring follows one call through all layers
+- `processes`: calls, messages and monitors from Python to the BEAM
+- `dispatch`: which thread runs a handler
+- `distribution`: the node, its processes and connections
+- `epmd`: being found; `transport`: sockets and threads
+- `protocol`: the distribution protocol, without I/O
 """
 
-from beam_bpy.beam_server import BeamServer, get_beam_server
+from beam_bpy.beam_server import BeamServer, PeerInfo, get_beam_server
+from beam_bpy.calls.handlers import Handler, HandlerOptions
+from beam_bpy.calls.statistics import Activity, FailedCall
+from beam_bpy.epmd.registration import EpmdMode
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
-from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
-from beam_bpy.handlers import Handler
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError, ServerError, SettingsError
 from beam_bpy.limits import Limits
-from beam_bpy.processes import BeamProcess
-from beam_bpy.tls import Tls
+from beam_bpy.processes.beam_process import BeamProcess, Destination
+from beam_bpy.settings import GivenOptions
+from beam_bpy.transport.tls import Tls
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -29,27 +42,36 @@ from vendor_term_codec import (
 )
 
 __all__ = [
+    "Activity",
     "Atom",
     "BeamProcess",
     "BeamServer",
     "BitString",
     "DecodeError",
+    "Destination",
     "EncodeError",
+    "EpmdMode",
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
     "ErlangVariantDecoder",
     "ErlangVariantEncoder",
     "Export",
+    "FailedCall",
     "Fun",
+    "GivenOptions",
     "Handler",
+    "HandlerOptions",
     "ImproperList",
     "Limits",
     "NodeDownError",
     "PairsMap",
+    "PeerInfo",
     "Pid",
     "Port",
     "Reference",
+    "ServerError",
+    "SettingsError",
     "Tls",
     "get_beam_server",
 ]

@@ -1,4 +1,4 @@
-"""The exceptions of calls, in both directions.
+"""The exceptions of calls in both directions, of settings, and of a server that cannot start.
 
 A handler raises `ErlangError`, `ErlangExit` or `ErlangThrow` to choose how its call fails on the BEAM; any other
 exception reaches the caller as the error `{:python_error, %{type: …, message: …, traceback: …}}`. A call from Python
@@ -8,8 +8,8 @@ raises the same three for what happened on the other side.
 from typing import Any
 
 
-class ErlangFailure(Exception):  # noqa: N818 - never raised itself
-    """What the three ways to fail have in common.
+class ErlangFailure(Exception):  # noqa: N818 - only its subclasses are raised
+    """The base of the BEAM's three classes of exceptions.
 
     Args:
         term: the reason, or the value that is thrown.
@@ -51,3 +51,11 @@ class ErlangThrow(ErlangFailure):
 
 class NodeDownError(ConnectionError):
     """A node cannot be reached, or its connection has broken; the message says which and why."""
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message is a sentence that says what to do about it."""
+
+
+class ServerError(RuntimeError):
+    """A server cannot start; the message is the sentence of `BeamServer.last_error`."""

@@ -1,4 +1,4 @@
-"""How a call fails: what a Python exception is on the BEAM."""
+"""Failures of calls: how a Python exception appears on the BEAM."""
 
 import traceback
 from enum import Enum
@@ -10,11 +10,11 @@ from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import Atom, decode_term
 
 _MAX_TRACEBACK = 16_000
-"""The most characters of a traceback that travel to a caller; its end says the most."""
+"""The longest traceback that is sent to a caller, in characters; its end is kept."""
 
 
 class Kind(Enum):
-    """How a call fails, in the BEAM's three classes of exceptions."""
+    """The BEAM's three classes of exceptions."""
 
     ERROR = Atom("error")
     EXIT = Atom("exit")
@@ -47,14 +47,14 @@ class Failure(NamedTuple):
 
     @property
     def badrpc(self) -> Any:
-        """What `rpc:call` returns for it: a throw is a value there."""
+        """The value that `rpc:call` returns for it; a throw is returned as it is."""
         if self.kind is Kind.THROW:
             return self.reason
         return (Atom("badrpc"), (Atom("EXIT"), self.exit_reason))
 
 
-class Target(NamedTuple):
-    """What a call names."""
+class Mfa(NamedTuple):
+    """The module, function and arity that a call names."""
 
     module: str
     function: str
@@ -70,34 +70,34 @@ class Target(NamedTuple):
         return Failure(Kind.ERROR, Atom("undef"), self.stack(arguments))
 
 
-def not_allowed(target: Target) -> Failure:
-    """The handler is not for the caller's node."""
-    return Failure(Kind.ERROR, Atom("not_allowed"), target.stack())
+def not_allowed(mfa: Mfa) -> Failure:
+    """The handler does not permit calls of the caller's node."""
+    return Failure(Kind.ERROR, Atom("not_allowed"), mfa.stack())
 
 
-def overload(sentence: str, target: Target) -> Failure:
-    """There is too much to do: `{overload, <<"sentence">>}`."""
-    return Failure(Kind.ERROR, (Atom("overload"), sentence), target.stack())
+def overload(sentence: str, mfa: Mfa) -> Failure:
+    """A limit of this node is exceeded: `{overload, <<"sentence">>}`."""
+    return Failure(Kind.ERROR, (Atom("overload"), sentence), mfa.stack())
 
 
-def busy(sentence: str, target: Target) -> Failure:
+def busy(sentence: str, mfa: Mfa) -> Failure:
     """The host was busy for longer than the handler lets its calls wait: `{busy, <<"sentence">>}`."""
-    return Failure(Kind.ERROR, (Atom("busy"), sentence), target.stack())
+    return Failure(Kind.ERROR, (Atom("busy"), sentence), mfa.stack())
 
 
-def badarg(error: Exception, target: Target) -> Failure:
-    """A request that makes no sense."""
-    return Failure(Kind.ERROR, (Atom("badarg"), str(error)), target.stack())
+def badarg(error: Exception, mfa: Mfa) -> Failure:
+    """A request that cannot be read."""
+    return Failure(Kind.ERROR, (Atom("badarg"), str(error)), mfa.stack())
 
 
 def failure_of(error: BaseException, stack: list[Any], encoder: ErlangVariantEncoder) -> Failure:
-    """What an exception is on the BEAM."""
+    """The failure that an exception is on the BEAM."""
     for kind, type_ in _CHOSEN:
         if isinstance(error, type_):
             try:
-                # What a result may hold, a reason may hold; from here on it is a term that any encoder writes.
+                # A reason may hold all types that a result may hold. Decoded again, it holds only the codec's types.
                 return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], stack)
-            except Exception as problem:  # noqa: BLE001 - a converter's error is an answer too
+            except Exception as problem:  # noqa: BLE001 - a converter may raise anything
                 return Failure(Kind.ERROR, python_error(problem), stack)
     return Failure(Kind.ERROR, python_error(error), stack)
 
@@ -106,7 +106,7 @@ _CHOSEN = ((Kind.ERROR, ErlangError), (Kind.EXIT, ErlangExit), (Kind.THROW, Erla
 
 
 def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
-    """What an exception is on the BEAM: `{python_error, #{type => …, message => …, traceback => …}}`, binaries all."""
+    """The reason that an exception becomes: `{python_error, #{type => …, message => …, traceback => …}}`."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
         trace = trace.tb_next
@@ -117,15 +117,15 @@ def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except BaseException:  # noqa: BLE001 - its __str__ is a program's own, and the caller waits
-        return "its text cannot be had"
+    except BaseException:  # noqa: BLE001 - __str__ may raise anything
+        return "its __str__ raises an exception"
 
 
 def _traceback(error: BaseException, trace: TracebackType | None) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TRACEBACK:]
-    except BaseException:  # noqa: BLE001 - it looks at attributes, which are a program's own, too
-        return "its traceback cannot be had"
+    except BaseException:  # noqa: BLE001 - the attributes of an exception may raise anything
+        return "its traceback cannot be formatted"
 
 
 def _utf8(text: str) -> str:
@@ -139,5 +139,5 @@ def shortened(reason: Any) -> str:
             return f"{kind}: {message}"
     try:
         return repr(reason)[:500]
-    except (ValueError, RecursionError):  # An integer of more digits, or a list deeper, than Python writes.
+    except (ValueError, RecursionError):  # An integer with too many digits for Python, or a list that is too deep.
         return f"a {type(reason).__name__} that is too long to be shown"

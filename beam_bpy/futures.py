@@ -3,7 +3,7 @@
 import concurrent.futures
 from typing import Any
 
-from beam_bpy.logs import log
+from beam_bpy.logger import log
 
 
 def set_result(future: "concurrent.futures.Future[Any]", value: Any) -> None:

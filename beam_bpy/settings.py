@@ -1,18 +1,22 @@
-"""What a server is told: node name, cookie, host, port.
+"""Settings: node name, cookie, host and port.
 
-An explicit argument wins over the environment, the environment over the default. The extension turns that around
-for its preferences: what the environment sets, it does not pass.
+An explicit argument has precedence over the environment, the environment over the default. In the extension the
+environment has precedence over the preferences too: it passes no preference that the environment sets.
 """
 
-import ipaddress
 import os
 import re
-import secrets
 import socket
-import string
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, TypedDict, Unpack
+
+from beam_bpy.cookies import DEFAULT_COOKIE, check_cookie
+from beam_bpy.epmd.registration import EpmdMode
+from beam_bpy.errors import SettingsError
+from beam_bpy.limits import Limits
+from beam_bpy.transport.tls import Tls
 
 ENVIRONMENT = {
     "node_name": "BPY_BEAM_NODE",
@@ -23,23 +27,84 @@ ENVIRONMENT = {
 """The environment variable of each setting."""
 
 DEFAULT_NODE_NAME = "beam_bpy"
-DEFAULT_COOKIE = "beam_bpy_cookie"
 DEFAULT_HOST = "localhost"
 DEFAULT_PORT = 0
 
 LOOPBACK = "127.0.0.1"
-"""What a node on `localhost` is called: long names, which Elixir's examples use, want a dot in the host."""
-
-_COOKIE_LETTERS = string.ascii_letters + string.digits
-_COOKIE_LENGTH = 32
-"""Of 62 letters and digits: 190 bits."""
+"""The host in the name of a node on `localhost`: long names, which Elixir's examples use, need a dot in the host."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
 
-class SettingsError(ValueError):
-    """A setting cannot be used; the message is a sentence that says what to do about it."""
+DEFAULT_TICK_TIME = 60.0
+"""Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
+
+DEFAULT_LIMITS = Limits()
+
+
+class Unset(Enum):
+    """Marks an argument of `BeamServer.configure` that is not given; None has a meaning of its own there."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+class NetworkOptions(TypedDict, total=False):
+    """The options of `BeamServer` that have no environment variable; it documents them."""
+
+    tick_time: float
+    epmd: EpmdMode
+    tls: Tls | None
+    allow: Iterable[str] | None
+    limits: Limits
+
+
+class ServerOptions(NetworkOptions, total=False):
+    """All options of `BeamServer`, for `BeamServer.configure`. None: the environment variable, then the default."""
+
+    node_name: str | None
+    cookie: str | None
+    host: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOptions:
+    """What the constructor and `configure` have been given so far.
+
+    None in the first four means the environment variable, then the default.
+    """
+
+    node_name: str | None = None
+    cookie: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    tick_time: float = DEFAULT_TICK_TIME
+    epmd: EpmdMode = "embed"
+    tls: Tls | None = None
+    allow: tuple[str, ...] | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+    def changed(self, **options: Unpack[ServerOptions]) -> "GivenOptions":
+        """These options, but for the ones in `options`.
+
+        Raises:
+            TypeError: there is no option of that name.
+        """
+        given: dict[str, Any] = dict(options)
+        if "allow" in given:
+            given["allow"] = _patterns(given["allow"])
+        return replace(self, **given)
+
+
+def _patterns(allow: Iterable[str] | None) -> tuple[str, ...] | None:
+    if allow is None:
+        return None
+    # A string is one pattern, not one pattern for each of its characters.
+    return (allow,) if isinstance(allow, str) else tuple(allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +125,7 @@ class Settings:
 
     @property
     def short_name(self) -> str:
-        """The name before the @: what epmd knows the node by."""
+        """The name before the @, under which epmd knows the node."""
         return self.node_name.partition("@")[0]
 
     @property
@@ -80,6 +145,8 @@ def resolve(
     host: str | None = None,
     port: int | None = None,
     environment: Mapping[str, str] = os.environ,
+    *,
+    look_up: bool = True,
 ) -> Settings:
     """The settings to use, each from the argument, else the environment, else the default.
 
@@ -88,6 +155,8 @@ def resolve(
         cookie: default `beam_bpy_cookie`.
         host: the address or name to listen on; default `localhost`, or the host of a whole `node_name`.
         port: 0 to 65535; default 0, any free port.
+        environment: the environment variables.
+        look_up: False queries no name server: a bare name on all addresses gets the short name of this machine then.
 
     Raises:
         SettingsError: a value cannot be used.
@@ -100,92 +169,26 @@ def resolve(
         _check(_HOST, name_host, f"the host of the node name {name!r}")
     _check(_NAME, short, f"the node name {name!r}")
     _check(_HOST, wanted_host, f"the host {wanted_host!r}")
-    _check_cookie(secret)
+    check_cookie(secret)
     return Settings(
-        node_name=f"{short}@{name_host or _host_part(wanted_host)}",
+        node_name=f"{short}@{name_host or _host_part(wanted_host, look_up=look_up)}",
         cookie=secret,
         bind_host=LOOPBACK if wanted_host == "localhost" else wanted_host,
         port=_port(environment) if port is None else _checked_port(port),
     )
 
 
-def generate_cookie() -> str:
-    """A cookie that nobody guesses: 32 random letters and digits."""
-    return "".join(secrets.choice(_COOKIE_LETTERS) for _ in range(_COOKIE_LENGTH))
-
-
-def check_entry(address: str, cookie: str) -> None:
-    """Whether a node may listen on an address with that cookie.
-
-    Args:
-        address: what a socket is bound to.
-
-    Raises:
-        SettingsError: other computers can reach it, and the cookie is the one that everybody knows.
-    """
-    if cookie == DEFAULT_COOKIE and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-        raise SettingsError(
-            f"other computers reach {address}, and everybody knows the default cookie: choose a cookie of your own, "
-            "such as 'beam-bpy cookie' prints, or the host localhost"
-        )
-
-
-def erlang_cookie(home: Path | None = None) -> str:
-    """The cookie that the Erlang and Elixir nodes of this user have unless they are told another.
-
-    Erlang keeps it in `.erlang.cookie` of the home folder, else in `erlang` of the user's configuration folder
-    (reference manual, "Distributed Erlang", section "Security").
-
-    Args:
-        home: the home folder; default that of this user.
-
-    Raises:
-        SettingsError: there is no such file, or it holds nothing that can be used.
-    """
-    folder = home or Path.home()
-    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or folder / ".config")
-    for path in (folder / ".erlang.cookie", configuration / "erlang" / ".erlang.cookie"):
-        if path.exists():
-            return _cookie_in(path)
-    raise SettingsError(
-        f"there is no {folder / '.erlang.cookie'}: Erlang makes it when it first starts a node with a name, "
-        "such as by 'erl -name me@127.0.0.1'"
-    )
-
-
-def _cookie_in(path: Path) -> str:
-    try:
-        # Any file is Latin-1; what a cookie must not hold is looked for below.
-        cookie = path.read_text(encoding="latin-1").rstrip("\r\n")
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    if not cookie:
-        raise SettingsError(f"{path} is empty: remove it, and Erlang makes a new one")
-    try:
-        _check_cookie(cookie)
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    return cookie
-
-
-def _host_part(host: str) -> str:
+def _host_part(host: str, *, look_up: bool) -> str:
     if host == "localhost":
         return LOOPBACK
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - a node that listens everywhere is known by the machine's name
-        return socket.getfqdn()
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - a node on all addresses has the name of the machine
+        return socket.getfqdn() if look_up else socket.gethostname()
     return host
 
 
 def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
     if not pattern.match(text):
         raise SettingsError(f"{what} cannot be used: letters, digits, _ and - make a name, with . and : also a host")
-
-
-def _check_cookie(cookie: str) -> None:
-    if len(cookie) > 255 or not cookie.isprintable() or max(map(ord, cookie)) > 255:
-        raise SettingsError(
-            "the cookie cannot be used: it has to be printable, Latin-1 and at most 255 characters long"
-        )
 
 
 def _port(environment: Mapping[str, str]) -> int:

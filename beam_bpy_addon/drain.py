@@ -22,7 +22,8 @@ import bpy
 from bpy.app.handlers import persistent
 
 from beam_bpy import beam_server
-from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
 
 from . import busy, panel, preferences
 from .stage import Stage

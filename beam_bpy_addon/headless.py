@@ -11,7 +11,7 @@ import sys
 import bpy
 
 from beam_bpy import get_beam_server
-from beam_bpy.loading import HandlersError, load_handlers
+from beam_bpy.cli.load_handlers import HandlersError, load_handlers
 
 from . import lifecycle
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import bpy
 
-from beam_bpy import get_beam_server, settings
-from beam_bpy.beam_server import GivenOptions, stop_all
+from beam_bpy import GivenOptions, SettingsError, get_beam_server, settings
+from beam_bpy.beam_server import stop_all
 
 from . import preferences
 
@@ -101,7 +101,7 @@ def _refusal(arguments: dict[str, Any]) -> str | None:
     """Why a server with these settings may not be started."""
     try:
         checked = _checked(arguments)
-    except settings.SettingsError as error:
+    except SettingsError as error:
         return str(error)
     if bpy.app.online_access or _is_loopback(checked.bind_host):
         return None

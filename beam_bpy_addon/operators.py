@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.props import StringProperty
 
-from beam_bpy import get_beam_server, settings
+from beam_bpy import SettingsError, get_beam_server, settings
+from beam_bpy.cookies import erlang_cookie, generate_cookie
 
 from . import lifecycle, preferences, snippets
 
@@ -101,7 +102,7 @@ class BEAMBPY_OT_generate_cookie(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Set the preference."""
-        cookie = settings.generate_cookie()
+        cookie = generate_cookie()
         _set_cookie(context, cookie)
         _copy(context, cookie)
         self.report({"INFO"}, "There is a new cookie. It is on the clipboard: set it on the other nodes, too")
@@ -123,8 +124,8 @@ class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Set the preference, or report why there is no such cookie."""
         try:
-            _set_cookie(context, settings.erlang_cookie())
-        except settings.SettingsError as error:
+            _set_cookie(context, erlang_cookie())
+        except SettingsError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         self.report({"INFO"}, "The cookie is that of .erlang.cookie now")

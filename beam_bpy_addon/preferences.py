@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from beam_bpy import get_beam_server, settings
+from beam_bpy import SettingsError, get_beam_server, settings
+from beam_bpy.cookies import DEFAULT_COOKIE
 
 from . import logs
 
@@ -82,7 +83,7 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         description="The secret that all nodes of a cluster share. Whoever has it can call every handler. "
         "It is saved with Blender's preferences; the environment variable BPY_BEAM_COOKIE keeps it out of there",
         subtype="PASSWORD",
-        default=settings.DEFAULT_COOKIE,
+        default=DEFAULT_COOKIE,
     )
     host: StringProperty(  # type: ignore[valid-type]
         name=_LABELS["host"],
@@ -277,7 +278,7 @@ def operator_identifier(name: str) -> str:
 def without_cookie(text: str) -> str:
     """`text` as it may be shown: a handler's message or traceback may hold the cookie."""
     holder = current()
-    for cookie in (os.environ.get(settings.ENVIRONMENT["cookie"]), holder and holder.cookie, settings.DEFAULT_COOKIE):
+    for cookie in (os.environ.get(settings.ENVIRONMENT["cookie"]), holder and holder.cookie, DEFAULT_COOKIE):
         if cookie:
             text = text.replace(cookie, "<cookie>")
     return text
@@ -305,7 +306,7 @@ def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> 
     _draw_setting(column, holder, "cookie")
     if "cookie" in settings.overridden():
         return
-    if holder.cookie in ("", settings.DEFAULT_COOKIE):
+    if holder.cookie in ("", DEFAULT_COOKIE):
         _draw_lines(column, "this is the default cookie, which everybody knows", "ERROR")
     buttons = column.row(align=True)
     buttons.operator("beam_bpy.generate_cookie", icon="KEYINGSET")
@@ -341,7 +342,7 @@ def _problem(name: str, value: Any) -> str | None:
     """Why this value cannot be used, as a sentence."""
     try:
         settings.resolve(**{name: value}, environment={})
-    except settings.SettingsError as error:
+    except SettingsError as error:
         return str(error)
     return None
 

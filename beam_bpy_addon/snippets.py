@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
-from beam_bpy.handlers import Handler
+from beam_bpy.calls.handlers import Handler
 
 _PLAIN_ATOM = re.compile(r"[a-z_][A-Za-z0-9_]*[?!]?\Z")
 _PLAIN_ALIAS = re.compile(r"[A-Z][A-Za-z0-9_]*(\.[A-Z][A-Za-z0-9_]*)*\Z")

@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from beam_bpy.dispatch import Runnable
+from beam_bpy.dispatch.call_queue import Runnable
 
 from . import busy
 

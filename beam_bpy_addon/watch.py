@@ -8,8 +8,8 @@ import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty
 
 from beam_bpy import get_beam_server
-from beam_bpy.dispatch import host_queue
-from beam_bpy.handlers import Handler
+from beam_bpy.calls.handlers import Handler
+from beam_bpy.dispatch.host_queue import host_queue
 
 from . import lifecycle, preferences
 

@@ -2,11 +2,11 @@
 
 import zlib
 
-from beam_bpy.protocol import control, epmd
+from beam_bpy.protocol import control_writer, epmd
 from beam_bpy.protocol.flags import OURS, Flag
 from beam_bpy.protocol.fragments import split
 from beam_bpy.protocol.framing import TICK, framed
-from beam_bpy.protocol.handshake import Acceptor, Initiator
+from beam_bpy.protocol.handshake import Acceptor, Initiator, Status
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -93,7 +93,7 @@ def _handshake() -> tuple[bytes, bytes]:
     initiator = Initiator(PEER_NAME, 2, OURS, COOKIE, PEER_CHALLENGE, OUR_NAME)
     asked, answered = initiator.take_output(), b""
     acceptor.receive(asked)
-    acceptor.answer("ok")
+    acceptor.answer(Status.OK)
     for _ in range(2):
         answer = acceptor.take_output()
         initiator.receive(answer)
@@ -150,20 +150,20 @@ def control_messages() -> list[bytes]:
     return [*frames, *(b"p\x83" + encode_term(token) + b"\x83" + term for token in tokens)]
 
 
-def _messages(flags: Flag, text: Atom, term: bytes) -> list[control.Message]:
+def _messages(flags: Flag, text: Atom, term: bytes) -> list[control_writer.Message]:
     return [
-        control.send(flags, PID, PID, term),
-        control.send(flags, PID, text, term),
-        control.send(flags, PID, REFERENCE, term),
-        control.link(PID, PID),
-        control.unlink(1, PID, PID),
-        control.unlink_ack(1, PID, PID),
-        control.link_exit(flags, PID, PID, term),
-        control.exit_signal(flags, PID, PID, term),
-        control.monitor(PID, text, REFERENCE),
-        control.demonitor(PID, PID, REFERENCE),
-        control.monitor_exit(flags, PID, PID, REFERENCE, term),
-        control.spawn_reply(REFERENCE, PID, 1, PID),
+        control_writer.send(flags, PID, PID, term),
+        control_writer.send(flags, PID, text, term),
+        control_writer.send(flags, PID, REFERENCE, term),
+        control_writer.link(PID, PID),
+        control_writer.unlink(1, PID, PID),
+        control_writer.unlink_ack(1, PID, PID),
+        control_writer.link_exit(flags, PID, PID, term),
+        control_writer.exit_signal(flags, PID, PID, term),
+        control_writer.monitor(PID, text, REFERENCE),
+        control_writer.demonitor(PID, PID, REFERENCE),
+        control_writer.monitor_exit(flags, PID, PID, REFERENCE, term),
+        control_writer.spawn_reply(REFERENCE, PID, 1, PID),
     ]
 
 

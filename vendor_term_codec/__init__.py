@@ -8,8 +8,9 @@ Pure Python, no dependency; numpy arrays are understood where numpy is in use.
 The format: https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
 """
 
+from . import tags
 from .decoder import decode, decode_term, list_header, tuple_header
-from .encoder import encode, encode_term
+from .encoder import encode, encode_term, list_of, tuple_of
 from .errors import DecodeError, EncodeError
 from .types import Atom, BitString, Export, Fun, ImproperList, PairsMap, Pid, Port, Reference
 
@@ -30,5 +31,8 @@ __all__ = [
     "encode",
     "encode_term",
     "list_header",
+    "list_of",
+    "tags",
     "tuple_header",
+    "tuple_of",
 ]

@@ -147,7 +147,8 @@ def decode(data: Buffer, *, binaries: Callable[..., Any] = str, arrays: bool = F
     offset = 1
     if data[1:2] == _COMPRESSED:
         data, offset = _inflate(data), 0
-    _check_binaries(binaries)
+    if binaries is not str and binaries is not bytes and binaries is not memoryview:
+        raise _no_binaries(binaries)
     value, end = _read(data, offset, binaries, arrays and _arrays.numpy_module() is not None)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes follow the term, which ends at offset {end}")
@@ -161,8 +162,11 @@ def decode_term(
 
     Arguments and exceptions as for `decode`.
     """
-    _check_binaries(binaries)
-    _check_offset(offset)
+    # Written out, because each call of a handler comes through here.
+    if binaries is not str and binaries is not bytes and binaries is not memoryview:
+        raise _no_binaries(binaries)
+    if offset < 0:
+        raise ValueError("the offset is negative")
     if type(data) is not bytes:
         data = _readable(data)
     return _read(data, offset, binaries, arrays and _arrays.numpy_module() is not None)
@@ -173,9 +177,8 @@ def _check_offset(offset: int) -> None:
         raise ValueError("the offset is negative")
 
 
-def _check_binaries(binaries: Callable[..., Any]) -> None:
-    if binaries is not str and binaries is not bytes and binaries is not memoryview:
-        raise ValueError(f"binaries is str, bytes or memoryview, not {binaries!r}")
+def _no_binaries(binaries: Any) -> ValueError:
+    return ValueError(f"binaries is str, bytes or memoryview, not {binaries!r}")
 
 
 def _readable(data: Buffer) -> bytes | memoryview:

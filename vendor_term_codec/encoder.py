@@ -104,6 +104,20 @@ def encode_term(value: Any, *, default: _Default = None) -> bytes:
     return b"".join(out)
 
 
+def tuple_of(*elements: bytes) -> bytes:
+    """The external form of a tuple, made of the external forms of its elements (without version bytes)."""
+    count = len(elements)
+    head = bytes((tags.SMALL_TUPLE, count)) if count <= 255 else _pack_length(tags.LARGE_TUPLE, count)
+    return head + b"".join(elements)
+
+
+def list_of(*elements: bytes) -> bytes:
+    """The external form of a proper list, made of the external forms of its elements (without version bytes)."""
+    if not elements:
+        return _EMPTY_LIST
+    return _pack_length(tags.LIST, len(elements)) + b"".join(elements) + _EMPTY_LIST
+
+
 def _write(value: Any, out: list[_Part], default: _Default) -> None:
     append = out.append
     strings: dict[str, bytes] = {}

@@ -1,23 +1,37 @@
-"""The message that nearly all traffic is made of, read in one stride: the spawn request of `erpc:call`.
+"""The convention of erpc, in both directions: how a call, its answer and a cast look on the wire.
 
-Chapter "Protocol between Connected Nodes", SPAWN_REQUEST; lib/kernel, erpc.erl. A message that is written in any other
-way is none of ours, and `control.parse` reads it.
+Module erpc of Kernel (lib/kernel/src/erpc.erl). A call is a spawn request for `erpc:execute_call/4`, monitored by the
+caller. The spawned process ends with the answer as its exit reason: `{CallRef, return, Value}`, or the class and the
+reason of a failure. A cast is a spawn request for `erpc:execute_cast/3`, without monitor.
 """
 
-import re
-import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from beam_bpy.protocol.framing import Frame
-from beam_bpy.protocol.identifiers import HEADER, pid_of, reference_of
-from vendor_term_codec import Atom, Pid, Reference, encode_term
+from beam_bpy.protocol.control import Payload, SpawnFlag, SpawnRequest, argument_count, as_atom
+from beam_bpy.protocol.framing import DIST_HEADER
+from beam_bpy.protocol.opcodes import Opcode
+from vendor_term_codec import (
+    Atom,
+    DecodeError,
+    Pid,
+    Reference,
+    decode_term,
+    encode_term,
+    list_header,
+    list_of,
+    tuple_of,
+)
 
-_unpack_u16 = struct.Struct(">H").unpack_from
-_unpack_u32 = struct.Struct(">I").unpack_from
-_SMALL_ATOM_UTF8 = 119
-_LIST = 108
-_NIL = 106
-_STRING = 107
+EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
+"""The function that a spawn request for a call names."""
+
+EXECUTE_CAST = (Atom("erpc"), Atom("execute_cast"), 3)
+"""The function that a spawn request for a cast names."""
+
+MONITORED = [Atom("monitor")]
+"""The options of a spawn request for a call."""
+
+_RETURN = encode_term(Atom("return"))
 
 
 class ErpcCall(NamedTuple):
@@ -26,12 +40,11 @@ class ErpcCall(NamedTuple):
     Attributes:
         ref: the caller's monitor, and the id of the request.
         sender: the caller.
-        call_ref: the external form of the reference that the answer has to hold.
-        module: what is called, as the characters of an atom.
-        function: likewise.
+        call_ref: the reference that the answer has to hold, encoded as it came.
+        module: the characters of the atom that names the module.
+        function: the same for the function.
         arity: the number of arguments.
-        data: the message.
-        offset: where in it the list of arguments begins.
+        arguments: the list of arguments.
     """
 
     ref: Reference
@@ -40,86 +53,131 @@ class ErpcCall(NamedTuple):
     module: str
     function: str
     arity: int
-    data: Frame
-    offset: int
+    arguments: Payload
 
 
-def _length(frame: Frame, offset: int) -> int | None:
-    """How many elements the list at `offset` has; None if none stands there."""
-    tag = frame[offset]
-    if tag == _LIST:
-        return int(_unpack_u32(frame, offset + 1)[0])
-    if tag == _STRING:
-        return int(_unpack_u16(frame, offset + 1)[0])
-    return 0 if tag == _NIL else None
+class Invocation(NamedTuple):
+    """A module, a function and the list of its arguments, as they stand one after the other in a list."""
+
+    module: Any
+    function: Any
+    arguments: Payload
 
 
-class ErpcReader:
-    """Reads the calls of one node.
+def call_in(request: SpawnRequest) -> ErpcCall | None:
+    """The call that a spawn request is; None if it is something else, or if its arguments are not those of a call."""
+    if (request.module, request.function, request.arity) != EXECUTE_CALL or request.options != MONITORED:
+        return None
+    return call_of(request)
 
-    Args:
-        node_name: the node that they come from.
+
+def call_of(request: SpawnRequest) -> ErpcCall | None:
+    """The call in a spawn request for `EXECUTE_CALL`, whatever its options; None if the arguments are not a call's."""
+    try:
+        count, begin = list_header(*request.payload)
+        ref, end = decode_term(request.payload.data, begin)
+        called = invocation(Payload(request.payload.data, end))
+        arity = argument_count(called.arguments)
+    except DecodeError:
+        return None
+    if count != EXECUTE_CALL[2] or not isinstance(ref, Reference) or arity is None:
+        return None
+    if not isinstance(called.module, Atom) or not isinstance(called.function, Atom):
+        return None
+    call_ref = bytes(request.payload.data[begin:end])
+    return ErpcCall(
+        request.ref, request.sender, call_ref, str(called.module), str(called.function), arity, called.arguments
+    )
+
+
+def cast_of(request: SpawnRequest) -> Invocation:
+    """The module, function and arguments in a spawn request for `EXECUTE_CAST`.
+
+    Raises:
+        DecodeError: the arguments are not those of a cast.
     """
-
-    def __init__(self, node_name: str) -> None:
-        pid, references = pid_of(node_name), reference_of(node_name)
-        fixed = encode_term((Atom("erpc"), Atom("execute_call"), 4)) + encode_term([Atom("monitor")])
-        head = HEADER + bytes((104, 6, 97, 29))
-        arguments = b"l\0\0\0\4"
-        self._match = re.compile(
-            b"%s(%s)(%s)%s%s(%s)w" % (re.escape(head), references, pid, pid, re.escape(fixed + arguments), references),
-            re.DOTALL,
-        ).match
-
-    def read(self, frame: Frame) -> ErpcCall | None:
-        """The call that a message is; None if it is something else, or is written in another way."""
-        found = self._match(frame)
-        if found is None:
-            return None
-        at = found.end()
-        try:
-            function_at = at + 1 + frame[at]
-            arguments_at = function_at + 2 + frame[function_at + 1]
-            module = frame[at + 1 : function_at].decode()
-            function = frame[function_at + 2 : arguments_at].decode()
-            arity = _length(frame, arguments_at)
-        except (IndexError, UnicodeDecodeError, struct.error):
-            return None
-        if arity is None or frame[function_at] != _SMALL_ATOM_UTF8:
-            return None
-        ref, sender, call_ref = found.groups()
-        return ErpcCall(
-            Reference.from_ext(ref), Pid.from_ext(sender), call_ref, module, function, arity, frame, arguments_at
-        )
+    _count, offset = list_header(*request.payload)
+    return invocation(Payload(request.payload.data, offset))
 
 
-_SPAWN_REPLY = HEADER + bytes((104, 5, 97, 31))
-_MONITORED = bytes((97, 2))
-_EXIT = HEADER + bytes((104, 4, 97, 28))
-_RETURN = encode_term(Atom("return"))
+def invocation(place: Payload) -> Invocation:
+    """The module, the function and the list of arguments that stand one after the other at `place`.
 
-
-class ErpcReply(NamedTuple):
-    """The answers to a call that was run at once: SPAWN_REPLY, and PAYLOAD_MONITOR_P_EXIT.
-
-    Attributes:
-        call: what is answered.
-        pid: the process that it ran in.
-        reason: with what it ends, encoded: `returned`, or the failure.
+    Raises:
+        DecodeError: there are no terms.
     """
-
-    call: ErpcCall
-    pid: Pid
-    reason: bytes
-
-    def frame(self, *, header: bool) -> bytes:
-        """Both messages, each with its length; `header` is always True, as a call that was read here had one."""
-        pid, sender, ref = self.pid.ext, self.call.sender.ext, self.call.ref.ext
-        reply = b"".join((_SPAWN_REPLY, ref, sender, _MONITORED, pid))
-        end = b"".join((_EXIT, pid, sender, ref, self.reason))
-        return b"".join((len(reply).to_bytes(4), reply, len(end).to_bytes(4), end))
+    module, offset = decode_term(*place)
+    function, offset = decode_term(place.data, offset)
+    return Invocation(as_atom(module), as_atom(function), Payload(place.data, offset))
 
 
 def returned(call_ref: bytes, value: bytes) -> bytes:
-    """The reason with which the process of a call ends that has a value: `{CallRef, return, Value}`."""
-    return b"".join((b"h\3", call_ref, _RETURN, value))
+    """The exit reason of a call that has returned the encoded `value`: `{CallRef, return, Value}`."""
+    return tuple_of(call_ref, _RETURN, value)
+
+
+def failed(call_ref: bytes, kind: Atom, reason: Any, stack: list[Any]) -> bytes:
+    """The exit reason of a call that has failed; the class `error` has a stack trace besides.
+
+    Raises:
+        EncodeError: the reason has no term.
+    """
+    fields = [encode_term(kind), encode_term(reason)]
+    if kind == "error":
+        fields.append(encode_term(stack))
+    return tuple_of(call_ref, *fields)
+
+
+class Outcome(NamedTuple):
+    """The answer to a call.
+
+    Attributes:
+        kind: `return`, or the class of the failure: `error`, `exit` or `throw`.
+        value: the value or the reason.
+        stack: the stack trace of an error; None if there is none.
+    """
+
+    kind: str
+    value: Any
+    stack: list[Any] | None = None
+
+
+def outcome_in(reason: Any, call_ref: Reference) -> Outcome | None:
+    """The answer in the exit reason of a call's process; None if the process has ended in another way."""
+    match reason:
+        case (ref, "return" | "throw" | "exit" | "error" as kind, value) if ref == call_ref:
+            return Outcome(str(kind), value)
+        case (ref, "error", value, stack) if ref == call_ref:
+            return Outcome("error", value, stack)
+    return None
+
+
+def reply(ref: Reference, caller: Pid, process: Pid, reason: bytes) -> bytes:
+    """Both answers to a call that ends before its caller knows the process: SPAWN_REPLY and the exit.
+
+    Each message has its length and a distribution header.
+
+    Args:
+        ref: the caller's monitor, and the id of the spawn request.
+        caller: the caller.
+        process: the process that ran the call.
+        reason: its exit reason, encoded.
+    """
+    spawned = b"".join((_SPAWN_REPLY, ref.ext, caller.ext, _MONITORED_FLAG, process.ext))
+    end = b"".join((_EXIT, process.ext, caller.ext, ref.ext, reason))
+    return b"".join((len(spawned).to_bytes(4), spawned, len(end).to_bytes(4), end))
+
+
+_SPAWN_REPLY = DIST_HEADER + tuple_of(encode_term(int(Opcode.SPAWN_REPLY)), b"", b"", b"", b"")
+_EXIT = DIST_HEADER + tuple_of(encode_term(int(Opcode.PAYLOAD_MONITOR_P_EXIT)), b"", b"", b"")
+_MONITORED_FLAG = encode_term(int(SpawnFlag.MONITORED))
+
+
+def call_arguments(call_ref: Reference, module: Atom, function: str, arguments: bytes) -> bytes:
+    """The arguments of a spawn request for `EXECUTE_CALL`; `arguments` is the encoded list of the call's own."""
+    return list_of(call_ref.ext, encode_term(module), encode_term(Atom(function)), arguments)
+
+
+def cast_arguments(module: Atom, function: str, arguments: bytes) -> bytes:
+    """The arguments of a spawn request for `EXECUTE_CAST`."""
+    return list_of(encode_term(module), encode_term(Atom(function)), arguments)

@@ -1,4 +1,4 @@
-"""Large messages in pieces, so that small ones need not wait behind them.
+"""Large messages in fragments, so that small messages need not wait behind them.
 
 Chapter "External Term Format", section "Distribution Header for fragmented messages". The first fragment carries the
 whole control message; its number is the count of fragments, and each one counts down to 1. Fragments of several
@@ -14,24 +14,25 @@ from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME, Frame
 
 SIZE = 64 * 1024
-"""How many bytes of a payload travel in one fragment, the same as the BEAM's."""
+"""Bytes of payload in one fragment, the same as the BEAM's."""
 
-DIST_HEADER = 68
-FIRST = 69
-NEXT = 70
+FRAGMENT_HEADER = b"\x83E"
+"""The first two bytes of the first fragment of a message."""
 
-_VERSION = 131
+_VERSION = FRAGMENT_HEADER[0]
+_FIRST = FRAGMENT_HEADER[1]
+_NEXT = 70
 _HEAD = struct.Struct(">BBQQ")
 _MAX_MESSAGES = 1024
 _MAX_TOGETHER = 2
-"""How many times `max_message` all messages that are not complete may hold together."""
+"""All incomplete messages together may hold this many times `max_message`."""
 
 
 class Reassembler:
-    """Puts fragments together.
+    """Reassembles fragmented messages.
 
     Args:
-        max_message: the longest message taken, in bytes. All that are not complete hold at most twice as much.
+        max_message: the longest message accepted, in bytes. All incomplete messages hold at most twice as much.
     """
 
     def __init__(self, max_message: int = DEFAULT_MAX_FRAME) -> None:
@@ -40,19 +41,19 @@ class Reassembler:
         self._partial: dict[int, _Partial] = {}
 
     def add(self, frame: Frame) -> Frame | None:
-        """A frame that is no fragment comes back as it is; a fragment gives the whole message when it is the last.
+        """A frame that is no fragment is returned as it is; the last fragment returns the whole message, others None.
 
-        A message that was put together still has the header of its first fragment.
+        A reassembled message still has the header of its first fragment.
 
         Raises:
             ProtocolError: a fragment is out of order, or the message would be longer than `max_message`.
         """
-        if len(frame) < 2 or frame[0] != _VERSION or frame[1] not in (FIRST, NEXT):
+        if len(frame) < 2 or frame[0] != _VERSION or frame[1] not in (_FIRST, _NEXT):
             return frame
         if len(frame) < _HEAD.size:
-            raise ProtocolError("a fragment that is cut short")
+            raise ProtocolError("a truncated fragment")
         _version, kind, sequence, number = _HEAD.unpack_from(frame)
-        if kind == FIRST:
+        if kind == _FIRST:
             return self._first(frame, sequence, number)
         return self._next(frame, sequence, number)
 
@@ -87,7 +88,7 @@ class Reassembler:
 
 
 class _Partial:
-    """A message of which fragments are missing. Its memory grows with what arrives, whatever the first one promised."""
+    """A message of which fragments are missing. Its memory grows with the fragments that arrive."""
 
     def __init__(self, first: Frame, number: int) -> None:
         self._data = bytearray(first)
@@ -107,14 +108,14 @@ def split(sequence: int, control: bytes, payload: bytes, size: int = SIZE) -> It
     """The messages, without their length, that carry `control` and `payload` in pieces.
 
     Args:
-        sequence: what no other message that is being sent on this connection has.
+        sequence: an id that no other message has which is being sent on this connection.
         control: the encoded control tuple, without a version byte.
         payload: the encoded payload, without a version byte.
         size: bytes of payload in one fragment.
     """
     view = memoryview(payload)
     number = max(1, -(-len(view) // size))
-    yield _HEAD.pack(_VERSION, FIRST, sequence, number) + b"\0" + control + view[:size]
+    yield _HEAD.pack(_VERSION, _FIRST, sequence, number) + b"\0" + control + view[:size]
     for start in range(size, len(view), size):
         number -= 1
-        yield _HEAD.pack(_VERSION, NEXT, sequence, number) + view[start : start + size]
+        yield _HEAD.pack(_VERSION, _NEXT, sequence, number) + view[start : start + size]

@@ -1,6 +1,6 @@
 """The handshake, version 6, seen from either side.
 
-Chapter "Distribution Handshake". Node A calls, node B is called:
+Chapter "Distribution Handshake". Node A connects, node B accepts:
 
     A                                    B
     send_name  ------------------------>
@@ -11,9 +11,9 @@ Chapter "Distribution Handshake". Node A calls, node B is called:
     send_challenge_reply -------------->
                <------------------------  send_challenge_ack
 
-`Initiator` is A, `Acceptor` is B. Feed them what the socket gave with `receive`, send what `take_output` returns, and
-look at what `receive` returned: `PeerNamed` asks the acceptor's owner for a decision (`answer`, `name_peer`),
-`Established` ends the handshake. Whatever the protocol forbids raises `HandshakeError`.
+`Initiator` is A, `Acceptor` is B. Give them the bytes of the socket with `receive`, send the bytes that `take_output`
+returns, and handle the event that `receive` returns: `PeerNamed` asks the acceptor's owner for a decision (`answer`,
+`name_peer`), `Established` ends the handshake. `HandshakeError` is raised for everything that the protocol forbids.
 
 The handshake proves that both sides know the cookie. It does not encrypt, and it does not protect what follows.
 """
@@ -22,13 +22,13 @@ import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS, Flag, expand
 
 MAX_MESSAGE = 4096
-"""The longest handshake message taken, in bytes. A node name has at most 255 characters, of at most 4 bytes each."""
+"""The longest handshake message accepted, in bytes. A node name has at most 255 characters, of at most 4 bytes each."""
 
 _OLD_VERSION = 5
 
@@ -36,27 +36,42 @@ _MANDATORY = tuple(MANDATORY_BEFORE_25)
 _KNOWN = (OURS | Flag.NAME_ME).value
 
 
+class Status(StrEnum):
+    """The answers to a node that connects (section "Handshake", message send_status)."""
+
+    OK = "ok"
+    OK_SIMULTANEOUS = "ok_simultaneous"
+    NOK = "nok"
+    NOT_ALLOWED = "not_allowed"
+    ALIVE = "alive"
+    NAMED = "named"
+
+
+REFUSALS = frozenset((Status.NOK, Status.NOT_ALLOWED))
+"""The statuses after which the connection is closed."""
+
+
 class HandshakeError(ProtocolError):
     """The handshake cannot go on; the message says why and never holds the cookie or a digest."""
 
 
 class HandshakeRefusedError(HandshakeError):
-    """The node that was called does not want the connection.
+    """The accepting node does not want the connection.
 
     Attributes:
-        status: `nok` when it is calling us at the same time and its own call goes on, `not_allowed` otherwise.
+        status: `NOK` when the peer connects to us at the same time and its own connection goes on, else `NOT_ALLOWED`.
     """
 
-    def __init__(self, status: str, sentence: str) -> None:
+    def __init__(self, status: Status, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
 
 
 @dataclass(frozen=True, slots=True)
 class PeerNamed:
-    """The peer said who it is, and has proved nothing yet. Decide with `Acceptor.answer`.
+    """The peer has sent its name, and has not proved yet that it knows the cookie. Decide with `Acceptor.answer`.
 
-    A peer with the flag NAME_ME gave its host only, and wants a name: `Acceptor.name_peer`.
+    A peer with the flag NAME_ME has sent only its host, and requests a name: `Acceptor.name_peer`.
     """
 
     name: str
@@ -130,9 +145,12 @@ def _name(raw: bytes) -> str:
 
 
 def _offered(flags: int, name: str) -> Flag:
-    """Of what `name` offers, that which means something to this node; what every node has to offer is demanded.
+    """The flags among those that `name` offers which this node knows.
 
-    Python keeps each `Flag` for ever that was once made, so none is made of bits that anybody can choose.
+    Python keeps each combination of a `Flag` in memory for ever. So the bits that a peer chooses are masked first.
+
+    Raises:
+        HandshakeError: a mandatory flag is missing.
     """
     missing = [flag.name or "?" for flag in _MANDATORY if not flags & flag.value]
     if missing and not flags & Flag.MANDATORY_25_DIGEST.value:
@@ -153,7 +171,7 @@ class _State(Enum):
 
 
 class _Side:
-    """What both sides of a handshake have in common."""
+    """The state that both sides of a handshake share."""
 
     def __init__(
         self, name: str, creation: int, flags: Flag, cookie: str, challenge: int, length_size: int, state: _State
@@ -174,17 +192,17 @@ class _Side:
         return f"<{type(self).__name__} {self._state.name} peer={self._peer_name!r}>"
 
     def receive(self, data: bytes) -> PeerNamed | Established | None:
-        """Take bytes from the peer; returns what there is to decide or to know, else None.
+        """Process bytes from the peer; returns the event that they lead to, else None.
 
         Raises:
             HandshakeError: the bytes are no handshake, the peer lacks a mandatory capability, or its digest is wrong.
         """
-        if self._state is not _State.DONE:  # Nothing is kept of what a peer sends that has been refused.
+        if self._state is not _State.DONE:  # A refused peer may go on sending; its bytes are dropped.
             self._messages.feed(data)
         try:
             return self._take()
         except HandshakeError:
-            # Nothing that is said afterwards can mend it: a digest is not to be guessed twice.
+            # The handshake is over: a peer has one attempt for its digest.
             self._state = _State.DONE
             self._output.clear()
             raise
@@ -221,7 +239,7 @@ class _Side:
 
 
 class Acceptor(_Side):
-    """Node B: the side that was called.
+    """Node B: the accepting side.
 
     Args:
         name: our full node name.
@@ -238,31 +256,33 @@ class Acceptor(_Side):
         super().__init__(name, creation, flags, cookie, challenge, length_size, _State.NAME)
         self._old_name = False
 
-    def answer(self, status: str) -> None:
-        """Decide about the peer that `PeerNamed` announced: `ok`, `ok_simultaneous`, `nok`, `not_allowed` or `alive`.
+    def answer(self, status: Status) -> None:
+        """Decide about the peer that `PeerNamed` announced, with any status but `NAMED`.
 
-        After `nok` and `not_allowed` the connection is to be closed once the output is sent.
+        After one of `REFUSALS` the connection is to be closed once the output is sent.
         """
         if self._state is not _State.DECISION:
             raise RuntimeError("there is nothing to decide")
         self._send(b"s" + status.encode())
         match status:
-            case "ok" | "ok_simultaneous":
+            case Status.OK | Status.OK_SIMULTANEOUS:
                 self._send_challenge()
-            case "alive":
+            case Status.ALIVE:
                 self._state = _State.ALIVE
             case _:
                 self._state = _State.DONE
 
     def name_peer(self, name: str, creation: int) -> None:
-        """Give a peer that asked for it (NAME_ME) its full name and its creation, and go on."""
+        """Give a peer that requested a name (NAME_ME) its full name and its creation, and continue."""
         if self._state is not _State.DECISION:
             raise RuntimeError("there is nothing to decide")
         self._peer_name, self._peer_creation = name, creation
-        # A node takes its name only from one that sets the flag too.
+        # A node accepts a name only from a node that sets the flag too.
         self._flags |= Flag.NAME_ME
         raw = name.encode()
-        self._send(b"snamed:" + struct.pack(">H", len(raw)) + raw + struct.pack(">I", creation))
+        self._send(
+            b"s" + Status.NAMED.encode() + b":" + struct.pack(">H", len(raw)) + raw + struct.pack(">I", creation)
+        )
         self._send_challenge()
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:
@@ -283,7 +303,7 @@ class Acceptor(_Side):
             flags, self._peer_creation, length = struct.unpack_from(">QIH", message, 1)
             raw = message[15 : 15 + length]
             if len(raw) != length:
-                raise HandshakeError("a node name that is cut short")
+                raise HandshakeError("a truncated node name")
         elif tag == b"n" and len(message) >= 7:
             version, flags = struct.unpack_from(">HI", message, 1)
             if version != _OLD_VERSION:
@@ -325,7 +345,7 @@ class Acceptor(_Side):
 
 
 class Initiator(_Side):
-    """Node A: the side that calls.
+    """Node A: the connecting side.
 
     Args:
         name: our full node name.
@@ -333,7 +353,7 @@ class Initiator(_Side):
         flags: what we offer.
         cookie: the shared secret.
         challenge: a fresh random 32-bit number for this connection alone.
-        peer: the full name of the node that is called; another node in its place is an error.
+        peer: the full name of the node to connect to; another node at that address is an error.
         length_size: how many bytes the length before each message has: 2, but 4 over TLS.
     """
 
@@ -346,9 +366,9 @@ class Initiator(_Side):
         self._send(struct.pack(">cQIH", b"N", flags, creation, len(raw)) + raw)
 
     def explain(self, reason: str) -> str:
-        """Why the connection has ended, which is `reason` unless the handshake says more."""
+        """Why the connection has ended: `reason`, or a better sentence if the handshake knows one."""
         if self._state is _State.ACK and self._peer_name not in reason:
-            # A node whose cookie is another one hangs up without a word.
+            # A node with another cookie closes the connection without an answer.
             return f"{self._peer_name} broke off the handshake: {reason}; is its cookie the same?"
         return reason
 
@@ -365,17 +385,19 @@ class Initiator(_Side):
     def _status_received(self, message: bytes) -> None:
         if message[:1] != b"s":
             raise HandshakeError(f"{self._peer_name} did not answer like an Erlang node")
-        match message[1:]:
-            case b"ok" | b"ok_simultaneous":
+        match message[1:].decode("latin-1"):
+            case Status.OK | Status.OK_SIMULTANEOUS:
                 self._state = _State.CHALLENGE
-            case b"alive":
-                # We call because we have no connection: the one that the peer sees is broken.
+            case Status.ALIVE:
+                # We connect because we have no connection: the one that the peer still has is broken.
                 self._send(b"strue")
                 self._state = _State.CHALLENGE
-            case b"nok":
-                raise HandshakeRefusedError("nok", f"{self._peer_name} is calling this node at the same time")
+            case Status.NOK:
+                sentence = f"{self._peer_name} is connecting to this node at the same time"
+                raise HandshakeRefusedError(Status.NOK, sentence)
             case _:
-                raise HandshakeRefusedError("not_allowed", f"{self._peer_name} does not allow this node to connect")
+                sentence = f"{self._peer_name} does not allow this node to connect"
+                raise HandshakeRefusedError(Status.NOT_ALLOWED, sentence)
 
     def _challenge_received(self, message: bytes) -> None:
         if message[:1] != b"N" or len(message) < 19:

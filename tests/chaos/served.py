@@ -1,6 +1,6 @@
 """The server that these tests break: a process of its own, so that what it holds can be counted from outside.
 
-    python served.py '{"tick_time": 4.0, "limits": {"patience": 4.0}, "ledger": 1000000}'
+    python served.py '{"tick_time": 4.0, "limits": {"stalled_peer_timeout": 4.0}, "ledger": 1000000}'
 
 It runs handlers on its main thread, as `beam-bpy serve` does, and counts how often each id was called.
 """
@@ -70,7 +70,7 @@ def register(server: BeamServer, ledger: Ledger) -> None:
 def state(server: BeamServer, ledger: Ledger) -> dict[str, Any]:
     """What only the server itself can say of its state."""
     return {
-        "nodes": list(server.connected_nodes),
+        "nodes": [peer.name for peer in server.peers],
         "queued": server.activity.queued,
         "begun": ledger.begun,
         "ended": ledger.ended,

@@ -244,7 +244,7 @@ def test_connections_that_die_at_each_byte(rig: Rig, direction: str, reset: bool
 
 def test_a_peer_that_stands_still_while_it_owes_reads_of_1_gb(start_rig: Callable[..., Rig]) -> None:
     """What is held for it stays under 64 MiB and two answers more, beside the copies while these are made."""
-    rig = start_rig(tick=TICK, limits={"patience": STOPPED})
+    rig = start_rig(tick=TICK, limits={"stalled_peer_timeout": STOPPED})
     time.sleep(1.0)
     before = rig.check()
     with rig.victim() as victim:

@@ -353,3 +353,8 @@ def register(server: BeamServer) -> list[Any]:
     server.expose(lambda count: bytes(count), name="zeros")
     server.expose(lambda: sys.exit("no"), name="leave")
     return notes
+
+
+def nodes_of(server: "BeamServer") -> tuple[str, ...]:
+    """The names of the nodes that are connected to a server."""
+    return tuple(peer.name for peer in server.peers)

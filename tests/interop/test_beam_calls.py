@@ -8,7 +8,7 @@ import pytest
 from beam import COOKIE, Erl, Gate, eventually, program
 
 from beam_bpy import Atom, BeamServer
-from beam_bpy.protocol import control
+from beam_bpy.protocol import control, control_reader
 
 PONG = "pong"
 
@@ -16,7 +16,7 @@ PONG = "pong"
 def test_the_calls_of_a_real_node_are_read_in_one_stride(erl: Erl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other releases may write them in another way; then they work, but slowly, and nothing else would say so."""
     slowly = []
-    parse = control.parse
+    parse = control_reader.parse
 
     def noted(frame: bytes) -> control.Event:
         slowly.append(event := parse(frame))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beam import COOKIE, Erl, Gate, eventually, free_port
+from beam import COOKIE, Erl, Gate, eventually, free_port, nodes_of
 
 from beam_bpy import Atom, BeamServer
 
@@ -48,7 +48,7 @@ def test_a_wrong_cookie_is_refused_with_one_line_that_does_not_hold_the_cookie(
     assert "cookie" in line
     assert COOKIE not in caplog.text
     assert wrong not in caplog.text
-    assert fresh.connected_nodes == ()
+    assert nodes_of(fresh) == ()
 
 
 def test_a_refused_stranger_does_not_disturb_the_others(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
@@ -57,7 +57,7 @@ def test_a_refused_stranger_does_not_disturb_the_others(fresh: BeamServer, start
     stranger = start_erl(cookie="another_cookie").call(fresh)
     assert [stranger.eval("net_adm:ping(N)") for _ in range(3)] == [PANG] * 3
     assert friend.eval("erpc:call(N, m, ping, [])") == "pong"
-    assert fresh.connected_nodes == (friend.node,)
+    assert nodes_of(fresh) == (friend.node,)
 
 
 def test_a_node_with_a_cookie_for_this_node_alone_is_let_in(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
@@ -80,7 +80,7 @@ def test_a_hidden_node_calls_and_sees_the_server_among_its_hidden_nodes(
     hidden = start_erl("-hidden").call(fresh)
     code = "[net_adm:ping(N), erpc:call(N, m, ping, []), lists:member(N, nodes(hidden)), lists:member(N, nodes())]"
     assert hidden.eval(code) == [PONG, "pong", True, False]
-    assert fresh.connected_nodes == (hidden.node,)
+    assert nodes_of(fresh) == (hidden.node,)
 
 
 def test_the_server_is_a_hidden_node_to_a_visible_one(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
@@ -92,9 +92,9 @@ def test_two_nodes_are_connected_at_once(fresh: BeamServer, start_erl: Callable[
     one, two = start_erl().call(fresh), start_erl().call(fresh)
     futures = [erl.later("probe:callers(N, echo, 8, 20)") for erl in (one, two)]
     assert [future.result(20) for future in futures] == [True, True]
-    assert sorted(fresh.connected_nodes) == sorted([one.node, two.node])
+    assert sorted(nodes_of(fresh)) == sorted([one.node, two.node])
     one.stop()
-    eventually(lambda: fresh.connected_nodes == (two.node,), "one of them is gone")
+    eventually(lambda: nodes_of(fresh) == (two.node,), "one of them is gone")
     assert two.eval("erpc:call(N, m, ping, [])") == "pong"
 
 
@@ -123,7 +123,7 @@ def test_a_node_that_disconnects_comes_back_with_its_next_call(
         erpc:call(N, m, ping, [])
     """
     assert [erl.eval(code) for _ in range(5)] == ["pong"] * 5
-    assert fresh.connected_nodes == (erl.node,)
+    assert nodes_of(fresh) == (erl.node,)
 
 
 def test_a_node_that_was_killed_comes_back_under_its_name(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
@@ -210,11 +210,11 @@ def test_a_peer_that_is_silent_is_dropped(
     with caplog.at_level(logging.INFO, "beam_bpy"):
         os.kill(erl.process.pid, signal.SIGSTOP)
         stopped.append(erl.process.pid)
-        eventually(lambda: server.connected_nodes == (), "the silent node is dropped")
+        eventually(lambda: nodes_of(server) == (), "the silent node is dropped")
     assert any(erl.node in line and "nothing was heard" in line for line in caplog.messages)
     os.kill(erl.process.pid, signal.SIGCONT)
     eventually(lambda: erl.eval("net_adm:ping(N)") == PONG, "it connects again")
-    assert server.connected_nodes == (erl.node,)
+    assert nodes_of(server) == (erl.node,)
 
 
 def test_a_server_that_is_silent_is_dropped_by_the_beam_and_its_answer_is_lost_without_harm(

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beam import Erl, Gate, eventually
+from beam import Erl, Gate, eventually, nodes_of
 
 from beam_bpy import Atom, BeamServer, Pid
-from beam_bpy.protocol.control import Message, UnlinkAck, parse
+from beam_bpy.protocol.control import UnlinkAck
+from beam_bpy.protocol.control_reader import parse
+from beam_bpy.protocol.control_writer import Message
 
 NORMAL = Atom("normal")
 
@@ -318,4 +320,4 @@ def test_a_server_that_stops_is_seen_by_all_who_watch_it(
     gate.opened.set()
     stopping.join(20)
     assert not stopping.is_alive()
-    assert server.connected_nodes == ()
+    assert nodes_of(server) == ()

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from beam import COOKIE, eventually, program, unique
+from beam import COOKIE, eventually, nodes_of, program, unique
 
 from beam_bpy import BeamServer
 
@@ -42,6 +42,6 @@ def test_it_sees_an_unknown_handler_and_an_exception(server: BeamServer, c_node:
 
 
 def test_it_comes_and_goes_many_times(server: BeamServer, c_node: Path) -> None:
-    before = set(server.connected_nodes)
+    before = set(nodes_of(server))
     assert [call(c_node, server, "count", n, "x") for n in range(10)] == ["2"] * 10
-    eventually(lambda: set(server.connected_nodes) <= before, "all of them are gone")
+    eventually(lambda: set(nodes_of(server)) <= before, "all of them are gone")

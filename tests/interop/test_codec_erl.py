@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from beam import beam_program, seen
 
-from beam_bpy.protocol import control
+from beam_bpy.protocol import control, control_reader, control_writer
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.fragments import Reassembler, split
 from vendor_term_codec import (
@@ -318,7 +318,7 @@ def test_terms_of_erlang_as_they_stand_in_distribution_messages(erlang):
         reassembler = Reassembler()
         whole = [message for message in map(reassembler.add, pieces) if message is not None]
         for frame in (b"p" + head + data, b"\x83D\0" + head[1:] + data[1:], *whole):
-            event = control.parse(frame)
+            event = control_reader.parse(frame)
             assert type(event) is control.Send
             questions.append(asking_whether_same(data, encode(event.payload.decode())))
     assert len(questions) == 1200
@@ -330,7 +330,7 @@ def test_terms_of_python_as_they_stand_in_distribution_messages(erlang):
     questions = []
     for number in range(400):
         value, sender, to = terms.term(), terms.pid(), terms.pid()
-        message = control.send(OURS, sender, to, encode_term(value))
+        message = control_writer.send(OURS, sender, to, encode_term(value))
         frame = message.frame(header=number % 2 == 0)[4:]
         text = "{" + erl_text((22, sender, to)) + "," + erl_text(value) + "}."
         questions.append(b"C" + with_length(frame) + text.encode())

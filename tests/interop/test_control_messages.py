@@ -12,8 +12,8 @@ import pytest
 from beam import Erl, eventually, unique
 
 from beam_bpy import Atom, BeamServer
-from beam_bpy.protocol import control
-from beam_bpy.protocol.quick import QuickEvent, QuickReader
+from beam_bpy.protocol import control, control_reader
+from beam_bpy.protocol.fast_path import FastEvent, FastReader
 from vendor_term_codec import decode_term
 
 SECONDS = 20.0
@@ -48,12 +48,12 @@ def line(
     server = start_server()
     assert server.start(), server.last_error
     line = Line(server, start_erl().call(server))
-    parse, read = control.parse, QuickReader.read
+    parse, read = control_reader.parse, FastReader.read
 
     def note(frame: Any) -> None:
         line.opcodes.add(decode_term(frame, control._start(frame)[0])[0][0])
 
-    def noted_read(reader: QuickReader, frame: Any) -> QuickEvent | None:
+    def noted_read(reader: FastReader, frame: Any) -> FastEvent | None:
         note(frame)
         return read(reader, frame)
 
@@ -61,8 +61,8 @@ def line(
         note(frame)
         return parse(frame)
 
-    # A peer that has all capabilities is read by a QuickReader first, what that does not know and any other by `parse`.
-    monkeypatch.setattr(QuickReader, "read", noted_read)
+    # A peer that has all capabilities is read by a FastReader first, what that does not know and any other by `parse`.
+    monkeypatch.setattr(FastReader, "read", noted_read)
     monkeypatch.setattr(control, "parse", noted_parse)
     return line
 
@@ -258,7 +258,7 @@ def test_a_question_from_the_shell_is_answered_or_refused_and_harms_nothing(line
     quiet = "logger:set_primary_config(level, none)"
     line.erl.eval(f"{quiet}, probe:attempt(fun() -> {question} end)", Node=a(line.server.node_name))
     assert line.erl.eval("erpc:call(N, m, ping, [])") == "pong"
-    assert line.server.connected_nodes == (line.erl.node,)
+    assert nodes_of(line.server) == (line.erl.node,)
 
 
 def test_system_info_of_the_node_is_undef(line: Line) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beam import COOKIE, PATIENCE, Erl, Gate, eventually, unique
+from beam import COOKIE, PATIENCE, Erl, Gate, eventually, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer, ErlangError
 
@@ -287,7 +287,7 @@ def test_a_fork_leaves_the_parents_connections_alone(fresh: tuple[BeamServer, Er
     erl.eval("monitor_node(N, true)")
 
     def child() -> None:
-        check((server.running, server.state, server.connected_nodes) == (False, "stopped", ()))
+        check((server.running, server.state, nodes_of(server)) == (False, "stopped", ()))
         server.stop()
 
     for _ in range(3):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beam import COOKIE, Erl, eventually, unique
+from beam import COOKIE, Erl, eventually, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow, NodeDownError, Reference
 
@@ -42,10 +42,10 @@ def elixir(
 def test_connect_says_whether_a_node_can_be_reached(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     erl = start_erl().call(fresh)
     fresh.connect(erl.node)
-    assert fresh.connected_nodes == (erl.node,)
+    assert nodes_of(fresh) == (erl.node,)
     assert erl.eval("nodes(hidden) =:= [N]") is True
     fresh.connect(erl.node)
-    assert fresh.connected_nodes == (erl.node,)
+    assert nodes_of(fresh) == (erl.node,)
 
 
 def test_disconnect_is_seen_on_both_sides_and_the_next_call_connects_again(
@@ -58,7 +58,7 @@ def test_disconnect_is_seen_on_both_sides_and_the_next_call_connects_again(
         eventually(lambda: erl.eval("is_pid(whereis(watcher))"), "it watches")
         fresh.disconnect(erl.node)
         assert watching.result(SECONDS) == (a("nodedown"), a(fresh.node_name))
-        eventually(lambda: fresh.connected_nodes == (), "we have noticed too")
+        eventually(lambda: nodes_of(fresh) == (), "we have noticed too")
 
 
 def test_ping_is_true_for_a_node_and_false_for_none(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
@@ -66,7 +66,7 @@ def test_ping_is_true_for_a_node_and_false_for_none(fresh: BeamServer, start_erl
     assert fresh.ping(erl.node) is True
     assert fresh.ping("nobody_here@127.0.0.1") is False
     erl.stop()
-    eventually(lambda: fresh.connected_nodes == (), "the node is gone")
+    eventually(lambda: nodes_of(fresh) == (), "the node is gone")
     assert fresh.ping(erl.node) is False
 
 
@@ -208,7 +208,7 @@ def test_calls_from_many_threads_are_each_answered(fresh: BeamServer, start_erl:
     assert [answers.get(timeout=SECONDS) for _ in threads] == [True] * 8
     for thread in threads:
         thread.join()
-    assert fresh.connected_nodes == (erl.node,)
+    assert nodes_of(fresh) == (erl.node,)
 
 
 def test_nothing_is_left_of_calls_that_are_over(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import Erl, eventually, free_port, unique
+from beam import Erl, eventually, free_port, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer
-from beam_bpy.cluster import Cluster
+from beam_bpy.distribution.connections import Connections
 from beam_bpy.protocol.handshake import Initiator
 
 SECONDS = 20.0
@@ -24,9 +24,9 @@ ORDERS = pytest.mark.parametrize(("ours", "theirs"), [("a_interop", "z_interop")
 def statuses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every handshake status that this program has sent or got, `sent ok` and `got ok` and so on."""
     seen: list[str] = []
-    status, received = Cluster.status, Initiator._status_received
+    status, received = Connections.status, Initiator._status_received
 
-    def sent(self: Cluster, *caller: Any) -> str:
+    def sent(self: Connections, *caller: Any) -> str:
         answer = status(self, *caller)
         seen.append(f"sent {answer}")
         return answer
@@ -35,7 +35,7 @@ def statuses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(f"got {message[1:].decode()}")
         received(self, message)
 
-    monkeypatch.setattr(Cluster, "status", sent)
+    monkeypatch.setattr(Connections, "status", sent)
     monkeypatch.setattr(Initiator, "_status_received", got)
     return seen
 
@@ -52,13 +52,13 @@ def pair(start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl])
 
 def apart(server: BeamServer, erl: Erl) -> None:
     server.disconnect(erl.node)
-    eventually(lambda: server.connected_nodes == () and erl.eval("nodes(hidden)") == [], "they are apart")
+    eventually(lambda: nodes_of(server) == () and erl.eval("nodes(hidden)") == [], "they are apart")
 
 
 def check_one_connection(server: BeamServer, erl: Erl) -> None:
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
     assert server.call(erl.node, "erlang", "node") == erl.node
-    assert server.connected_nodes == (erl.node,)
+    assert nodes_of(server) == (erl.node,)
     assert erl.eval("nodes(hidden) =:= [N]") is True
     eventually(lambda: len(server._running.cluster._connections) == 1, "there is one connection")
 
@@ -81,22 +81,22 @@ def test_two_calls_that_cross_end_as_one_connection(
     pair: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, statuses: list[str], ours: str, theirs: str
 ) -> None:
     """The peer's call is held at our door until ours is at the peer's, so that each finds the other one calling."""
-    accepted, open_outgoing = Cluster.accepted, Cluster.open_outgoing
-    door: list[tuple[Cluster, socket.socket, Any]] = []
+    accepted, open_outgoing = Connections.accepted, Connections.open_outgoing
+    door: list[tuple[Connections, socket.socket, Any]] = []
     knocked = threading.Event()
 
-    def hold(self: Cluster, sock: socket.socket, address: Any) -> None:
+    def hold(self: Connections, sock: socket.socket, address: Any) -> None:
         door.append((self, sock, address))
         knocked.set()
 
-    def let_in(self: Cluster, sock: socket.socket, name: str) -> Any:
+    def let_in(self: Connections, sock: socket.socket, name: str) -> Any:
         connection = open_outgoing(self, sock, name)
         while door:
             self.loop.call_soon(functools.partial(accepted, *door.pop()))
         return connection
 
-    monkeypatch.setattr(Cluster, "accepted", hold)
-    monkeypatch.setattr(Cluster, "open_outgoing", let_in)
+    monkeypatch.setattr(Connections, "accepted", hold)
+    monkeypatch.setattr(Connections, "open_outgoing", let_in)
     server, erl = pair(ours, theirs)
     for _ in range(10):
         connecting = erl.later("net_kernel:connect_node(N)")
@@ -132,7 +132,7 @@ def test_two_servers_call_each_other_at_once(start_server: Callable[..., BeamSer
         ]
         assert [future.result(SECONDS) for future in futures] == [[1], [2]]
         one.disconnect(two.node_name)
-        eventually(lambda: one.connected_nodes == two.connected_nodes == (), "they are apart")
+        eventually(lambda: nodes_of(one) == nodes_of(two) == (), "they are apart")
 
 
 def test_a_call_that_is_wanted_while_the_peers_is_let_in_takes_its_outcome(
@@ -140,10 +140,10 @@ def test_a_call_that_is_wanted_while_the_peers_is_let_in_takes_its_outcome(
 ) -> None:
     """The node with the greater name has answered ok; a call of its own would make the other one give way too late."""
     lesser, greater = start_server(node_name=unique("a_interop")), start_server(node_name=unique("z_interop"))
-    status, challenged = Cluster.status, Initiator._challenge_received
+    status, challenged = Connections.status, Initiator._challenge_received
     wanted: list[Any] = []
 
-    def let_in(self: Cluster, *caller: Any) -> str:
+    def let_in(self: Connections, *caller: Any) -> str:
         answer = status(self, *caller)
         if self._node.name == greater.node_name and not wanted:
             wanted.append(self.connect(lesser.node_name))
@@ -154,14 +154,14 @@ def test_a_call_that_is_wanted_while_the_peers_is_let_in_takes_its_outcome(
             time.sleep(0.2)
         challenged(self, message)
 
-    monkeypatch.setattr(Cluster, "status", let_in)
+    monkeypatch.setattr(Connections, "status", let_in)
     monkeypatch.setattr(Initiator, "_challenge_received", hesitate)
     assert lesser.start(), lesser.last_error
     assert greater.start(), greater.last_error
     assert lesser.call(greater.node_name, "m", "echo", [1]) == [1]
     assert wanted[0].result(SECONDS).name == lesser.node_name
     assert greater.call(lesser.node_name, "m", "echo", [2]) == [2]
-    assert (lesser.connected_nodes, greater.connected_nodes) == ((greater.node_name,), (lesser.node_name,))
+    assert (nodes_of(lesser), nodes_of(greater)) == ((greater.node_name,), (lesser.node_name,))
 
 
 def test_a_node_that_still_sees_our_old_connection_takes_the_new_one(
@@ -177,7 +177,7 @@ def test_a_node_that_still_sees_our_old_connection_takes_the_new_one(
     assert statuses == ["got ok"]
     new.connect(erl.node)
     assert statuses == ["got ok", "got alive"]
-    eventually(lambda: old.connected_nodes == (), "the old connection is closed")
+    eventually(lambda: nodes_of(old) == (), "the old connection is closed")
     assert new.call(erl.node, "erlang", "node") == erl.node
     assert erl.eval("erpc:call(Node, m, ping, [])", Node=Atom(new.node_name)) == "pong"
 
@@ -195,7 +195,7 @@ def test_a_node_that_has_restarted_unseen_is_told_alive_and_takes_over(
     new = start_erl("-erl_epmd_port", str(port), "-dist_listen", "false", name=short).call(server)
     assert new.eval("erpc:call(N, m, ping, [])") == "pong"
     assert statuses == ["sent ok", "sent alive"]
-    assert server.connected_nodes == (new.node,)
+    assert nodes_of(server) == (new.node,)
     assert new.eval("self()").creation != old_pid.creation
     eventually(lambda: old.eval("nodes(hidden)") == [], "the old node is let go")
 
@@ -214,7 +214,7 @@ def test_a_node_that_was_killed_and_restarted_is_found_again_with_a_new_creation
             assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
         creations.add(server.call(erl.node, "erlang", "whereis", [Atom("init")]).creation)
         erl.stop()
-        eventually(lambda: server.connected_nodes == (), "the node is gone")
+        eventually(lambda: nodes_of(server) == (), "the node is gone")
     assert len(creations) == 3
 
 
@@ -227,7 +227,7 @@ def test_a_pid_of_a_nodes_earlier_life_is_dead(
     old = start_erl(name=name)
     pid = server.call(old.node, "erlang", "whereis", [Atom("init")])
     old.stop()
-    eventually(lambda: server.connected_nodes == (), "the node is gone")
+    eventually(lambda: nodes_of(server) == (), "the node is gone")
     new = start_erl(name=name)
     reasons: list[Any] = []
     server.monitor(pid, reasons.append)

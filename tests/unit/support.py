@@ -9,11 +9,12 @@ import threading
 import time
 from concurrent.futures import Future
 
-from beam_bpy.node import Peer
-from beam_bpy.protocol import control
+from beam_bpy.distribution.peer import Peer
+from beam_bpy.protocol import control, control_reader
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.flags import OURS, Flag
 from beam_bpy.protocol.fragments import Reassembler
+from beam_bpy.protocol.framing import FrameReader
 from beam_bpy.protocol.handshake import Acceptor
 from vendor_term_codec import Atom, Pid, Reference, encode, encode_term
 
@@ -58,6 +59,11 @@ def in_thread(function):
 
 def names_of_threads():
     return {thread.name for thread in threading.enumerate()}
+
+
+def nodes_of(server):
+    """The names of the nodes that are connected to a server."""
+    return tuple(peer.name for peer in server.peers)
 
 
 def on_loop(loop, function):
@@ -107,8 +113,22 @@ class Caller:
         self.node = node
         self.name = name
         self.pid = Pid(name, 77, 1, 5)
-        self.peer = Peer(name, flags, 5, lambda sent, sender: self._sent.append((sent, sender)))
+        self.peer = Peer(name, flags, 5, self)
         node.peer_up(self.peer)
+
+    def send(self, message, sender):
+        """See `PeerTransport`."""
+        frame = message.frame(header=self._headers)
+        assert int.from_bytes(frame[:4]) == len(frame) - 4
+        self._sent.append((frame[4:], sender))
+
+    def send_framed(self, data, sender):
+        """See `PeerTransport`."""
+        self._sent += [(frame, sender) for frame in FrameReader().feed(data)]
+
+    def call_deferred(self, callback):
+        """See `PeerTransport`: nothing waits here."""
+        callback()
 
     def ref(self):
         """A reference that this node has not used."""
@@ -121,7 +141,7 @@ class Caller:
 
     def tell_raw(self, frame):
         """Send a frame."""
-        self.node.handle(self.peer, control.parse(frame))
+        self.node.handle(self.peer, control_reader.parse(frame))
 
     def monitor(self, target):
         """Monitor a pid or a name; returns the reference."""
@@ -144,16 +164,14 @@ class Caller:
 
     def senders(self):
         """The pids that what will be heard comes from: signals of one process arrive in order."""
-        return [sender for _message, sender in self._sent]
+        return [sender for _frame, sender in self._sent]
 
     def disconnect(self):
         self.node.peer_down(self.peer)
 
     def _event(self, sent, sender):
         assert sender.node == self.node.name
-        frame = sent.frame(header=self._headers)
-        assert int.from_bytes(frame[:4]) == len(frame) - 4
-        return decoded(control.parse(frame[4:]))
+        return decoded(control_reader.parse(sent))
 
 
 def end_of(future):
@@ -207,7 +225,7 @@ class Wire:
             assert len(head) == 4, "the other side closed the connection"
             whole = self._fragments.add(self.read(int.from_bytes(head))) if any(head) else None
             if whole is not None:
-                return decoded(control.parse(whole))
+                return decoded(control_reader.parse(whole))
 
     def erpc(self, function, args):
         """The control message of an erpc:call, and its payload."""

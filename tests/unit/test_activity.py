@@ -7,7 +7,7 @@ import pytest
 from support import COOKIE, PATIENCE, Client, eventually
 
 from beam_bpy import Atom, ErlangError, ErlangThrow
-from beam_bpy.activity import Activity
+from beam_bpy.calls.statistics import Activity
 
 NOTHING = Activity(0, 0, 0, None)
 

@@ -9,11 +9,24 @@ import socket
 import threading
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, headed, hung_up, in_thread, names_of_threads
+from support import (
+    COOKIE,
+    NAME,
+    PATIENCE,
+    Client,
+    eventually,
+    free_port,
+    headed,
+    hung_up,
+    in_thread,
+    names_of_threads,
+    nodes_of,
+)
 
 from beam_bpy import Atom, BeamServer, Limits, get_beam_server
 from beam_bpy.beam_server import GivenOptions
-from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
 from beam_bpy.protocol import control
 
 
@@ -23,7 +36,7 @@ class TestLife:
 
         assert (server.state, server.running, server.last_error) == ("stopped", False, None)
         assert server.get_address() == f"{NAME}@127.0.0.1:4711"
-        assert server.connected_nodes == ()
+        assert nodes_of(server) == ()
 
     def test_the_environment_says_what_the_arguments_do_not(self, monkeypatch):
         monkeypatch.setenv("BPY_BEAM_NODE", "crate")
@@ -270,15 +283,15 @@ class TestConnections:
         with Client(server) as client:
             assert client.status == "ok"
             assert client.ack == b"a" + hashlib.md5(f"{COOKIE}7".encode()).digest()
-            eventually(lambda: server.connected_nodes == ("caller@127.0.0.1",))
+            eventually(lambda: nodes_of(server) == ("caller@127.0.0.1",))
 
-        eventually(lambda: server.connected_nodes == ())
+        eventually(lambda: nodes_of(server) == ())
 
     def test_a_node_with_another_cookie_is_not(self, server, caplog):
         with Client(server, cookie="another-cookie") as client:
             assert client.closed()
 
-        assert server.connected_nodes == ()
+        assert nodes_of(server) == ()
         eventually(lambda: "was not let in" in caplog.text)
         assert "caller@127.0.0.1 was refused" in caplog.text
         assert COOKIE not in caplog.text
@@ -293,7 +306,7 @@ class TestConnections:
             assert new.status == "alive"
             assert old.closed()
             assert new.call("echo", 1) == [1]
-            assert server.connected_nodes == ("caller@127.0.0.1",)
+            assert nodes_of(server) == ("caller@127.0.0.1",)
 
     def test_a_node_that_does_not_insist_keeps_its_old_connection(self, server):
         with Client(server) as old, Client(server, insist="false") as new:
@@ -304,7 +317,7 @@ class TestConnections:
         with Client(server, "a@127.0.0.1") as a, Client(server, "b@127.0.0.1") as b:
             assert a.call("echo", "a") == ["a"]
             assert b.call("echo", "b") == ["b"]
-            assert set(server.connected_nodes) == {"a@127.0.0.1", "b@127.0.0.1"}
+            assert set(nodes_of(server)) == {"a@127.0.0.1", "b@127.0.0.1"}
 
     @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0\0", b"\xff" * 2000])
     def test_garbage_in_place_of_a_handshake_is_hung_up_on(self, server, garbage):
@@ -333,7 +346,7 @@ class TestConnections:
             assert client.read(4) == b"\0\0\0\0"
             assert client.closed()
 
-        eventually(lambda: server.connected_nodes == ())
+        eventually(lambda: nodes_of(server) == ())
 
     def test_a_node_that_ticks_stays(self, make):
         server = make(tick_time=0.2)

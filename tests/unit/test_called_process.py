@@ -2,8 +2,10 @@
 
 import pytest
 
-from beam_bpy.node import CalledProcess, Node, Peer
-from beam_bpy.protocol import control
+from beam_bpy.calls.replies import ErpcProcess
+from beam_bpy.distribution.node import Node
+from beam_bpy.distribution.peer import Peer
+from beam_bpy.protocol import control, control_reader, control_writer
 from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.fragments import SIZE
@@ -24,14 +26,14 @@ class House:
         self.node = Node(US, 5, pytest.fail, pytest.fail)
         self.peer = Peer(THEM, OURS, 5, lambda message, sender: self.sent.append(message), self.untold.append)
         self.node.peer_up(self.peer)
-        self.process = CalledProcess(self.node, self.peer, CALL)
+        self.process = ErpcProcess(self.node, self.peer, CALL)
 
     def heard(self):
         """The messages that were sent, each as the peer reads it."""
-        return [control.parse(message.frame(header=True)[4:]) for message in self.sent]
+        return [control_reader.parse(message.frame(header=True)[4:]) for message in self.sent]
 
     def told(self):
-        return control.SpawnReply(REF, CALLER, control.SPAWN_MONITORED, self.process.pid)
+        return control.SpawnReply(REF, CALLER, control.SpawnFlag.MONITORED, self.process.pid)
 
 
 @pytest.fixture
@@ -74,8 +76,8 @@ def test_an_end_too_long_for_one_message_with_it_follows(house, lasts):
     house.process.end(long)
 
     told, end = house.sent
-    assert control.parse(told.frame(header=True)[4:]) == house.told()
-    assert end == control.monitor_exit(OURS, house.process.pid, CALLER, REF, long)
+    assert control_reader.parse(told.frame(header=True)[4:]) == house.told()
+    assert end == control_writer.monitor_exit(OURS, house.process.pid, CALLER, REF, long)
     assert not house.peer.watches
 
 

@@ -4,12 +4,12 @@ import json
 import socket
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, in_thread
+from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
-from beam_bpy.cli import main
+from beam_bpy.cli.main import main
+from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import epmd
-from beam_bpy.transport import exchange
 
 NODE = f"{NAME}@127.0.0.1"
 
@@ -181,7 +181,7 @@ class TestCall:
 
         assert (code, err) == (0, "")
         assert server.activity.calls == 1
-        eventually(lambda: server.connected_nodes == ())
+        eventually(lambda: nodes_of(server) == ())
 
 
 class TestNodes:
@@ -215,7 +215,7 @@ class TestServe:
 
         def registered():
             try:
-                names = epmd.take_names(exchange(("127.0.0.1", port), epmd.list_names()))
+                names = epmd.take_names(ask_and_wait(("127.0.0.1", port), epmd.list_names()))
             except OSError:
                 return False
             found[:] = [number for name, number in names if name == NAME]

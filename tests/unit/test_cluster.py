@@ -16,6 +16,7 @@ from support import (
     finish,
     free_port,
     in_thread,
+    nodes_of,
 )
 
 from beam_bpy import (
@@ -59,8 +60,8 @@ class TestConnect:
     def test_both_sides_know_of_it(self, a, b):
         a.connect(B_NAME)
 
-        assert a.connected_nodes == (B_NAME,)
-        eventually(lambda: b.connected_nodes == (A_NAME,))
+        assert nodes_of(a) == (B_NAME,)
+        eventually(lambda: nodes_of(b) == (A_NAME,))
 
     def test_one_connection_serves_both_directions(self, a, b):
         assert a.call(B_NAME, "m", "echo", [1]) == [1]
@@ -87,7 +88,7 @@ class TestConnect:
 
         a.disconnect(B_NAME)
 
-        eventually(lambda: a.connected_nodes == b.connected_nodes == ())
+        eventually(lambda: nodes_of(a) == nodes_of(b) == ())
         assert a.call(B_NAME, "m", "echo", [1]) == [1]
 
     def test_to_disconnect_what_is_not_connected_is_nothing(self, a, b):
@@ -101,7 +102,7 @@ class TestConnect:
         before = a.call(B_NAME, "m", "self")
 
         b.stop()
-        eventually(lambda: a.connected_nodes == ())
+        eventually(lambda: nodes_of(a) == ())
         assert b.start()
 
         after = a.call(B_NAME, "m", "self")
@@ -119,7 +120,7 @@ class TestConnect:
         for number in range(5):
             assert a.call(B_NAME, "m", "echo", [number]) == [number]
             b.disconnect(A_NAME)
-            eventually(lambda: a.connected_nodes == ())
+            eventually(lambda: nodes_of(a) == ())
 
 
 class TestBothAtOnce:
@@ -144,10 +145,10 @@ class TestBothAtOnce:
     def test_connects(self, a, b):
         for _ in range(50):
             assert self.settle(a, b, lambda server, other: server.connect(other)) == [None, None]
-            eventually(lambda: a.connected_nodes == (B_NAME,) and b.connected_nodes == (A_NAME,))
+            eventually(lambda: nodes_of(a) == (B_NAME,) and nodes_of(b) == (A_NAME,))
             eventually(lambda: connections(a) == connections(b) == 1)
             a.disconnect(B_NAME)
-            eventually(lambda: a.connected_nodes == b.connected_nodes == ())
+            eventually(lambda: nodes_of(a) == nodes_of(b) == ())
 
     def test_calls(self, a, b):
         for number in range(50):
@@ -155,7 +156,7 @@ class TestBothAtOnce:
             assert got == [[number], [number]]
             eventually(lambda: connections(a) == connections(b) == 1)
             (a, b)[number % 2].disconnect((B_NAME, A_NAME)[number % 2])
-            eventually(lambda: a.connected_nodes == b.connected_nodes == ())
+            eventually(lambda: nodes_of(a) == nodes_of(b) == ())
 
     def test_the_greater_name_goes_on(self, a, played):
         # "called@..." is smaller than "unit...": our call goes on, and its own is told so.
@@ -167,7 +168,7 @@ class TestBothAtOnce:
             assert theirs.closed()
         with finish(wire, handshake, "ok_simultaneous"):
             waiting.join(PATIENCE)
-            assert a.connected_nodes == (played.name,)
+            assert nodes_of(a) == (played.name,)
 
     def test_the_smaller_name_gives_way(self, a, monkeypatch):
         with Listening("zebra@127.0.0.1") as played:
@@ -180,7 +181,7 @@ class TestBothAtOnce:
                 assert ours.closed()
                 theirs.answer_challenge()
                 waiting.join(PATIENCE)
-                assert a.connected_nodes == (played.name,)
+                assert nodes_of(a) == (played.name,)
             ours.socket.close()
 
     def test_who_is_told_nok_waits_for_the_others_call(self, a, monkeypatch):
@@ -258,7 +259,7 @@ class TestRefusals:
 
         with played.accept("alive"):
             waiting.join(PATIENCE)
-            assert a.connected_nodes == (played.name,)
+            assert nodes_of(a) == (played.name,)
 
     def test_another_node_at_that_address(self, a, played):
         future = a.call_async("other@127.0.0.1", "m", "f")
@@ -276,7 +277,7 @@ class TestRefusals:
         with pytest.raises(NodeDownError) as caught:
             a.connect(B_NAME)
 
-        assert a.connected_nodes == other.connected_nodes == ()
+        assert nodes_of(a) == nodes_of(other) == ()
         assert "another-cookie" not in caplog.text + str(caught.value)
         assert COOKIE not in caplog.text + str(caught.value)
         # What the sentence is for: whoever reads it has to find out which node, and what to look at.
@@ -747,7 +748,7 @@ class TestNamedNodes:
             assert first.status == second.status == "named"
             assert first.call("echo", 1) == [1]
             assert second.call("echo", 2) == [2]
-            assert set(a.connected_nodes) == {first.name, second.name}
+            assert set(nodes_of(a)) == {first.name, second.name}
             assert first.name != second.name
             assert first.name.endswith("@127.0.0.1")
             assert first.given_creation > 3
@@ -756,4 +757,4 @@ class TestNamedNodes:
         with Client(a, "127.0.0.1", cookie="another", flags=NAMELESS) as client:
             assert client.closed()
 
-        assert a.connected_nodes == ()
+        assert nodes_of(a) == ()

@@ -4,8 +4,10 @@ import threading
 
 import pytest
 
-from beam_bpy.dispatch import CallQueue, Runnable, Worker, host_queue, install_host_queue, remove_host_queue
-from beam_bpy.limits import Load
+from beam_bpy.dispatch.call_queue import CallQueue, Runnable
+from beam_bpy.dispatch.host_queue import host_queue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.worker import Worker
+from beam_bpy.distribution.load import Load
 
 LONG = 30.0
 """A time that no test waits for; it only ends one that would hang."""

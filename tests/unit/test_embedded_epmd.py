@@ -11,7 +11,8 @@ from support import COOKIE, NAME, PATIENCE, Client, eventually, hung_up, in_thre
 from beam_bpy import BeamServer, epmd
 from beam_bpy.protocol import epmd as messages
 from beam_bpy.protocol.epmd import Registration
-from beam_bpy.transport import Loop, listen
+from beam_bpy.transport.listener import listen
+from beam_bpy.transport.loop import Loop
 
 CRATE = Registration("crate", 45123)
 

@@ -8,10 +8,11 @@ import pytest
 from support import COOKIE, NAME, Client, eventually
 
 from beam_bpy import BeamServer
-from beam_bpy.cli import main
-from beam_bpy.handlers import Handler
+from beam_bpy.calls.handlers import Handler
+from beam_bpy.cli.main import main
+from beam_bpy.cookies import DEFAULT_COOKIE, check_public_cookie, generate_cookie
+from beam_bpy.errors import SettingsError
 from beam_bpy.protocol.flags import OURS, Flag
-from beam_bpy.settings import DEFAULT_COOKIE, SettingsError, check_entry, generate_cookie
 
 
 class TestCookie:
@@ -35,13 +36,13 @@ class TestCookie:
 
     @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::1%lo"])
     def test_a_known_one_is_enough_on_this_computer(self, address):
-        check_entry(address, DEFAULT_COOKIE)
+        check_public_cookie(address, DEFAULT_COOKIE)
 
     @pytest.mark.parametrize("address", ["10.0.0.1", "fe80::1%eth0", "::", "0.0.0.0"])
     def test_one_of_its_own_is_needed_elsewhere(self, address):
-        check_entry(address, generate_cookie())
+        check_public_cookie(address, generate_cookie())
         with pytest.raises(SettingsError, match="everybody knows"):
-            check_entry(address, DEFAULT_COOKIE)
+            check_public_cookie(address, DEFAULT_COOKIE)
 
     def test_the_command_line_prints_one(self, capsys):
         assert main(["cookie"]) == 0

@@ -7,7 +7,7 @@ from support import NAME, PATIENCE, Caller, Client, eventually, in_thread
 from test_rpc import CRATES, MONITOR, UNUSED, A, House, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
 
 from beam_bpy import EncodeError, Pid
-from beam_bpy.events import Events
+from beam_bpy.calls.subscriptions import Subscriptions
 from beam_bpy.protocol import control
 from vendor_term_codec import Reference
 
@@ -29,7 +29,7 @@ def caller(house):
 
 @pytest.fixture
 def events(house):
-    [events] = [process for process in house.node._processes.values() if isinstance(process, Events)]
+    [events] = [process for process in house.node._processes.values() if isinstance(process, Subscriptions)]
     return events
 
 

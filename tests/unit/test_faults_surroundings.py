@@ -10,12 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import NAME, PATIENCE, Client, eventually, free_port, hung_up, on_loop, send_name
+from support import NAME, PATIENCE, Client, eventually, free_port, hung_up, nodes_of, on_loop, send_name
 
 from beam_bpy import NodeDownError, Tls
-from beam_bpy.epmd import Server
+from beam_bpy.epmd.server import EmbeddedEpmd
 from beam_bpy.limits import Limits
-from beam_bpy.transport import Listener, Loop, listen, resolve
+from beam_bpy.transport.listener import Listener, listen
+from beam_bpy.transport.loop import Loop
+from beam_bpy.transport.resolver import resolve
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "beam_bpy").rglob("*.py"))
@@ -113,7 +115,7 @@ class TestSockets:
 
         with Client(server) as client:
             assert client.call("echo", 1) == [1]
-            eventually(lambda: server.connected_nodes == (client.name,))
+            eventually(lambda: nodes_of(server) == (client.name,))
             eventually(lambda: len(server._running.cluster._connections) == 1)
         assert "Traceback" not in caplog.text
         assert "of this program's own" not in caplog.text
@@ -272,8 +274,8 @@ a.stop()
             NO_DESCRIPTORS
             + """
 from beam_bpy import epmd
-from beam_bpy.epmd import Server
-from beam_bpy.transport import Loop
+from beam_bpy.epmd.server import EmbeddedEpmd
+from beam_bpy.transport.loop import Loop
 epmd._RETRY = 0.1
 loop = Loop("epmd", daemon=True)
 loop.start()
@@ -282,7 +284,7 @@ def on_loop(function):
     loop.call_soon(lambda: (result.append(function()), done.set()))
     assert done.wait(10)
     return result[0]
-first = on_loop(lambda: Server(loop, epmd.port(), "127.0.0.1"))
+first = on_loop(lambda: EmbeddedEpmd(loop, epmd.port(), "127.0.0.1"))
 a = server(epmd="host")
 assert a.start(), a.last_error
 on_loop(first.close)
@@ -290,7 +292,7 @@ eventually(lambda: "epmd is gone" in "".join(lines))
 held = exhaust()
 time.sleep(0.5)
 release(held)
-again = on_loop(lambda: Server(loop, epmd.port(), "127.0.0.1"))
+again = on_loop(lambda: EmbeddedEpmd(loop, epmd.port(), "127.0.0.1"))
 eventually(lambda: NAME in again.registrations)
 a.stop()
 on_loop(again.close)
@@ -358,7 +360,8 @@ else:
         run(
             f"""
 from beam_bpy import Tls
-from beam_bpy.transport import Loop, TlsStream
+from beam_bpy.transport.loop import Loop
+from beam_bpy.transport.tls import TlsStream
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 tls = Tls({str(pem)!r}, {str(key)!r}, {str(pem)!r}, check_host=False)
 
@@ -459,7 +462,7 @@ a.stop()
 class TestEmbeddedEpmd:
     @pytest.fixture
     def epmd(self, loop, port):
-        server = on_loop(loop, lambda: Server(loop, port, "127.0.0.1"))
+        server = on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
         yield server
         on_loop(loop, server.close)
 
@@ -527,7 +530,7 @@ class TestPeers:
 
     def test_a_subscriber_that_reads_nothing_is_disconnected_and_the_others_get_each_event(self, make, caplog):
         caplog.set_level("INFO", logger="beam_bpy")
-        server = make(limits=Limits(max_unsent=200_000, patience=0.3), tick_time=0.4)
+        server = make(limits=Limits(max_unsent=200_000, stalled_peer_timeout=0.3), tick_time=0.4)
         assert server.start(), server.last_error
         stop, heard = threading.Event(), []
         with Client(server, "deaf@127.0.0.1") as deaf, Client(server, "other@127.0.0.1") as other:

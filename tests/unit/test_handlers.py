@@ -2,7 +2,8 @@
 
 import pytest
 
-from beam_bpy.handlers import Handler, Registry, plain_module
+from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.module_names import plain_module
 from vendor_term_codec import Atom
 
 

@@ -27,19 +27,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from beam_bpy.cluster import Cluster
+from beam_bpy.distribution.connections import Connections
+from beam_bpy.distribution.node import Node
 from beam_bpy.limits import Limits
-from beam_bpy.node import Node
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS, Flag
-from beam_bpy.protocol.handshake import (
-    MAX_MESSAGE,
-    Acceptor,
-    Established,
-    HandshakeError,
-    Initiator,
-    PeerNamed,
-)
-from beam_bpy.transport import Loop
+from beam_bpy.protocol.handshake import MAX_MESSAGE, Acceptor, Established, HandshakeError, Initiator, PeerNamed
+from beam_bpy.transport.loop import Loop
 
 US, PEER, OTHER = "us@127.0.0.1", "peer@127.0.0.1", "other@127.0.0.1"
 COOKIES = ("a-secret-of-the-test", "another-secret-of-the-test", "caf\u00e9-secret-of-the-test")
@@ -649,7 +642,7 @@ class AtOnce(RuleBasedStateMachine):
         super().__init__()
         self.loop = Loop("never started", daemon=True)
         self.nodes = [Node(name, 7, pytest.fail, pytest.fail) for name in self.NAMES]
-        self.clusters = [Cluster(self.loop, node, COOKIES[0], 1e6, None, Limits(), None) for node in self.nodes]
+        self.clusters = [Connections(self.loop, node, COOKIES[0], 1e6, None, Limits(), None) for node in self.nodes]
         self.dials = 0
         self.dialled = []  # Calls that have not come through: who is called, and who wants to know.
         self.links = []  # The machine's two sockets of each connection that has not broken: the caller's, the other's.

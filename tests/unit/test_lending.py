@@ -7,8 +7,8 @@ import time
 import pytest
 from support import PATIENCE, Client, eventually
 
-from beam_bpy.dispatch import CallQueue
-from beam_bpy.transport import Loop
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.transport.loop import Loop
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_its_own_thread_takes_it_back_from_a_guest_that_stays_away(loop):
 
 def test_and_at_once_when_the_guest_calls_it_back(loop):
     loop.run_here(0.0, never)
-    loop.call_back()
+    loop.reclaim()
 
     assert thread_of(loop).result(PATIENCE) == "lent network"
 

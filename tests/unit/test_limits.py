@@ -8,13 +8,17 @@ import threading
 import pytest
 from support import COOKIE, PATIENCE, Client, eventually, hung_up, send_name
 
-from beam_bpy.dispatch import CallQueue, Worker
-from beam_bpy.limits import Complaints, Limits, Load, network_of
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.worker import Worker
+from beam_bpy.distribution.load import Load
+from beam_bpy.limits import Limits
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.flags import OURS, Flag
 from beam_bpy.protocol.fragments import FIRST, NEXT, Reassembler
 from beam_bpy.protocol.framing import FrameReader, framed
 from beam_bpy.protocol.handshake import Acceptor, HandshakeError
+from beam_bpy.transport.addresses import network_of
+from beam_bpy.transport.refusal_log import RefusalLog
 
 
 def start(make, **limits):
@@ -164,7 +168,7 @@ class TestComplaints:
             def call_later(self, delay, callback):
                 later.append(callback)
 
-        return Complaints(Clock(), "connection")
+        return RefusalLog(Clock(), "connection")
 
     def test_a_thousand_of_one_address_are_two_lines(self, complaints, later, caplog):
         for number in range(1000):
@@ -291,7 +295,7 @@ class TestUnread:
 
     def test_one_that_never_reads_is_disconnected_and_the_others_do_not_notice(self, make, caplog):
         caplog.set_level("INFO", logger="beam_bpy")
-        server = make(limits=Limits(max_unsent=1_000_000, patience=0.2), tick_time=0.4)
+        server = make(limits=Limits(max_unsent=1_000_000, stalled_peer_timeout=0.2), tick_time=0.4)
         server.register_handler("zeros", lambda args: bytes(args[0]), inline=True)
         assert server.start(), server.last_error
 

@@ -6,7 +6,8 @@ import pytest
 from support import NAME, PATIENCE, Caller, Client, end_of, eventually, in_thread, names_of_threads
 from test_rpc import CRATES, MONITOR, UNUSED, A, House, ask_erpc, ask_gen, by_erpc, by_gen_server, erpc, spawn
 
-from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.protocol import control
 

@@ -3,7 +3,8 @@
 import pytest
 from support import Caller, decoded
 
-from beam_bpy.node import Node, Process
+from beam_bpy.distribution.node import Node
+from beam_bpy.distribution.process import Process
 from beam_bpy.protocol import ProtocolError, control
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS
 from vendor_term_codec import Atom, Pid, Reference, encode_term

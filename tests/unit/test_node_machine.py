@@ -17,22 +17,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from support import COOKIE, PATIENCE, Caller, decoded, headed, message
 
-from beam_bpy.client import Client
-from beam_bpy.cluster import Cluster
-from beam_bpy.dispatch import CallQueue
+from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.routing import CallRouter
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.distribution.connections import Connections
+from beam_bpy.distribution.node import Node
+from beam_bpy.distribution.process import Process
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, NodeDownError
-from beam_bpy.handlers import Handler, Registry
 from beam_bpy.limits import Limits
-from beam_bpy.node import Node, Process
-from beam_bpy.processes import BeamProcess
-from beam_bpy.protocol import ProtocolError, control
+from beam_bpy.processes.beam_process import BeamProcess
+from beam_bpy.processes.client import Client
+from beam_bpy.protocol import ProtocolError, control, control_reader
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS, Flag
 from beam_bpy.protocol.fragments import Reassembler, split
 from beam_bpy.protocol.framing import FrameReader
 from beam_bpy.protocol.handshake import Established, Initiator
-from beam_bpy.rpc import Rpc
-from beam_bpy.transport import Loop
+from beam_bpy.transport.loop import Loop
 from vendor_term_codec import Atom, ImproperList, Pid, Reference, encode_term
 
 A = Atom
@@ -187,7 +188,7 @@ class Far:
         for frame in frames:
             whole = self.fragments.add(frame) if frame else None
             if whole is not None:
-                self.happens(decoded(control.parse(whole)))
+                self.happens(decoded(control_reader.parse(whole)))
 
     def happens(self, event):
         for expected in self.expected:
@@ -204,7 +205,7 @@ class Far:
                     call.kind == "spawn_link",
                     call.kind in ("erpc", "erpc in its own way", "spawn_monitor"),
                 )
-                assert flags == linked * control.SPAWN_LINKED | monitored * control.SPAWN_MONITORED
+                assert flags == linked * control.SpawnFlag.LINKED | monitored * control.SpawnFlag.MONITORED
                 self.network.is_new(pid)
                 call.pid = pid
                 if call.kind in ("spawn", "erpc_cast"):
@@ -291,10 +292,10 @@ class Network(RuleBasedStateMachine):
         super().__init__()
         self.loop = Loop("never started", daemon=True)
         self.registry, self.queue = Registry(), CallQueue()
-        self.rpc = Rpc(self.registry, ErlangVariantEncoder(), lambda: self.queue)
+        self.rpc = CallRouter(self.registry, ErlangVariantEncoder(), lambda: self.queue)
         self.rpc.max_queued = LIMITS.max_queued
         self.node = self.rpc.open(US, 9)
-        self.cluster = Cluster(self.loop, self.node, COOKIE, 1e6, None, LIMITS, None)
+        self.cluster = Connections(self.loop, self.node, COOKIE, 1e6, None, LIMITS, None)
         self.client = Client(self.node, self.cluster, self.rpc.house.encoder)
         self.node.add(self.client)
         self.node.observers.append(self._peer_changed)

@@ -4,7 +4,7 @@ import queue
 import threading
 
 import pytest
-from support import A_NAME, B_NAME, NAME, PATIENCE, Client, Listening, eventually, in_thread
+from support import A_NAME, B_NAME, NAME, PATIENCE, Client, Listening, eventually, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow, ImproperList, Pid
 from beam_bpy.protocol import control
@@ -487,7 +487,7 @@ class TestLinks:
             self.linked(client, process)
             process.unlink(client.pid)
             client.event()
-        eventually(lambda: a.connected_nodes == ())
+        eventually(lambda: nodes_of(a) == ())
 
         with Client(a) as client:
             link(client, process.pid)
@@ -664,7 +664,7 @@ class TestMonitorsOfTheServer:
 
     def test_a_node(self, a, b, reasons):
         a.monitor(B_NAME, reasons.put)
-        eventually(lambda: a.connected_nodes == (B_NAME,))
+        eventually(lambda: nodes_of(a) == (B_NAME,))
         assert reasons.empty()
 
         b.stop()
@@ -684,7 +684,7 @@ class TestMonitorsOfTheServer:
         for _ in range(2):
             a.connect(B_NAME)
             a.disconnect(B_NAME)
-            eventually(lambda: a.connected_nodes == b.connected_nodes == ())
+            eventually(lambda: nodes_of(a) == nodes_of(b) == ())
 
         assert [reasons.get(timeout=PATIENCE) for _ in range(3)] == [NOCONNECTION] * 3
         assert a.call(B_NAME, "m", "echo", [1]) == [1]
@@ -701,7 +701,7 @@ class TestMonitorsOfTheServer:
 
         assert client.event() == control.Demonitor(monitored.sender, client.pid, of_process)
         client.socket.close()
-        eventually(lambda: a.connected_nodes == ())
+        eventually(lambda: nodes_of(a) == ())
         with Client(a) as again:
             assert again.call("echo", 1) == [1]
         assert reasons.empty()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import HEADER, decoded, headed, message
 
-from beam_bpy.protocol import ProtocolError, control
+from beam_bpy.protocol import ProtocolError, control, control_reader, control_writer
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS, Flag
 from beam_bpy.protocol.fragments import SIZE, Reassembler
@@ -93,7 +93,7 @@ FRAMES = {
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize(("term", "payload", "event"), FORMS.values(), ids=FORMS)
 def test_each_form_is_one_event(term, payload, event, frame, kind):
-    assert decoded(control.parse(kind(frame(term, payload)))) == event
+    assert decoded(control_reader.parse(kind(frame(term, payload)))) == event
 
 
 def test_every_opcode_of_the_chapter_is_among_them():
@@ -104,13 +104,13 @@ def test_every_opcode_of_the_chapter_is_among_them():
 
 @pytest.mark.parametrize("opcode", [9, 10, 11, 14, 15, 17, 38, 99, 255, 1000, -1])
 def test_an_unknown_opcode_is_an_event_too(opcode):
-    assert control.parse(message((opcode, THEIRS, "x"))) == control.Unknown((opcode, THEIRS, "x"))
+    assert control_reader.parse(message((opcode, THEIRS, "x"))) == control.Unknown((opcode, THEIRS, "x"))
 
 
 def test_the_payload_of_a_message_stays_encoded():
     frame = message((22, THEIRS, OURS_PID), MESSAGE)
 
-    payload = control.parse(frame).payload
+    payload = control_reader.parse(frame).payload
 
     assert payload.data is frame
     assert frame[payload.offset :] == encode_term(MESSAGE)
@@ -143,7 +143,7 @@ def test_the_payload_of_a_message_stays_encoded():
 )
 def test_what_is_no_control_message_is_a_protocol_error(frame):
     with pytest.raises(ProtocolError):
-        control.parse(frame)
+        control_reader.parse(frame)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_is_no_control_message_is_a_protocol_error(frame):
 def test_a_reason_that_is_no_term_is_found_out_when_it_is_decoded(frame):
     # As with any payload: who does not want it, does not read it.
     with pytest.raises(DecodeError):
-        control.parse(frame).reason.decode()
+        control_reader.parse(frame).reason.decode()
 
 
 TERMS = st.recursive(
@@ -180,7 +180,7 @@ TERMS = st.recursive(
 
 def parses_or_is_refused(frame):
     try:
-        event = control.parse(frame)
+        event = control_reader.parse(frame)
     except ProtocolError:
         return True
     return isinstance(event, control.Event)
@@ -229,7 +229,7 @@ def reparsed(sent):
     assert all(int.from_bytes(frame[:4]) == len(frame) - 4 for frame in frames)
     assert frames[0][4:6] == b"p\x83"
     assert frames[1][4:7] == HEADER
-    events = [decoded(control.parse(frame[4:])) for frame in frames]
+    events = [decoded(control_reader.parse(frame[4:])) for frame in frames]
     assert events[0] == events[1]
     return events[0]
 
@@ -237,19 +237,21 @@ def reparsed(sent):
 @BOTH
 @pytest.mark.parametrize("to", [NAME, REF], ids=["name", "alias"])
 def test_a_message_to_a_name_or_an_alias_says_who_sends_it(flags, to):
-    assert reparsed(control.send(flags, OURS_PID, to, encode_term(MESSAGE))) == control.Send(OURS_PID, to, MESSAGE)
+    assert reparsed(control_writer.send(flags, OURS_PID, to, encode_term(MESSAGE))) == control.Send(
+        OURS_PID, to, MESSAGE
+    )
 
 
 @pytest.mark.parametrize(("flags", "sender"), [(OURS, OURS_PID), (MANDATORY_BEFORE_25, None)])
 def test_a_message_to_a_pid_says_who_sends_it_if_the_peer_understands_that(flags, sender):
-    assert reparsed(control.send(flags, OURS_PID, THEIRS, encode_term(MESSAGE))) == control.Send(
+    assert reparsed(control_writer.send(flags, OURS_PID, THEIRS, encode_term(MESSAGE))) == control.Send(
         sender, THEIRS, MESSAGE
     )
 
 
 @BOTH
 def test_the_end_of_a_linked_process(flags):
-    frame = control.link_exit(flags, OURS_PID, THEIRS, encode_term(REASON))
+    frame = control_writer.link_exit(flags, OURS_PID, THEIRS, encode_term(REASON))
 
     assert reparsed(frame) == control.LinkExit(OURS_PID, THEIRS, REASON)
 
@@ -257,7 +259,7 @@ def test_the_end_of_a_linked_process(flags):
 @BOTH
 @pytest.mark.parametrize("target", [OURS_PID, NAME], ids=["pid", "name"])
 def test_the_end_of_a_monitored_process(flags, target):
-    frame = control.monitor_exit(flags, target, THEIRS, REF, encode_term(REASON))
+    frame = control_writer.monitor_exit(flags, target, THEIRS, REF, encode_term(REASON))
 
     assert reparsed(frame) == control.MonitorExit(target, THEIRS, REF, REASON)
 
@@ -268,9 +270,9 @@ def test_the_end_of_a_monitored_process(flags, target):
 def test_a_reason_is_a_payload_if_the_peer_understands_that(flags, opcodes):
     reason = encode_term(REASON)
     frames = (
-        control.link_exit(flags, OURS_PID, THEIRS, reason),
-        control.monitor_exit(flags, OURS_PID, THEIRS, REF, reason),
-        control.exit_signal(flags, OURS_PID, THEIRS, reason),
+        control_writer.link_exit(flags, OURS_PID, THEIRS, reason),
+        control_writer.monitor_exit(flags, OURS_PID, THEIRS, REF, reason),
+        control_writer.exit_signal(flags, OURS_PID, THEIRS, reason),
     )
 
     # length, 112, 131, SMALL_TUPLE_EXT, arity, SMALL_INTEGER_EXT, opcode
@@ -281,35 +283,35 @@ def test_a_reason_is_a_payload_if_the_peer_understands_that(flags, opcodes):
 
 @pytest.mark.parametrize("result", [OURS_PID, Atom("badopt")])
 def test_the_answer_to_a_spawn_request(result):
-    assert reparsed(control.spawn_reply(REF, THEIRS, 3, result)) == control.SpawnReply(REF, THEIRS, 3, result)
+    assert reparsed(control_writer.spawn_reply(REF, THEIRS, 3, result)) == control.SpawnReply(REF, THEIRS, 3, result)
 
 
 @pytest.mark.parametrize("id", [1, 1 << 31, (1 << 64) - 1])
 def test_the_answer_to_an_unlink(id):
-    assert reparsed(control.unlink_ack(id, OURS_PID, THEIRS)) == control.UnlinkAck(id, OURS_PID, THEIRS)
+    assert reparsed(control_writer.unlink_ack(id, OURS_PID, THEIRS)) == control.UnlinkAck(id, OURS_PID, THEIRS)
 
 
 @BOTH
 def test_the_order_to_end(flags):
-    sent = control.exit_signal(flags, OURS_PID, THEIRS, encode_term(REASON))
+    sent = control_writer.exit_signal(flags, OURS_PID, THEIRS, encode_term(REASON))
 
     assert reparsed(sent) == control.ExitSignal(OURS_PID, THEIRS, REASON)
 
 
 @pytest.mark.parametrize("id", [1, 1 << 31, (1 << 64) - 1])
 def test_links(id):
-    assert reparsed(control.link(OURS_PID, THEIRS)) == control.Link(OURS_PID, THEIRS)
-    assert reparsed(control.unlink(id, OURS_PID, THEIRS)) == control.Unlink(id, OURS_PID, THEIRS)
+    assert reparsed(control_writer.link(OURS_PID, THEIRS)) == control.Link(OURS_PID, THEIRS)
+    assert reparsed(control_writer.unlink(id, OURS_PID, THEIRS)) == control.Unlink(id, OURS_PID, THEIRS)
 
 
 @pytest.mark.parametrize("target", [THEIRS, NAME], ids=["pid", "name"])
 def test_monitors(target):
-    assert reparsed(control.monitor(OURS_PID, target, REF)) == control.Monitor(OURS_PID, target, REF)
-    assert reparsed(control.demonitor(OURS_PID, target, REF)) == control.Demonitor(OURS_PID, target, REF)
+    assert reparsed(control_writer.monitor(OURS_PID, target, REF)) == control.Monitor(OURS_PID, target, REF)
+    assert reparsed(control_writer.demonitor(OURS_PID, target, REF)) == control.Demonitor(OURS_PID, target, REF)
 
 
 def test_a_spawn_request():
-    sent = control.spawn_request(REF, OURS_PID, MFA, OPTIONS, encode_term([1.5]))
+    sent = control_writer.spawn_request(REF, OURS_PID, MFA, OPTIONS, encode_term([1.5]))
 
     assert reparsed(sent) == control.SpawnRequest(REF, OURS_PID, OURS_PID, *MFA, OPTIONS, [1.5])
 
@@ -317,7 +319,7 @@ def test_a_spawn_request():
 @pytest.mark.parametrize("size", [0, 1, SIZE, SIZE + 1, 3 * SIZE, 3 * SIZE + 1])
 def test_a_large_message_travels_in_pieces_that_make_it_up_again(size):
     text = "x" * size
-    sent = control.send(OURS, OURS_PID, NAME, encode_term(text))
+    sent = control_writer.send(OURS, OURS_PID, NAME, encode_term(text))
     assert sent.large is (len(sent.payload) > SIZE)
 
     reassembler, wholes = Reassembler(), []
@@ -326,11 +328,11 @@ def test_a_large_message_travels_in_pieces_that_make_it_up_again(size):
         wholes.append(reassembler.add(frame[4:]))
 
     assert [whole for whole in wholes[:-1] if whole is not None] == []
-    assert decoded(control.parse(wholes[-1])) == control.Send(OURS_PID, NAME, text)
+    assert decoded(control_reader.parse(wholes[-1])) == control.Send(OURS_PID, NAME, text)
 
 
 def test_a_message_without_a_payload_is_never_large():
-    assert control.link(OURS_PID, THEIRS).large is False
+    assert control_writer.link(OURS_PID, THEIRS).large is False
 
 
 def test_a_payload_is_decoded_where_it_begins():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beam_bpy.protocol import control
+from beam_bpy.protocol import control, control_reader, control_writer
 from beam_bpy.protocol.erpc import ErpcReader, ErpcReply, returned
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term
 
@@ -25,7 +25,7 @@ def request(arguments, ref=REF, call_ref=REF, sender=SENDER, options=MONITOR, mf
 def test_it_reads_what_the_long_way_reads(arguments, words, names):
     ref, call_ref = Reference(NODE, 9, [7] * words), Reference(NODE, 5, [119] * words)
     frame = request(arguments, ref, call_ref, names=names)
-    call, event = ErpcReader(NODE).read(frame), control.parse(frame)
+    call, event = ErpcReader(NODE).read(frame), control_reader.parse(frame)
 
     assert (call.ref, call.sender) == (event.ref, event.sender) == (ref, SENDER)
     assert call.call_ref == encode_term(call_ref)
@@ -66,9 +66,9 @@ def test_no_cut_and_no_changed_byte_raises_anything():
 def test_the_reply_is_what_the_two_messages_would_be():
     call, pid = ErpcReader(NODE).read(request([1])), Pid("me@127.0.0.1", 1, 0, 9)
     reason = returned(call.call_ref, encode_term("value"))
-    reply = control.spawn_reply(call.ref, call.sender, control.SPAWN_MONITORED, pid).frame(header=True)
+    reply = control_writer.spawn_reply(call.ref, call.sender, control.SpawnFlag.MONITORED, pid).frame(header=True)
     flags = control.Flag.EXIT_PAYLOAD
-    end = control.monitor_exit(flags, pid, call.sender, call.ref, reason).frame(header=True)
+    end = control_writer.monitor_exit(flags, pid, call.sender, call.ref, reason).frame(header=True)
 
     assert ErpcReply(call, pid, reason).frame(header=True) == reply + end
     assert decode_term(reason)[0] == (REF, Atom("return"), "value")

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import HEADER, headed, message
 
-from beam_bpy.protocol import control
+from beam_bpy.protocol import control_reader
 from beam_bpy.protocol.erpc import ErpcCall
-from beam_bpy.protocol.gen import GenCall
-from beam_bpy.protocol.quick import QuickReader
+from beam_bpy.protocol.fast_path import FastReader
+from beam_bpy.protocol.gen_server import GenCall
 from vendor_term_codec import Atom, ImproperList, Pid, Reference, decode_term, encode_term
 
 NODE = "app.1+(x@127.0.0.1"
@@ -36,7 +36,7 @@ MONITOR, DEMONITOR = (headed((opcode, PID, Atom("server"), REF)) for opcode in (
 
 
 def read(frame):
-    return QuickReader(NODE).read(frame)
+    return FastReader(NODE).read(frame)
 
 
 @pytest.mark.parametrize("request_", ["ping", ("name", [1, 2.5]), [[]], b"\xff" * 300, Atom("wmw")])
@@ -48,7 +48,7 @@ def test_a_gen_server_call(request_, words, to):
     call = read(frame)
 
     assert isinstance(call, GenCall)
-    assert call.message == control.parse(frame)
+    assert call.message == control_reader.parse(frame)
     assert (call.caller.pid, call.caller.ref, call.caller.is_alias) == (PID, ref, True)
     assert call.caller.tag == encode_term(tag_of(ref))
     assert call.request.decode() == decode_term(encode_term(request_))[0]
@@ -56,8 +56,8 @@ def test_a_gen_server_call(request_, words, to):
 
 @pytest.mark.parametrize("frame", [MONITOR, DEMONITOR], ids=["monitor", "demonitor"])
 def test_a_monitor_of_a_name_and_its_end(frame):
-    assert read(frame) == control.parse(frame)
-    assert type(read(frame)) is type(control.parse(frame))
+    assert read(frame) == control_reader.parse(frame)
+    assert type(read(frame)) is type(control_reader.parse(frame))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_no_cut_raises_anything_or_is_read_otherwise():
     for frame in FRAMES:
         for end in range(len(frame)):
             event = read(frame[:end])
-            assert event is None or same(event, control.parse(frame[:end]))
+            assert event is None or same(event, control_reader.parse(frame[:end]))
 
 
 @given(st.sampled_from(FRAMES), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=3))
@@ -112,4 +112,4 @@ def test_no_changed_byte_raises_anything_or_is_read_otherwise(frame, changes):
     for at, byte in changes:
         changed[at % len(changed)] = byte
     event = read(bytes(changed))
-    assert event is None or same(event, control.parse(bytes(changed)))
+    assert event is None or same(event, control_reader.parse(bytes(changed)))

@@ -4,13 +4,13 @@ import numpy
 import pytest
 from support import Caller
 
-from beam_bpy.dispatch import CallQueue
+from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.routing import CallRouter
+from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
-from beam_bpy.handlers import Handler, Registry
 from beam_bpy.protocol import control
 from beam_bpy.protocol.flags import MANDATORY_BEFORE_25, OURS
-from beam_bpy.rpc import Rpc
 from vendor_term_codec import Atom, ImproperList, Pid, Reference, encode, encode_term
 
 A = Atom
@@ -26,7 +26,7 @@ class House:
         self.registry = Registry()
         self.encoder = ErlangVariantEncoder()
         self.queue = CallQueue()
-        self.node = Rpc(self.registry, self.encoder, lambda: self.queue).open("beam_bpy@127.0.0.1", 9)
+        self.node = CallRouter(self.registry, self.encoder, lambda: self.queue).open("beam_bpy@127.0.0.1", 9)
 
     def register(self, name, function, **options):
         self.registry.add(Handler(name, function, **({"spread": False} | options)))
@@ -54,7 +54,7 @@ def ask_erpc(caller, module, function, args, options=MONITOR):
     mfa = (A("erpc"), A("execute_call"), 4)
     caller.tell(29, monitor, caller.pid, caller.pid, mfa, options, payload=[call, module, function, args])
     reply = caller.heard_first()
-    assert reply == control.SpawnReply(monitor, caller.pid, control.SPAWN_MONITORED, reply.result)
+    assert reply == control.SpawnReply(monitor, caller.pid, control.SpawnFlag.MONITORED, reply.result)
     return reply.result, monitor, call
 
 
@@ -420,21 +420,21 @@ class TestSpawn:
         ref, reply = spawn(caller, CRATES, A("echo"), [1], MONITOR)
         house.serve()
 
-        assert reply.flags == control.SPAWN_MONITORED
+        assert reply.flags == control.SpawnFlag.MONITORED
         assert caller.heard() == [control.MonitorExit(reply.result, caller.pid, ref, A("normal"))]
 
     def test_a_link_is_told(self, house, caller):
         _ref, reply = spawn(caller, CRATES, A("echo"), [1], LINK)
         house.serve()
 
-        assert reply.flags == control.SPAWN_LINKED
+        assert reply.flags == control.SpawnFlag.LINKED
         assert caller.heard() == [control.LinkExit(reply.result, caller.pid, A("normal"))]
 
     def test_both_are_told(self, house, caller):
         _ref, reply = spawn(caller, CRATES, A("echo"), [1], LINK + MONITOR)
         house.serve()
 
-        assert reply.flags == control.SPAWN_LINKED | control.SPAWN_MONITORED
+        assert reply.flags == control.SpawnFlag.LINKED | control.SpawnFlag.MONITORED
         assert {type(event) for event in caller.heard()} == {control.LinkExit, control.MonitorExit}
 
     def test_the_pid_is_of_this_node_and_new(self, house, caller):

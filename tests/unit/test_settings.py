@@ -6,7 +6,9 @@ import string
 
 import pytest
 
-from beam_bpy.settings import ENVIRONMENT, SettingsError, erlang_cookie, generate_cookie, overridden, resolve
+from beam_bpy.cookies import erlang_cookie, generate_cookie
+from beam_bpy.errors import SettingsError
+from beam_bpy.settings import ENVIRONMENT, overridden, resolve
 
 SET = {
     "BPY_BEAM_NODE": "from_environment",

@@ -8,9 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import PATIENCE, eventually, free_port, in_thread, on_loop
 
+from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.framing import FrameReader, framed
-from beam_bpy.transport import Listener, Stream, addresses_of, connect, exchange, listen, resolve
+from beam_bpy.transport.connector import connect
+from beam_bpy.transport.listener import Listener, listen
+from beam_bpy.transport.resolver import addresses_of, resolve
+from beam_bpy.transport.stream import Stream
 
 PIECE = 64 * 1024
 
@@ -313,5 +317,5 @@ class TestConnecting:
                     sock.sendall(sock.recv(64)[::-1] * 5000)
 
             thread = in_thread(answer)
-            assert exchange(listening.getsockname(), b"abc") == b"cba" * 5000
+            assert ask_and_wait(listening.getsockname(), b"abc") == b"cba" * 5000
             thread.join(PATIENCE)

@@ -47,7 +47,7 @@ def left_behind() -> tuple[object, ...]:
 
 def use() -> None:
     from beam_bpy import get_beam_server
-    from beam_bpy.dispatch import host_queue
+    from beam_bpy.dispatch.host_queue import host_queue
 
     assert registered() == CLASSES, registered()
     assert set(dir(bpy.ops.beam_bpy)) >= OPERATORS
@@ -66,7 +66,7 @@ assert before[1:3] == ([], set())
 rig.install("EXTENSION_ZIP")
 
 import beam_bpy  # noqa: E402 - installed just now
-from beam_bpy.dispatch import host_queue  # noqa: E402
+from beam_bpy.dispatch.host_queue import host_queue  # noqa: E402
 
 assert ".local" in beam_bpy.__file__, f"not the wheel: {beam_bpy.__file__}"
 for _ in range(3):

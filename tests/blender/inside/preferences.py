@@ -17,7 +17,8 @@ logger.setLevel(logging.CRITICAL)
 rig.install("EXTENSION_ZIP")
 
 from beam_bpy import get_beam_server  # noqa: E402 - installed just now
-from beam_bpy.settings import DEFAULT_COOKIE, resolve  # noqa: E402
+from beam_bpy.cookies import DEFAULT_COOKIE  # noqa: E402
+from beam_bpy.settings import resolve  # noqa: E402
 
 server = get_beam_server()
 preferences = bpy.context.preferences.addons[rig.EXTENSION].preferences

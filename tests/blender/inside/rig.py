@@ -34,7 +34,7 @@ def disable(module: str) -> None:
 
 def drain_until_end(process: "subprocess.Popen[Any]") -> None:
     """Run handlers on this thread, as `serve_forever` does, until a child process has ended."""
-    from beam_bpy.dispatch import host_queue
+    from beam_bpy.dispatch.host_queue import host_queue
 
     calls = host_queue()
     assert calls is not None, "the extension has installed no queue"

@@ -48,7 +48,7 @@ def _report() -> float:
         "addons": [addon.module for addon in preferences.addons],
         "node_name": ours and ours.preferences.node_name,
         "state": server and server.state,
-        "nodes": list(server.connected_nodes) if server else [],
+        "nodes": [peer.name for peer in server.peers] if server else [],
         "file": bpy.data.filepath,
         "windows": [_window(window) for window in bpy.context.window_manager.windows],
     }

@@ -1,0 +1,130 @@
+"""Several calls in one message: `call_batch`."""
+
+from collections.abc import Iterator
+from types import GeneratorType
+from typing import Any, NamedTuple
+
+from beam_bpy.calls.call import CallContext
+from beam_bpy.calls.handlers import Handler
+from beam_bpy.calls.replies import Caller, Reply
+from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.failures import Failure, Mfa, busy, failure_of, not_allowed
+from vendor_term_codec import Atom, encode_term, list_of, tuple_of
+
+_OK = encode_term(Atom("ok"))
+_ERROR = encode_term(Atom("error"))
+
+
+class Step(NamedTuple):
+    """One call of a batch; its handler is None when there is none of that name."""
+
+    handler: Handler | None
+    args: list[Any]
+    mfa: Mfa
+
+
+class Batch(Runnable):
+    """Calls that run one after the other without a pause, for one answer: `[{ok, Value} | {error, Reason}]`.
+
+    After a failed step the next ones run. A long handler runs to its end within its step.
+
+    Args:
+        context: see `CallContext`.
+        steps: the calls.
+        reply: how the caller gets the answer.
+
+    Attributes:
+        load: the load in which the batch counts.
+    """
+
+    __slots__ = ("_context", "_reply", "_steps", "load")
+
+    def __init__(self, context: CallContext, steps: list[Step], reply: Reply) -> None:
+        self._context = context
+        self._steps = steps
+        self._reply = reply
+        self.load = reply.peer.load
+
+    @property
+    def name(self) -> str:
+        """See `Runnable`."""
+        return "call_batch"
+
+    @property
+    def wanted(self) -> bool:
+        """See `Runnable`."""
+        return self._reply.is_wanted()
+
+    @property
+    def changes_scene(self) -> bool:
+        """See `Runnable`."""
+        return any(handler.changes_scene or handler.undo for handler in self._handlers())
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """See `Runnable`."""
+        return all(handler.safe_during_jobs for handler in self._handlers())
+
+    @property
+    def max_wait(self) -> float | None:
+        """See `Runnable`: the shortest of its handlers'."""
+        return min((handler.max_wait for handler in self._handlers() if handler.max_wait is not None), default=None)
+
+    @property
+    def caller(self) -> Caller:
+        """See `Runnable`."""
+        return self._reply.caller
+
+    @property
+    def undo(self) -> str | None:
+        """See `Runnable`: one step for all handlers that make one."""
+        names = {handler.name for handler in self._handlers() if handler.undo}
+        if not names:
+            return None
+        return names.pop() if len(names) == 1 else f"{len(self._steps)} BEAM calls"
+
+    def run(self) -> bool:
+        """Run all steps on this thread. Never raises."""
+        if not self._reply.is_wanted():
+            self._reply.dropped()
+            return False
+        self._reply.returned(list_of(*map(self._run_step, self._steps)))
+        return False
+
+    def refuse(self, sentence: str) -> None:
+        """See `Runnable`: the caller gets the reason `{busy, <<"sentence">>}`."""
+        self._reply.failed(busy(sentence, Mfa("beam_bpy", "call_batch", 1)))
+
+    def _handlers(self) -> Iterator[Handler]:
+        return (step.handler for step in self._steps if step.handler is not None)
+
+    def _run_step(self, step: Step) -> bytes:
+        handler = self._context.registry.current(step.handler) if step.handler is not None else None
+        if handler is None:
+            return _failed(step.mfa.undefined(step.args))
+        if not handler.permits(self._reply.peer.name):
+            return _failed(not_allowed(step.mfa))
+        try:
+            value = handler.function(*step.args) if handler.spread else handler.function(step.args)
+            encoded = self._context.encoder.encode_term(_run_to_end(value))
+        except BaseException as error:  # noqa: BLE001 - the next step runs, whatever this one raises
+            failure = failure_of(error, step.mfa.stack(), self._context.encoder)
+            self._context.count_failed(handler, failure)
+            return _failed(failure)
+        self._context.count_returned(handler)
+        return tuple_of(_OK, encoded)
+
+
+def _failed(failure: Failure) -> bytes:
+    return tuple_of(_ERROR, encode_term(failure.reason))
+
+
+def _run_to_end(value: Any) -> Any:
+    """The result of a generator; any other value itself."""
+    if type(value) is not GeneratorType:
+        return value
+    try:
+        while True:
+            next(value)
+    except StopIteration as end:
+        return end.value

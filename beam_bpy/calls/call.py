@@ -1,0 +1,206 @@
+"""One call of one handler, from the queue to the reply.
+
+A handler that is a generator function makes a long call: each `run` is one slice of it, up to its next `yield`. The
+values that it yields are progress, the value that it returns is the answer. It is closed when nobody waits any more,
+when its node stops, and when its handler is unregistered.
+"""
+
+from collections.abc import Callable, Generator
+from types import GeneratorType
+from typing import Any
+
+from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.replies import Caller, Reply
+from beam_bpy.calls.statistics import Statistics
+from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.erlang_variant import ErlangVariantEncoder
+from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error
+from beam_bpy.logger import log
+from vendor_term_codec import Atom, EncodeError
+
+OnProgress = Callable[[bytes], object]
+"""Gets each value that a long call yields, encoded."""
+
+
+class CallContext:
+    """The objects that all calls of one server share.
+
+    Args:
+        registry: the handlers.
+        encoder: turns their results into terms.
+
+    Attributes:
+        statistics: counts the calls.
+    """
+
+    def __init__(self, registry: Registry, encoder: ErlangVariantEncoder) -> None:
+        self.registry = registry
+        self.encoder = encoder
+        self.statistics = Statistics()
+
+    def count_returned(self, handler: Handler) -> None:
+        """Count a call that has returned."""
+        handler.tally.calls += 1
+        (self.statistics.inline if handler.inline else self.statistics.queued).calls += 1
+
+    def count_failed(self, handler: Handler, failure: Failure) -> None:
+        """Count a call that has failed."""
+        self.count_returned(handler)
+        handler.tally.failures += 1
+        (self.statistics.inline if handler.inline else self.statistics.queued).failures += 1
+        self.statistics.note_failure(handler.name, failure)
+
+
+class Call(Runnable):
+    """One call of one handler. Its caller gets an answer, whatever happens.
+
+    Args:
+        context: see `CallContext`.
+        handler: the handler that was found when the call arrived.
+        args: its arguments, decoded.
+        mfa: the module, function and arity that the caller named, for stack traces.
+        reply: how the caller gets the answer.
+        on_progress: gets the values that a long call yields; None when the caller has not asked for them.
+
+    Attributes:
+        handler: the handler that ran last.
+        load: the load in which the call counts.
+        progress: the value that a long call has yielded last; None before that, and for any other call.
+    """
+
+    __slots__ = ("_args", "_context", "_generator", "_mfa", "_on_progress", "_reply", "handler", "load", "progress")
+
+    def __init__(
+        self,
+        context: CallContext,
+        handler: Handler,
+        args: list[Any],
+        mfa: Mfa,
+        reply: Reply,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._context = context
+        self._args = args
+        self._mfa = mfa
+        self._reply = reply
+        self._on_progress = on_progress
+        self._generator: Generator[Any, None, Any] | None = None
+        self.handler = handler
+        self.load = reply.peer.load
+        self.progress: Any = None
+
+    # -- see `Runnable`
+
+    @property
+    def name(self) -> str:
+        """See `Runnable`."""
+        return self.handler.name
+
+    @property
+    def wanted(self) -> bool:
+        """See `Runnable`."""
+        return self._reply.is_wanted()
+
+    @property
+    def changes_scene(self) -> bool:
+        """See `Runnable`."""
+        return self.handler.changes_scene or self.handler.undo
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """See `Runnable`."""
+        return self.handler.safe_during_jobs
+
+    @property
+    def max_wait(self) -> float | None:
+        """See `Runnable`."""
+        return self.handler.max_wait
+
+    @property
+    def caller(self) -> Caller:
+        """See `Runnable`."""
+        return self._reply.caller
+
+    @property
+    def undo(self) -> str | None:
+        """See `Runnable`."""
+        return self.handler.name if self.handler.undo else None
+
+    def run(self) -> bool:
+        """Run the handler on this thread, or a slice of it; True when there is more to run. Never raises."""
+        if not self._reply.is_wanted():
+            self._close_generator()
+            self._reply.dropped()
+            return False
+        handler = self._context.registry.current(self.handler)
+        if handler is not self.handler:
+            failure = self._replaced(handler)
+            if handler is None or failure is not None:
+                self._close_generator()
+                self._fail(failure or self._mfa.undefined(self._args))
+                return False
+            self.handler = handler
+        try:
+            done, value = self._next_value(handler)
+            encoded = self._context.encoder.encode_term(value)
+        except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
+            self._close_generator()
+            self._fail(failure_of(error, self._mfa.stack(), self._context.encoder))
+            return False
+        if not done:
+            self.progress = value
+            if self._on_progress is not None:
+                self._on_progress(encoded)
+            return True
+        self._context.count_returned(handler)
+        self._reply.returned(encoded)
+        return False
+
+    def close(self) -> None:
+        """See `Runnable`."""
+        self._close_generator()
+        if self._reply.is_wanted():
+            self._fail(Failure(Kind.EXIT, Atom("shutdown"), self._mfa.stack()))
+        else:
+            self._reply.dropped()
+
+    def refuse(self, sentence: str) -> None:
+        """See `Runnable`: the caller gets the reason `{busy, <<"sentence">>}`."""
+        self._close_generator()
+        self._fail(busy(sentence, self._mfa))
+
+    # -- the parts of `run`
+
+    def _replaced(self, handler: Handler | None) -> Failure | None:
+        """Why the call fails if `handler` has taken the place of its own while it was queued; None if it runs."""
+        if handler is None or self._generator is not None:
+            return self._mfa.undefined(self._args)
+        return None if handler.permits(self._reply.peer.name) else not_allowed(self._mfa)
+
+    def _next_value(self, handler: Handler) -> tuple[bool, Any]:
+        """True and the result of the handler, or False and the value that it has yielded."""
+        if self._generator is None:
+            value = handler.function(*self._args) if handler.spread else handler.function(self._args)
+            if type(value) is not GeneratorType:
+                return True, value
+            self._generator = value
+        try:
+            return False, next(self._generator)
+        except StopIteration as end:
+            return True, end.value
+
+    def _close_generator(self) -> None:
+        generator, self._generator = self._generator, None
+        if generator is None:
+            return
+        try:
+            generator.close()
+        except BaseException:  # An exception in its `finally` ends here.
+            log.exception("handler %s failed while it was closed", self.handler.name)
+
+    def _fail(self, failure: Failure) -> None:
+        self._context.count_failed(self.handler, failure)
+        try:
+            self._reply.failed(failure)
+        except EncodeError as error:  # The tuple around the reason makes it deeper than a term may be.
+            self._reply.failed(Failure(Kind.ERROR, python_error(error), self._mfa.stack()))

@@ -1,0 +1,84 @@
+"""Descriptions of handlers, which every node gives to callers of `describe_handlers`."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from beam_bpy.calls.handlers import Handler
+from beam_bpy.erlang_variant import ErlangVariantEncoder
+from vendor_term_codec import Atom, EncodeError
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]:
+    """A map with the atoms `name`, `module`, `owner`, `doc`, `parameters` and `options` as keys.
+
+    `parameters` is a list of maps with the keys `name`, `kind` (`positional`, or `variadic` for any number of
+    arguments), `type` (the annotation as text, or nil), `required` and, for an optional parameter, `default`.
+    `options` is a map of the handler's options.
+    """
+    return _map(
+        name=handler.name,
+        module=handler.module,
+        owner=handler.owner,
+        doc=inspect.getdoc(handler.function),
+        parameters=[*parameters_of(handler, encoder)],
+        options=_map(
+            inline=handler.inline,
+            binaries=Atom(handler.binaries.__name__),
+            arrays=handler.arrays,
+            undo=handler.undo,
+            changes_scene=handler.changes_scene or handler.undo,
+            safe_during_jobs=handler.safe_during_jobs,
+            max_wait=handler.max_wait,
+            long=inspect.isgeneratorfunction(handler.function),
+        ),
+    )
+
+
+def parameters_of(handler: Handler, encoder: ErlangVariantEncoder) -> Iterator[dict[Atom, Any]]:
+    """The parameters that a caller can give; see `describe`."""
+    if not handler.spread:
+        yield _map(name="args", kind=Atom("variadic"), type=None, required=False)
+        return
+    for parameter in signature_of(handler):
+        variadic = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        optional = variadic or parameter.default is not inspect.Parameter.empty
+        described = _map(
+            name=parameter.name,
+            kind=Atom("variadic" if variadic else "positional"),
+            type=_annotation(parameter.annotation),
+            required=not optional,
+        )
+        if optional and not variadic:
+            described[Atom("default")] = _default(parameter.default, encoder)
+        yield described
+
+
+def signature_of(handler: Handler) -> list[inspect.Parameter]:
+    """The parameters that a caller can give; none for a function written in C that has no signature."""
+    try:
+        parameters = inspect.signature(handler.function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [one for one in parameters if one.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _annotation(annotation: Any) -> str | None:
+    if annotation is inspect.Parameter.empty:
+        return None
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _default(value: Any, encoder: ErlangVariantEncoder) -> Any:
+    """The default value, or its text if it has no term."""
+    try:
+        encoder.encode_term(value)
+    except EncodeError:
+        return repr(value)
+    return value
+
+
+def _map(**items: Any) -> dict[Atom, Any]:
+    return {Atom(key): value for key, value in items.items()}

@@ -1,0 +1,199 @@
+"""The registered processes of a node, which receive gen_server calls, casts and other messages.
+
+NetKernel            `net_kernel`: `{is_auth, Node}`, which is `net_adm:ping`
+Rex                  `rex`: the server of rpc before OTP 23, and still of C nodes
+HandlerServer        the node's short name: `{Name, Args}`
+"""
+
+from collections.abc import Callable
+
+from beam_bpy.calls.arguments import BAD_REQUEST, NO_ARGUMENTS, read_name
+from beam_bpy.calls.replies import CastReply, GenReply, Reply, RexGenReply, RexMessageReply
+from beam_bpy.distribution.node import Node
+from beam_bpy.distribution.peer import Peer
+from beam_bpy.distribution.process import Process
+from beam_bpy.failures import Failure, Kind, Mfa, badarg
+from beam_bpy.logger import log
+from beam_bpy.protocol import control, control_writer, erpc, gen_server
+from beam_bpy.protocol.control import Payload, argument_count
+from beam_bpy.protocol.gen_server import From, GenCall
+from vendor_term_codec import Atom, Pid, decode_term, encode_term, tags, tuple_header
+
+Submit = Callable[[Mfa, Payload, Reply], None]
+"""Runs a call: `CallRouter.call`."""
+
+_ATOM_TAGS = (tags.ATOM, tags.SMALL_ATOM, tags.ATOM_UTF8, tags.SMALL_ATOM_UTF8)
+
+
+class GenServer(Process):
+    """A registered process that receives gen_server calls and casts.
+
+    Args:
+        node: our node.
+        submit: see `Submit`.
+    """
+
+    __slots__ = ("_submit",)
+
+    node: Node
+
+    def __init__(self, node: Node, submit: Submit) -> None:
+        super().__init__(node)
+        self._submit = submit
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """Ignored: it lives as long as its node."""
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """Ignored: it lives as long as its node."""
+
+    def receive_call(self, peer: Peer, call: GenCall) -> None:
+        """See `Process`."""
+        try:
+            self.handle_call(peer, call.caller, call.request)
+        except BAD_REQUEST as error:
+            _log_unreadable(peer, error)
+
+    def receive(self, peer: Peer, message: control.Send) -> None:
+        """See `Process`."""
+        try:
+            cast = gen_server.cast_in(message.payload)
+            if cast is not None:
+                self.handle_cast(peer, cast)
+            else:
+                self.handle_info(peer, message.payload)
+        except BAD_REQUEST as error:
+            _log_unreadable(peer, error)
+
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
+        """Answer a call."""
+
+    def handle_cast(self, peer: Peer, request: Payload) -> None:
+        """Process a cast."""
+
+    def handle_info(self, peer: Peer, payload: Payload) -> None:
+        """Process any other message."""
+        log.debug("%s sent a message that is not a call", peer.name)
+
+
+def _log_unreadable(peer: Peer, error: Exception) -> None:
+    log.warning("%s sent a message that cannot be read: %s", peer.name, error)
+
+
+class NetKernel(GenServer):
+    """`net_kernel`: answers `net_adm:ping` and `Node.ping`."""
+
+    __slots__ = ()
+
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
+        """See `GenServer`."""
+        reply = GenReply(self.node, self, peer, caller)
+        match request.decode():
+            case ("is_auth", _):
+                reply.returned(encode_term(Atom("yes")))
+            case other:
+                mfa = Mfa("net_kernel", "handle_call", 3)
+                reply.failed(Failure(Kind.ERROR, Atom("function_clause"), mfa.stack([other])))
+
+
+class Rex(GenServer):
+    """`rex`: the server of `rpc` before OTP 23, and still of C nodes, erl_call and Jinterface."""
+
+    __slots__ = ()
+
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
+        """See `GenServer`."""
+        self._call(request, RexGenReply(self.node, self, peer, caller))
+
+    def handle_cast(self, peer: Peer, request: Payload) -> None:
+        """See `GenServer`."""
+        self._call(request, CastReply(self.node, self, peer, None))
+
+    def handle_info(self, peer: Peer, payload: Payload) -> None:
+        """See `GenServer`: `{Pid, Request}`."""
+        arity, offset = tuple_header(payload.data, payload.offset)
+        caller, offset = decode_term(payload.data, offset)
+        if arity != 2 or not isinstance(caller, Pid):
+            raise ValueError("rex expects {Pid, Request}")
+        if payload.data[offset] in _ATOM_TAGS:
+            self._answer_features_request(peer, caller, Payload(payload.data, offset))
+        else:
+            self._call(Payload(payload.data, offset), RexMessageReply(self.node, self, peer, caller))
+
+    def _answer_features_request(self, peer: Peer, caller: Pid, request: Payload) -> None:
+        # `rpc` of OTP 23 and later asks an unknown node if it has erpc.
+        if request.decode() == "features_request":
+            reply = (Atom("features_reply"), self.node.name, [Atom("erpc")])
+            peer.send(control_writer.send(peer.flags, self.pid, caller, encode_term(reply)), self.pid)
+
+    def _call(self, request: Payload, reply: Reply) -> None:
+        try:
+            arity, offset = tuple_header(request.data, request.offset)
+            kind, offset = decode_term(request.data, offset)
+            if arity != 5 or kind not in ("call", "block_call", "cast"):
+                raise ValueError("rex takes {call, Module, Function, Arguments, GroupLeader}")
+            called = erpc.invocation(Payload(request.data, offset))
+            mfa = mfa_of(called)
+        except BAD_REQUEST as error:
+            reply.failed(badarg(error, Mfa("rex", "handle_call", 3)))
+        else:
+            self._submit(mfa, called.arguments, reply)
+
+
+class HandlerServer(GenServer):
+    """The process that is registered as the node's short name: `GenServer.call({:beam_bpy, node}, {"ping", []})`."""
+
+    __slots__ = ()
+
+    def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
+        """See `GenServer`."""
+        self._call(request, GenReply(self.node, self, peer, caller))
+
+    def handle_cast(self, peer: Peer, request: Payload) -> None:
+        """See `GenServer`."""
+        self._call(request, CastReply(self.node, self, peer, None))
+
+    def _call(self, request: Payload, reply: Reply) -> None:
+        module = self.node.name.partition("@")[0]
+        try:
+            name, arguments = _name_and_arguments(request)
+            mfa = Mfa(module, name, count_arguments(arguments))
+        except BAD_REQUEST as error:
+            reply.failed(badarg(error, Mfa(module, "handle_call", 3)))
+        else:
+            self._submit(mfa, arguments, reply)
+
+
+def _name_and_arguments(request: Payload) -> tuple[str, Payload]:
+    """The handler and the arguments in `{Name, Args}`, or in a name alone."""
+    data, offset = request
+    if data[offset] != tags.SMALL_TUPLE:
+        return read_name(data, offset)[0], NO_ARGUMENTS
+    arity, offset = tuple_header(data, offset)
+    if arity != 2:
+        raise ValueError("a request is {Name, ListOfArguments}")
+    name, offset = read_name(data, offset)
+    return name, Payload(data, offset)
+
+
+def mfa_of(called: erpc.Invocation) -> Mfa:
+    """The module, function and arity of a call.
+
+    Raises:
+        ValueError: module or function is not an atom, or the arguments are not a list.
+    """
+    if not isinstance(called.module, Atom) or not isinstance(called.function, Atom):
+        raise ValueError("a module and a function are named by atoms")
+    return Mfa(str(called.module), str(called.function), count_arguments(called.arguments))
+
+
+def count_arguments(arguments: Payload) -> int:
+    """The number of arguments in a list.
+
+    Raises:
+        ValueError: it is not a list.
+    """
+    count = argument_count(arguments)
+    if count is None:
+        raise ValueError(f"a list was expected at offset {arguments.offset}")
+    return count

@@ -1,0 +1,160 @@
+"""Handlers, their options, and the registry that finds a handler by its name and module."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, Unpack
+
+from beam_bpy.calls.statistics import Tally
+from beam_bpy.logger import log
+from beam_bpy.module_names import ELIXIR_PREFIX, plain_module
+from beam_bpy.protocol.control import BinaryType
+
+
+class HandlerOptions(TypedDict, total=False):
+    """The options of `BeamServer.register_handler` and `expose`.
+
+    Attributes:
+        inline: True runs the handler on the network thread, where the call arrives: for a function that is quick,
+            thread-safe and does not use bpy. Default False, through the dispatcher.
+        binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
+            `memoryview`, which copies nothing.
+        arrays: True decodes lists of numbers to numpy arrays. Default False.
+        module: the handler answers only calls to this module, `Blender` in Elixir or 'Blender' in Erlang. Default
+            None, calls to any module.
+        owner: who registers it, by convention `__package__`, for `unregister_owner`. Default None.
+        undo: True makes what the handler does one step that the user can undo, named after the handler. Calls of one
+            caller between two looks of Blender at the window share a step. It implies `changes_scene`. Default False.
+        changes_scene: True lets calls wait while the user works with a tool (a stroke, a drag, a box selection),
+            because a tool keeps pointers to what it works on. Declare it for each handler that adds, removes or
+            changes something and does not have `undo`. Default False.
+        safe_during_jobs: True runs calls while Blender renders or bakes in the background. Only for handlers that
+            read nothing and change nothing that a render uses. Default False: calls wait for the end of the job.
+        max_wait: the longest time that a call waits for a tool or a job, in seconds. After that it fails with the
+            reason `{busy, <<"sentence">>}`. Default None, no limit.
+        permit: a function that gets the full name of the caller's node, on the network thread, and says whether it may
+            call this handler; other calls fail with the reason `not_allowed`. Default None, every connected node.
+
+    Without a window `undo`, `changes_scene`, `safe_during_jobs` and `max_wait` mean nothing.
+    """
+
+    inline: bool
+    binaries: BinaryType
+    arrays: bool
+    module: str | None
+    owner: str | None
+    undo: bool
+    changes_scene: bool
+    safe_during_jobs: bool
+    max_wait: float | None
+    permit: Callable[[str], bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function that the BEAM can call.
+
+    Attributes:
+        name: the name that callers use.
+        function: the Python function.
+        spread: True when each argument is a parameter, False when the list of arguments is the only parameter.
+        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, permit: see
+            `HandlerOptions`.
+        tally: counts its calls.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    spread: bool
+    inline: bool = False
+    binaries: BinaryType = str
+    arrays: bool = False
+    module: str | None = None
+    owner: str | None = None
+    undo: bool = False
+    changes_scene: bool = False
+    safe_during_jobs: bool = False
+    max_wait: float | None = None
+    permit: Callable[[str], bool] | None = None
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+
+    @property
+    def calls(self) -> int:
+        """The number of calls that it has answered, failed ones included."""
+        return self.tally.calls
+
+    @property
+    def failures(self) -> int:
+        """The number of its calls that failed."""
+        return self.tally.failures
+
+    def permits(self, node_name: str) -> bool:
+        """True if a node may call it; a `permit` that raises an exception permits nothing."""
+        if self.permit is None:
+            return True
+        try:
+            return bool(self.permit(node_name))
+        except BaseException:  # Not even SystemExit may end the network thread.
+            log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
+            return False
+
+
+def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:
+    """A handler, from what `BeamServer.register_handler` and `expose` are given.
+
+    Raises:
+        TypeError: there is no option of that name.
+        ValueError: the name is empty.
+    """
+    for option in options:
+        if option not in HandlerOptions.__annotations__:
+            known = ", ".join(HandlerOptions.__annotations__)
+            raise TypeError(f"a handler has no option {option!r}; the options are {known}")
+    if not name:
+        raise ValueError("a handler needs a name")
+    if module := options.get("module"):
+        options["module"] = plain_module(module)
+    return Handler(name, function, spread, **options)
+
+
+class Registry:
+    """Handlers by name and module. Changes may come from any thread; looking up takes no lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handlers: dict[tuple[str, str | None], Handler] = {}
+
+    def add(self, handler: Handler) -> None:
+        """Register a handler; one of the same name and module is replaced."""
+        with self._lock:
+            self._handlers[handler.name, handler.module] = handler
+
+    def remove(self, name: str, module: str | None = None) -> bool:
+        """Remove a handler; False when there was none."""
+        with self._lock:
+            return self._handlers.pop((name, module), None) is not None
+
+    def remove_owner(self, owner: str) -> int:
+        """Remove all handlers of `owner`; returns how many there were."""
+        with self._lock:
+            gone = [key for key, handler in self._handlers.items() if handler.owner == owner]
+            for key in gone:
+                del self._handlers[key]
+        return len(gone)
+
+    def find(self, name: str, module: str | None = None) -> Handler | None:
+        """The handler for a call to `module`: the one bound to that module, else the one for any module."""
+        if module is not None:
+            handler = self._handlers.get((name, module.removeprefix(ELIXIR_PREFIX)))
+            if handler is not None:
+                return handler
+        return self._handlers.get((name, None))
+
+    def current(self, handler: Handler) -> Handler | None:
+        """The handler that is registered now under the name and module of `handler`, or None."""
+        return self._handlers.get((handler.name, handler.module))
+
+    def all(self) -> tuple[Handler, ...]:
+        """All handlers, in the order in which they were registered."""
+        with self._lock:
+            return tuple(self._handlers.values())

@@ -1,0 +1,306 @@
+"""The queue of calls that wait for the thread that runs handlers."""
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from beam_bpy.distribution.load import Load
+from beam_bpy.logger import log
+
+
+class Runnable:
+    """An object that a queue holds: a call, a batch of calls, or a message to a Python process.
+
+    Attributes:
+        progress: the last progress of a long call.
+        load: the load in which it counts while it waits or runs; None for none.
+    """
+
+    __slots__ = ()
+
+    progress: Any = None
+    load: Load | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that a user sees: that of a handler."""
+        return ""
+
+    @property
+    def wanted(self) -> bool:
+        """False once nobody waits for the answer any more."""
+        return True
+
+    @property
+    def changes_scene(self) -> bool:
+        """True if a host with a window lets it wait while the user works with a tool."""
+        return False
+
+    @property
+    def safe_during_jobs(self) -> bool:
+        """True if a host runs it while the host renders or bakes in the background."""
+        return True
+
+    @property
+    def max_wait(self) -> float | None:
+        """The longest time that a host may let it wait for a tool or a job, in seconds; None for no limit."""
+        return None
+
+    @property
+    def caller(self) -> Any:
+        """An object that is equal for calls of the same process; None if unknown."""
+        return None
+
+    @property
+    def undo(self) -> str | None:
+        """The name of the undo step that it makes; None for none."""
+        return None
+
+    def run(self) -> bool:
+        """Run it, or a slice of it; True when it has to be run again. Never raises."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """It has begun, and will not be run again."""
+
+    def refuse(self, sentence: str) -> None:
+        """It will not be run, because the host is busy; `sentence` says with what."""
+        self.close()
+
+
+class Source(Protocol):
+    """The origin of calls: a loop that the draining thread may borrow while it waits (`transport.loop.Loop`)."""
+
+    @property
+    def lent(self) -> bool:
+        """True while the draining thread borrows it."""
+
+    def run_here(self, timeout: float | None, until: Callable[[], bool]) -> bool:
+        """Run it on this thread until `until()`, or for `timeout` seconds; False if it has stopped."""
+
+    def wake(self) -> None:
+        """End a wait inside `run_here`; from any thread."""
+
+    def cork(self) -> None:
+        """Buffer this thread's sends, so that several answers leave together."""
+
+    def uncork(self) -> None:
+        """End `cork`, and send the buffered bytes."""
+
+
+class WaitingCall(NamedTuple):
+    """A call that waits because the host is busy.
+
+    Attributes:
+        call: the call.
+        reason: the tool or job that it waits for.
+        since: the time at which it began to wait, by `time.monotonic`.
+    """
+
+    call: Runnable
+    reason: str
+    since: float
+
+
+class CallQueue:
+    """Calls that wait for the thread that runs handlers. Any thread puts, one thread drains.
+
+    A long call (a handler that is a generator) runs in slices, between which other calls run: a `drain` begins with one
+    slice, or with a queued call if a slice ran last, and runs further slices when nothing else is queued. So neither
+    delays the other, however short the budget is.
+
+    Args:
+        run: called with each call or slice on the draining thread, so that a host can prepare for its handlers. It
+            returns the result of the call's `run`. Default None: the call's `run` itself.
+        busy_with: called before that; a host returns the tool or job that the call has to wait for, and None for a call
+            that may run. Waiting calls keep their order, and other calls pass them. Default None: no call waits.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Runnable], bool] | None = None,
+        busy_with: Callable[[Runnable], str | None] | None = None,
+    ) -> None:
+        self._run = run
+        self._busy_with = busy_with
+        self._calls: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self._next: Runnable | None = None
+        self._returned: deque[Runnable] = deque()
+        self._unfinished: deque[Runnable] = deque()
+        self._waiting: deque[WaitingCall] = deque()
+        self._sources: tuple[Source, ...] = ()
+        self._slice_was_last = False
+        self._corked = False
+
+    def __len__(self) -> int:
+        queued = self._calls.qsize() + (self._next is not None)
+        return queued + len(self._waiting) + len(self._returned) + len(self._unfinished)
+
+    @property
+    def waiting(self) -> tuple[WaitingCall, ...]:
+        """The calls that wait because the host is busy."""
+        return tuple(self._waiting)
+
+    def put(self, call: Runnable) -> None:
+        """Queue a call; from any thread."""
+        if call.load is not None:
+            call.load.begin()
+        self._calls.put(call)
+        for source in self._sources:
+            source.wake()
+
+    def unpark(self, call: Runnable) -> None:
+        """Queue a parked call again, before all calls that came after it; from any thread."""
+        self._returned.append(call)
+        self.wake()
+
+    def wake(self) -> None:
+        """End a `wait`; from any thread."""
+        self._calls.put(None)
+        for source in self._sources:
+            source.wake()
+
+    def attach(self, source: Source) -> None:
+        """Let the draining thread borrow `source` while it waits. With several sources it borrows none."""
+        self._sources = (*self._sources, source)
+
+    def detach(self, source: Source) -> None:
+        """Undo `attach`."""
+        self._sources = tuple(other for other in self._sources if other is not source)
+
+    @property
+    def expecting(self) -> bool:
+        """True if a `drain` may find something: calls, or a source that only the draining thread runs."""
+        return bool(self) or any(source.lent for source in self._sources)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
+        if self._unfinished or self._returned:
+            return True
+        if self._next is None:
+            self._next = self._take(timeout)
+        return self._next is not None
+
+    def drain(self, budget: float, linger: float = 0.0) -> int:
+        """Run queued calls on this thread; returns how many were run.
+
+        Args:
+            budget: seconds after which no further call is begun.
+            linger: seconds to wait for the next call after each one, within the budget. A caller that sends its next
+                call when it has the answer is then served without waiting for the next `drain`.
+        """
+        deadline = time.perf_counter() + budget
+        served = 0
+        if self._waiting:
+            self._end_waits()
+        call = None if self._unfinished and not self._slice_was_last else self._take(0.0)
+        if call is None:
+            call = self._next_slice()
+        while call is not None:
+            if not self._is_delayed(call):
+                self._cork(more=not self._calls.empty())
+                self._run_guarded(call)
+                served += 1
+            left = deadline - time.perf_counter()
+            if left <= 0.0:
+                break
+            call = self._take(0.0 if self._unfinished else min(linger, left))
+            if call is None:
+                call = self._next_slice()
+        self._cork(more=False)
+        return served
+
+    def close(self) -> None:
+        """Close the long calls that have begun; on the draining thread, which will not drain again."""
+        waiting = deque(entry.call for entry in self._waiting)
+        self._waiting.clear()
+        for calls in (waiting, self._unfinished, self._returned):
+            while calls:
+                call = calls.popleft()
+                call.close()
+                _end(call)
+
+    def _is_delayed(self, call: Runnable) -> bool:
+        """Let a call wait for the host, or park it until its peer reads; True if so."""
+        if self._busy_with is not None and call.wanted and (reason := self._busy_with(call)) is not None:
+            self._waiting.append(WaitingCall(call, reason, time.monotonic()))
+            return True
+        return call.load is not None and call.load.park(call, self.unpark)
+
+    def _end_waits(self) -> None:
+        """Queue the calls again for which the host is no longer busy; refuse those that have waited too long."""
+        for _ in range(len(self._waiting)):
+            entry = self._waiting.popleft()
+            call, reason = entry.call, self._busy_with(entry.call) if self._busy_with is not None else None
+            if reason is None or not call.wanted:
+                self._returned.append(call)
+            elif call.max_wait is not None and time.monotonic() - entry.since > call.max_wait:
+                call.refuse(f"busy with {reason} for more than {call.max_wait:g} seconds: call again later")
+                _end(call)
+            else:
+                self._waiting.append(entry._replace(reason=reason))
+
+    def _run_guarded(self, call: Runnable) -> None:
+        """Run one call. An exception from the host's `run` or from the reply ends this call only."""
+        try:
+            more = call.run() if self._run is None else self._run(call)
+        except Exception:
+            log.exception("an error of this program's own ends a call")
+            with contextlib.suppress(Exception):
+                call.close()
+            more = False
+        if more:
+            self._unfinished.append(call)
+        elif call.load is not None:
+            call.load.end()
+
+    def _cork(self, *, more: bool) -> None:
+        """Let an answer leave together with the next one, if the next call is queued already."""
+        corked = more and len(self._sources) == 1 and self._sources[0].lent
+        if corked == self._corked:
+            return
+        self._corked = corked
+        for source in self._sources:
+            if corked:
+                source.cork()
+            else:
+                source.uncork()
+
+    def _next_slice(self) -> Runnable | None:
+        self._slice_was_last = bool(self._unfinished)
+        return self._unfinished.popleft() if self._unfinished else None
+
+    def _take(self, timeout: float | None) -> Runnable | None:
+        self._slice_was_last = False
+        if self._returned:
+            return self._returned.popleft()
+        call, self._next = self._next, None
+        if call is not None:
+            return call
+        try:
+            if timeout != 0.0 and not self._listen(timeout):
+                return self._calls.get(timeout=timeout)
+            if timeout == 0.0 and self.expecting:
+                self._listen(0.0)
+            while call is None:  # None is a wake; a call may stand behind it.
+                call = self._calls.get_nowait()
+            return call
+        except queue.Empty:
+            return None
+
+    def _listen(self, timeout: float | None) -> bool:
+        """Wait for a call by running the only source; False if that is not possible."""
+        if not self._calls.empty():
+            return True
+        return len(self._sources) == 1 and self._sources[0].run_here(timeout, self._has_arrived)
+
+    def _has_arrived(self) -> bool:
+        return not self._calls.empty()
+
+
+def _end(call: Runnable) -> None:
+    if call.load is not None:
+        call.load.end()

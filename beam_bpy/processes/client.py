@@ -1,0 +1,185 @@
+"""Calls from Python to other nodes: the convention of `erpc:call` (`protocol.erpc`), from the caller's side."""
+
+import concurrent.futures
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from beam_bpy.distribution.connections import Connections
+from beam_bpy.distribution.node import Node
+from beam_bpy.distribution.peer import OutgoingMonitor, Peer
+from beam_bpy.distribution.process import Process
+from beam_bpy.erlang_variant import ErlangVariantEncoder
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
+from beam_bpy.futures import set_error, set_result
+from beam_bpy.module_names import full_module
+from beam_bpy.protocol import control, control_writer, erpc, gen_server
+from beam_bpy.protocol.control import BinaryType, Payload
+from vendor_term_codec import Atom, DecodeError, Pid, Reference
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call that has no answer yet.
+
+    Attributes:
+        result: the reference that the answer holds.
+        ref: the monitor, and the id of the spawn request.
+        peer: the node that runs the call, once it has been sent.
+    """
+
+    node_name: str
+    future: "concurrent.futures.Future[Any]"
+    result: Reference
+    ref: Reference
+    binaries: BinaryType
+    arrays: bool
+    peer: Peer | None = None
+
+
+class Client(Process):
+    """The process that makes all calls from Python.
+
+    Args:
+        node: our node.
+        connections: the connections of the node.
+        encoder: turns arguments into terms.
+    """
+
+    __slots__ = ("_connections", "_lock", "_pending", "_pings", "encoder")
+
+    node: Node
+
+    def __init__(self, node: Node, connections: Connections, encoder: ErlangVariantEncoder) -> None:
+        super().__init__(node)
+        self._connections = connections
+        self.encoder = encoder
+        self._lock = threading.Lock()
+        self._pending: dict[bytes, _Pending] = {}
+        self._pings: dict[bytes, concurrent.futures.Future[bool]] = {}
+
+    def call(
+        self, node_name: str, module: str, function: str, args: list[Any], *, binaries: BinaryType, arrays: bool
+    ) -> "concurrent.futures.Future[Any]":
+        """See `BeamServer.call_async`."""
+        result, ref = self.node.new_ref(), self.node.new_ref()
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        pending = _Pending(node_name, future, result, ref, binaries, arrays)
+        request = erpc.call_arguments(result, full_module(module), function, self.encoder.encode_term(args))
+        with self._lock:
+            self._pending[ref.ext] = pending
+        future.add_done_callback(lambda _future: self._forget(pending))
+
+        def send(peer: Peer) -> None:
+            if not future.done():
+                pending.peer = peer
+                self.node.request_spawn(self, peer, ref, erpc.EXECUTE_CALL, request)
+
+        self._connections.with_peer(node_name, send, lambda sentence: set_error(future, NodeDownError(sentence)))
+        return future
+
+    def cast(self, node_name: str, module: str, function: str, args: list[Any]) -> None:
+        """See `BeamServer.cast`."""
+        request = erpc.cast_arguments(full_module(module), function, self.encoder.encode_term(args))
+        ref = self.node.new_ref()
+        message = control_writer.spawn_request(ref, self.pid, erpc.EXECUTE_CAST, [], request)
+        self._connections.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
+
+    def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
+        """See `BeamServer.send`."""
+        message = self.encoder.encode_term(term)
+        source = (sender or self).pid
+        node_name, target = (str(to[1]), Atom(to[0])) if isinstance(to, tuple) else (str(to.node), to)
+        self._connections.with_peer(
+            node_name,
+            lambda peer: peer.send(control_writer.send(peer.flags, source, target, message), source),
+            lambda _sentence: None,
+        )
+
+    def ping(self, node_name: str) -> "concurrent.futures.Future[bool]":
+        """True if a node answers the gen_server call `{is_auth, Node}` to its net_kernel, as `net_adm:ping` asks it."""
+        ref = self.node.new_ref()
+        future: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        request = gen_server.call(self.pid, ref, (Atom("is_auth"), self.node.name))
+        self._pings[ref.ext] = future
+        future.add_done_callback(lambda _future: self._pings.pop(ref.ext, None))
+
+        def send(peer: Peer) -> None:
+            peer.send(control_writer.send(peer.flags, self.pid, Atom("net_kernel"), request), self.pid)
+
+        self._connections.with_peer(node_name, send, lambda _sentence: set_result(future, False))
+        return future
+
+    def receive(self, peer: Peer, message: control.Send) -> None:
+        """The answer to a ping: `{Ref, yes}`."""
+        match message.payload.decode():
+            case (Reference() as ref, answer):
+                future = self._pings.get(ref.ext)
+                if future is not None:
+                    set_result(future, answer == "yes")
+
+    def spawn_replied(self, reply: control.SpawnReply) -> None:
+        """The other node has spawned the process of a call, or refused to."""
+        with self._lock:
+            pending = self._pending.get(reply.ref.ext)
+        if isinstance(reply.result, Pid):
+            self._spawned(reply.ref, reply.result, pending)
+        elif pending is not None:
+            set_error(pending.future, ErlangError(reply.result))
+
+    def down(self, monitor: OutgoingMonitor, reason: Payload) -> None:
+        """A call has ended."""
+        with self._lock:
+            pending = self._pending.get(monitor.ref.ext)
+        if pending is None:
+            return
+        try:
+            _settle(pending, reason.decode(binaries=pending.binaries, arrays=pending.arrays))
+        except DecodeError as error:
+            set_error(pending.future, error)
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """Ignored: it lives as long as its node."""
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """Ignored: it lives as long as its node."""
+
+    def close(self) -> None:
+        """Fail every call that has no answer: the node stops."""
+        with self._lock:
+            waiting = list(self._pending.values())
+        for pending in waiting:
+            set_error(pending.future, NodeDownError("this node has stopped"))
+        for ping in list(self._pings.values()):
+            set_result(ping, False)
+
+    def _spawned(self, ref: Reference, process: Pid, pending: _Pending | None) -> None:
+        peer = self.node.peer(str(process.node))
+        if peer is None:
+            return
+        if pending is None:
+            # The caller has given up before the pid was known, so the monitor is removed only now.
+            peer.send(control_writer.demonitor(self.pid, process, ref), self.pid)
+        else:
+            self.node.set_spawned(peer, ref, process)
+
+    def _forget(self, pending: _Pending) -> None:
+        with self._lock:
+            self._pending.pop(pending.ref.ext, None)
+        if pending.peer is not None:
+            self.node.demonitor(pending.peer, pending.ref)
+
+
+def _settle(pending: _Pending, reason: Any) -> None:
+    outcome = erpc.outcome_in(reason, pending.result)
+    if outcome is None:
+        broke = reason == "noconnection"
+        sentence = f"the connection to {pending.node_name} broke during the call"
+        set_error(pending.future, NodeDownError(sentence) if broke else ErlangExit(reason))
+    elif outcome.kind == "return":
+        set_result(pending.future, outcome.value)
+    else:
+        set_error(pending.future, _FAILURES[outcome.kind](outcome.value, outcome.stack))
+
+
+_FAILURES = {"error": ErlangError, "exit": ErlangExit, "throw": ErlangThrow}

@@ -1,0 +1,151 @@
+"""The parts that one start of a server creates: they live until it stops."""
+
+import concurrent.futures
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from beam_bpy.calls.routing import CallRouter
+from beam_bpy.cookies import check_public_cookie
+from beam_bpy.distribution.connections import Connections
+from beam_bpy.distribution.node import Node
+from beam_bpy.epmd.registration import Registrar
+from beam_bpy.errors import SettingsError
+from beam_bpy.processes.beam_process import BeamProcess
+from beam_bpy.processes.client import Client
+from beam_bpy.processes.monitors import Monitors
+from beam_bpy.protocol.epmd import Registration
+from beam_bpy.settings import GivenOptions, Settings
+from beam_bpy.transport.listener import Listener, listen
+from beam_bpy.transport.loop import Loop
+
+_START_TIME = 15.0
+"""Seconds that the registration with epmd may take."""
+
+
+class RunningServer:
+    """A server from `start` to `stop`: its socket, network thread, registration, node and connections.
+
+    Args:
+        settings: the settings, resolved.
+        options: the options that the server was given.
+        router: where calls go.
+        daemon: True lets the interpreter end while the network thread runs.
+
+    Attributes:
+        settings: see above.
+        port: the port that it listens on.
+        loop: the network thread.
+        node, connections, client, monitors: set by a successful `start`.
+
+    Raises:
+        OSError: the port or the host cannot be used.
+        SettingsError: other computers reach the address, and the cookie is the default one.
+    """
+
+    node: Node
+    connections: Connections
+    client: Client
+    monitors: Monitors
+
+    def __init__(self, settings: Settings, options: GivenOptions, router: CallRouter, *, daemon: bool) -> None:
+        self.settings = settings
+        self._options = options
+        self._router = router
+        router.max_queued = options.limits.max_queued
+        self._socket = listen(settings.bind_host, settings.port)
+        address = self._socket.getsockname()[0]
+        self.port: int = self._socket.getsockname()[1]
+        self._listener: Listener | None = None
+        self._registrar: Registrar | None = None
+        try:
+            check_public_cookie(address, settings.cookie)
+            self.loop = Loop("beam_bpy network", daemon=daemon)
+        except (OSError, SettingsError):
+            self._socket.close()
+            raise
+        self._refusal: concurrent.futures.Future[str | None] = concurrent.futures.Future()
+
+    def start(self) -> str | None:
+        """Register and listen; returns why that failed, else None.
+
+        Raises:
+            RuntimeError: the system cannot start another thread.
+        """
+        self.loop.call_soon(self._open)
+        self.loop.start()
+        try:
+            refusal = self._refusal.result(_START_TIME)
+        except concurrent.futures.TimeoutError:
+            refusal = f"epmd gave no answer within {_START_TIME:g} seconds"
+        if refusal is not None:
+            self.stop()
+        return refusal
+
+    def stop(self) -> None:
+        """Close everything and wait for the network thread."""
+        self.loop.call_soon(self._close)
+        self.loop.stop()
+        self._socket.close()
+
+    def new_process(
+        self, callback: Callable[[BeamProcess, Any], object], *, name: str | None = None, trap_exit: bool = False
+    ) -> BeamProcess:
+        """See `BeamServer.register_process`."""
+        process = BeamProcess(
+            self.node, self.connections, self.client, self._router.submit, callback, trap_exit=trap_exit
+        )
+        self.node.add(process, name)
+        return process
+
+    # -- on the network thread; see `RegistrationOwner`
+
+    def registered(self, creation: int) -> None:
+        """See `RegistrationOwner`."""
+        if self._listener is not None:
+            return
+        settings, options = self.settings, self._options
+        self.node = self._router.open_node(settings.node_name, creation)
+        self.connections = Connections(
+            self.loop, self.node, settings.cookie, options.tick_time, options.tls, options.limits, options.allow
+        )
+        self.client = Client(self.node, self.connections, self._router.context.encoder)
+        self.node.add(self.client)
+        self.monitors = Monitors(self.node, self.connections, self._router.submit, self.new_process)
+        self._listener = Listener(self.loop, self._socket, self.connections.accepted)
+        self._refusal.set_result(None)
+
+    def refused(self, sentence: str) -> None:
+        """See `RegistrationOwner`."""
+        self._refusal.set_result(sentence)
+
+    def _open(self) -> None:
+        registration = Registration(self.settings.short_name, self.port)
+        self._registrar = Registrar(self.loop, registration, self, self._options.epmd, self.settings.bind_host)
+        self._registrar.open()
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            # The node closes first: when a peer sees the end of its connection, none of its calls may begin to run.
+            self.node.close()
+            self.connections.close()
+            self.client.close()
+        else:
+            self._socket.close()
+        if self._registrar is not None:
+            self._registrar.close()
+
+
+def start_error(error: OSError | UnicodeError, settings: Settings) -> str:
+    """Why a server cannot listen, as a sentence that says what to do."""
+    if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: a label of the host is empty or too long.
+        return f"the host {settings.bind_host!r} is not known: choose localhost or an address of this machine"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} is taken by another program; choose another, or 0 for any"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"the host {settings.bind_host!r} is not an address of this machine: choose localhost or one that is"
+    if error.errno == errno.EACCES:
+        return f"port {settings.port} is not allowed to this user; choose one above 1023, or 0 for any"
+    return f"it cannot listen: {error.strerror}"

@@ -1,0 +1,53 @@
+"""Log lines about refused connections: one for each address in a minute, and one with the number of the others.
+
+A port scan, or a node that tries again and again, would otherwise fill the log.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from beam_bpy.logger import log
+from beam_bpy.transport.addresses import network_of
+
+QUIET_TIME = 60.0
+"""Seconds without a second line about one address."""
+
+_MAX_ADDRESSES = 1000
+
+
+class Clock(Protocol):
+    """The part of a loop that `RefusalLog` needs."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object:
+        """Call `callback` after `delay` seconds."""
+
+
+class RefusalLog:
+    """Logs refusals. Only on the network thread.
+
+    Args:
+        clock: the loop.
+        what: the thing that is refused: "connection".
+    """
+
+    def __init__(self, clock: Clock, what: str) -> None:
+        self._clock = clock
+        self._what = what
+        self._counts: dict[str, int] = {}
+
+    def refused(self, address: str, reason: str) -> None:
+        """Something that came from `address` was refused."""
+        key = network_of(address)
+        if key not in self._counts and len(self._counts) >= _MAX_ADDRESSES:
+            key = "other addresses"
+        if key in self._counts:
+            self._counts[key] += 1
+            return
+        self._counts[key] = 0
+        self._clock.call_later(QUIET_TIME, lambda: self._summarise(key))
+        log.warning("a %s from %s was refused: %s", self._what, address, reason)
+
+    def _summarise(self, key: str) -> None:
+        more = self._counts.pop(key)
+        if more:
+            log.warning("%d more %ss from %s were refused within %g seconds", more, self._what, key, QUIET_TIME)
