@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import Erl, eventually, unique
+from beam import Erl, eventually, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer
 from beam_bpy.protocol import control, control_reader

@@ -292,7 +292,7 @@ class TestConnections:
             assert client.closed()
 
         assert nodes_of(server) == ()
-        eventually(lambda: "was not let in" in caplog.text)
+        eventually(lambda: "was refused" in caplog.text)
         assert "caller@127.0.0.1 was refused" in caplog.text
         assert COOKIE not in caplog.text
 

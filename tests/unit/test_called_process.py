@@ -1,112 +1,123 @@
-"""The process of an `erpc:call`: when its caller is told of it, and how of its end."""
+"""The process of an erpc call: when it is introduced to its caller, and how the caller learns of its end."""
 
 import pytest
+from support import decoded
 
 from beam_bpy.calls.replies import ErpcProcess
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
-from beam_bpy.protocol import control, control_reader, control_writer
-from beam_bpy.protocol.erpc import ErpcCall, ErpcReply
+from beam_bpy.protocol import control, control_reader
+from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.erpc import ErpcCall
 from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.fragments import SIZE
+from beam_bpy.protocol.framing import FrameReader
 from vendor_term_codec import Atom, Pid, Reference, encode_term
 
 US, THEM = "us@127.0.0.1", "them@127.0.0.1"
 REF = Reference(THEM, 5, (1, 2, 3))
 CALLER = Pid(THEM, 77, 0, 5)
-CALL = ErpcCall(REF, CALLER, REF.ext, "Elixir.Unit", "echo", 0, b"", 0)
+CALL = ErpcCall(REF, CALLER, REF.ext, "Elixir.Unit", "echo", 0, Payload(encode_term([]), 0))
 REASON = encode_term(Atom("done"))
 
 
-class House:
-    """A node, and a peer that notes what it is sent and what it is to be told of."""
+class Rig:
+    """A node, and a peer that notes the messages that it is sent and the callbacks that it defers."""
 
     def __init__(self):
-        self.sent, self.untold = [], []
+        self.frames, self.deferred = [], []
         self.node = Node(US, 5, pytest.fail, pytest.fail)
-        self.peer = Peer(THEM, OURS, 5, lambda message, sender: self.sent.append(message), self.untold.append)
+        self.peer = Peer(THEM, OURS, 5, self)
         self.node.peer_up(self.peer)
         self.process = ErpcProcess(self.node, self.peer, CALL)
 
+    def send(self, message, sender):
+        self.send_framed(message.frame(header=True), sender)
+
+    def send_framed(self, data, sender):
+        self.frames += FrameReader().feed(data)
+
+    def call_deferred(self, callback):
+        self.deferred.append(callback)
+
     def heard(self):
         """The messages that were sent, each as the peer reads it."""
-        return [control_reader.parse(message.frame(header=True)[4:]) for message in self.sent]
+        return [decoded(control_reader.parse(frame)) for frame in self.frames]
 
-    def told(self):
+    def introduction(self):
         return control.SpawnReply(REF, CALLER, control.SpawnFlag.MONITORED, self.process.pid)
+
+    def end(self):
+        return control.MonitorExit(self.process.pid, CALLER, REF, Atom("done"))
 
 
 @pytest.fixture
-def house():
-    return House()
+def rig():
+    return Rig()
 
 
-@pytest.mark.parametrize("lasts", [False, True])
-def test_one_that_ends_soon_is_told_of_with_its_end(house, lasts):
-    if lasts:
-        house.process.lasts()
-    house.process.end(REASON)
-    house.process.tell()
-    house.process.end(REASON)
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_process_that_ends_soon_is_introduced_with_its_end(rig, queued):
+    if queued:
+        rig.process.queued()
+    rig.process.end(REASON)
+    rig.process.introduce()
+    rig.process.end(REASON)
 
-    assert house.sent == [ErpcReply(CALL, house.process.pid, REASON)]
-    assert not house.peer.watches
-    assert not house.process.alive
-
-
-def test_of_one_that_lasts_the_caller_is_told_once(house):
-    house.process.lasts()
-    assert house.untold == [house.process]
-    house.process.tell()
-    house.process.tell()
-    assert house.heard() == [house.told()]
-
-    house.process.end(REASON)
-    told, end = house.heard()
-    assert told == house.told()
-    assert (end.ref, end.target, end.reason.decode()) == (REF, house.process.pid, Atom("done"))
-    assert not house.peer.watches
+    assert rig.heard() == [rig.introduction(), rig.end()]
+    assert not rig.peer.incoming_monitors
+    assert not rig.process.alive
 
 
-@pytest.mark.parametrize("lasts", [False, True])
-def test_an_end_too_long_for_one_message_with_it_follows(house, lasts):
-    if lasts:
-        house.process.lasts()
-    long = encode_term(b"x" * SIZE)
-    house.process.end(long)
+def test_a_queued_process_is_introduced_once(rig):
+    rig.process.queued()
+    assert rig.heard() == []
+    for callback in rig.deferred:
+        callback()
+    rig.process.introduce()
+    assert rig.heard() == [rig.introduction()]
 
-    told, end = house.sent
-    assert control_reader.parse(told.frame(header=True)[4:]) == house.told()
-    assert end == control_writer.monitor_exit(OURS, house.process.pid, CALLER, REF, long)
-    assert not house.peer.watches
-
-
-@pytest.mark.parametrize("told", [False, True])
-def test_one_whose_caller_is_gone_is_not_watched_and_has_nobody_to_tell(house, told):
-    house.process.lasts()
-    if told:
-        house.process.tell()
-    sent = list(house.sent)
-    assert house.process.watched(REF.ext)
-    house.node.peer_down(house.peer)
-    assert not house.process.watched(REF.ext)
-
-    house.process.end(REASON)
-    assert house.sent == sent
+    rig.process.end(REASON)
+    assert rig.heard() == [rig.introduction(), rig.end()]
+    assert not rig.peer.incoming_monitors
 
 
-def test_one_whose_caller_takes_its_monitor_back_is_not_watched(house):
-    house.process.lasts()
-    house.process.tell()
-    house.node.handle(house.peer, control.Demonitor(CALLER, house.process.pid, REF))
-    assert not house.process.watched(REF.ext)
-    house.process.end(REASON)
-    assert house.heard() == [house.told()]
+@pytest.mark.parametrize("introduced", [False, True])
+def test_a_long_answer_follows_as_a_message_of_its_own(rig, introduced):
+    if introduced:
+        rig.process.introduce()
+    rig.process.end(encode_term(b"x" * (SIZE + 1)))
+
+    introduction, end = rig.heard()
+    assert introduction == rig.introduction()
+    assert end.reason == "x" * (SIZE + 1)
+    assert not rig.peer.incoming_monitors
 
 
-def test_it_has_ended_with_its_node(house):
-    house.process.lasts()
-    house.node.close()
-    house.process.tell()
-    house.process.end(REASON)
-    assert house.sent == []
+@pytest.mark.parametrize("introduced", [False, True])
+def test_nobody_wants_the_answer_when_the_caller_is_gone(rig, introduced):
+    if introduced:
+        rig.process.introduce()
+    sent = list(rig.frames)
+    assert rig.process.is_wanted()
+    rig.node.peer_down(rig.peer)
+    assert not rig.process.is_wanted()
+
+    rig.process.end(REASON)
+    assert rig.frames == sent
+
+
+def test_nobody_wants_the_answer_when_the_caller_has_removed_its_monitor(rig):
+    rig.process.introduce()
+    rig.node.handle(rig.peer, control.Demonitor(CALLER, rig.process.pid, REF))
+    assert not rig.process.is_wanted()
+    rig.process.end(REASON)
+    assert rig.heard() == [rig.introduction()]
+
+
+def test_it_ends_with_its_node(rig):
+    rig.process.queued()
+    rig.node.close()
+    rig.process.introduce()
+    rig.process.end(REASON)
+    assert rig.frames == []

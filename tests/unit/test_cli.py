@@ -215,7 +215,7 @@ class TestServe:
 
         def registered():
             try:
-                names = epmd.take_names(ask_and_wait(("127.0.0.1", port), epmd.list_names()))
+                names = epmd.take_names(ask_and_wait("127.0.0.1", epmd.list_names()))
             except OSError:
                 return False
             found[:] = [number for name, number in names if name == NAME]

@@ -8,7 +8,10 @@ from concurrent.futures import Future
 import pytest
 from support import COOKIE, NAME, PATIENCE, Client, eventually, hung_up, in_thread, on_loop
 
-from beam_bpy import BeamServer, epmd
+from beam_bpy import BeamServer
+from beam_bpy.epmd import client as epmd
+from beam_bpy.epmd import registration
+from beam_bpy.epmd.server import EmbeddedEpmd
 from beam_bpy.protocol import epmd as messages
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.transport.listener import listen
@@ -20,7 +23,7 @@ CRATE = Registration("crate", 45123)
 @pytest.fixture
 def running(loop, port):
     """An epmd that runs."""
-    server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
+    server = on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
     yield server
     on_loop(loop, server.close)
 
@@ -162,11 +165,11 @@ class TestServer:
 
 def test_a_taken_port_is_an_error(loop, port):
     with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match="in use"):
-        on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
+        on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
 
 
 def test_its_end_hangs_up_on_all(loop, port):
-    server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
+    server = on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
     with connected(port) as sock:
         sock.sendall(messages.register(CRATE))
         sock.recv(64)
@@ -389,12 +392,12 @@ class TestNodes:
             assert client.call("echo", 1) == [1]
 
     def test_a_node_that_embeds_none_registers_once_there_is_one(self, node, loop, port):
-        server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
+        server = on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
         b = node("b", epmd="host")
         assert look_up(port, f"{NAME}b") == b.port
         on_loop(loop, server.close)
 
-        server = on_loop(loop, lambda: epmd.Server(loop, port, "127.0.0.1"))
+        server = on_loop(loop, lambda: EmbeddedEpmd(loop, port, "127.0.0.1"))
 
         eventually(lambda: look_up(port, f"{NAME}b") == b.port)
         on_loop(loop, server.close)
@@ -429,7 +432,7 @@ class ManualLoop(Loop):
         self.retries = []
 
     def call_later(self, delay, callback):
-        if delay == epmd._RETRY:
+        if delay == registration._RETRY_TIME:
             self.retries.append(callback)
             return None
         return super().call_later(delay, callback)
@@ -452,7 +455,7 @@ def test_a_name_that_was_taken_meanwhile_is_tried_for_once_at_a_time(port):
     # Two retries for each refusal would be four for the next, and so on without end.
     accept, refuse = struct.pack(">BBI", 118, 0, 77), struct.pack(">BBI", 118, 1, 99)
     loop, outcomes = ManualLoop(), Outcomes()
-    registrar = epmd.Registrar(loop, CRATE, outcomes, "host", "127.0.0.1")
+    registrar = registration.Registrar(loop, CRATE, outcomes, "host", "127.0.0.1")
     loop.start()
     try:
         with socket.create_server(("127.0.0.1", port)) as listener:

@@ -77,8 +77,8 @@ class TestAllowed:
             assert client.status == "not_allowed"
             assert client.closed()
 
-        eventually(lambda: "was not let in" in caplog.text)
-        assert caplog.text.count("was not let in") == 1
+        eventually(lambda: "was refused" in caplog.text)
+        assert caplog.text.count("was refused") == 1
         assert "not_allowed" in caplog.text
 
     def test_a_node_that_asks_for_a_name_is_judged_by_the_name_it_would_get(self, make):

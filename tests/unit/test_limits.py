@@ -14,11 +14,13 @@ from beam_bpy.distribution.load import Load
 from beam_bpy.limits import Limits
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.flags import OURS, Flag
-from beam_bpy.protocol.fragments import FIRST, NEXT, Reassembler
+from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import FrameReader, framed
 from beam_bpy.protocol.handshake import Acceptor, HandshakeError
 from beam_bpy.transport.addresses import network_of
 from beam_bpy.transport.refusal_log import RefusalLog
+
+FIRST, NEXT = 69, 70
 
 
 def start(make, **limits):
@@ -96,7 +98,7 @@ class TestPutAside:
     @pytest.fixture
     def load(self, room, looked):
         load = Load()
-        load.has_room = room.is_set
+        load.writable = room.is_set
         load.look = lambda: looked.append(True)
         return load
 
@@ -113,7 +115,7 @@ class TestPutAside:
         calls.put(Queued(load, room, ran, 4))
         for number in range(1, 5):
             room.set()
-            load.take_up()
+            load.unpark_all()
             assert calls.wait(0.0)
             calls.drain(PATIENCE)
             assert ran[2:] == list(range(1, number + 1))
@@ -129,7 +131,7 @@ class TestPutAside:
         calls.drain(PATIENCE)
         assert ran == [0]
 
-        load.take_up()
+        load.unpark_all()
         calls.drain(PATIENCE)
         assert ran == [0, 1]
 
@@ -141,7 +143,7 @@ class TestPutAside:
         try:
             eventually(lambda: ran == [0] and not len(calls))
             room.set()
-            load.take_up()
+            load.unpark_all()
             eventually(lambda: ran == [0, 1])
         finally:
             worker.stop()
@@ -151,48 +153,48 @@ class TestPutAside:
         for number in range(2):
             calls.put(Queued(load, room, ran, number))
         calls.drain(PATIENCE)
-        load.take_up()
+        load.unpark_all()
         calls.close()
         assert ran == [0, "1 closed"]
         assert load.in_flight == 0
 
 
-class TestComplaints:
+class TestRefusalLog:
     @pytest.fixture
     def later(self):
         return []
 
     @pytest.fixture
-    def complaints(self, later):
+    def refusals(self, later):
         class Clock:
             def call_later(self, delay, callback):
                 later.append(callback)
 
         return RefusalLog(Clock(), "connection")
 
-    def test_a_thousand_of_one_address_are_two_lines(self, complaints, later, caplog):
+    def test_a_thousand_of_one_address_are_two_lines(self, refusals, later, caplog):
         for number in range(1000):
-            complaints.say("10.0.0.1", f"reason {number}")
-        complaints.say("10.0.0.2", "another")
+            refusals.refused("10.0.0.1", f"reason {number}")
+        refusals.refused("10.0.0.2", "another")
         for callback in later:
             callback()
 
         assert [record.getMessage() for record in caplog.records] == [
-            "a connection from 10.0.0.1 was not let in: reason 0",
-            "a connection from 10.0.0.2 was not let in: another",
-            "999 more connections from 10.0.0.1 were not let in within 60 seconds",
+            "a connection from 10.0.0.1 was refused: reason 0",
+            "a connection from 10.0.0.2 was refused: another",
+            "999 more connections from 10.0.0.1 were refused within 60 seconds",
         ]
 
-    def test_after_that_it_begins_anew(self, complaints, later, caplog):
-        complaints.say("10.0.0.1", "first")
+    def test_after_that_it_begins_anew(self, refusals, later, caplog):
+        refusals.refused("10.0.0.1", "first")
         later.pop()()
-        complaints.say("10.0.0.1", "second")
+        refusals.refused("10.0.0.1", "second")
 
         assert len(caplog.records) == 2
 
-    def test_many_addresses_take_no_more_memory_than_a_thousand(self, complaints, later):
+    def test_many_addresses_take_no_more_memory_than_a_thousand(self, refusals, later):
         for number in range(5000):
-            complaints.say(f"10.0.{number // 256}.{number % 256}", "scan")
+            refusals.refused(f"10.0.{number // 256}.{number % 256}", "scan")
 
         assert len(later) == 1001
 
@@ -217,7 +219,7 @@ class TestHalfOpen:
             with knock(server) as other:
                 assert hung_up(other)
             assert client.call("echo", 1) == [1]
-        eventually(lambda: "which is the limit" in caplog.text)
+        eventually(lambda: "the limit" in caplog.text)
 
     def test_nothing_is_made_for_a_peer_before_its_digest_is_right(self, server):
         with knock(server) as sock:

@@ -292,9 +292,9 @@ class Network(RuleBasedStateMachine):
         super().__init__()
         self.loop = Loop("never started", daemon=True)
         self.registry, self.queue = Registry(), CallQueue()
-        self.rpc = CallRouter(self.registry, ErlangVariantEncoder(), lambda: self.queue)
+        self.rpc = CallRouter(self.registry, ErlangVariantEncoder(), self.queue)
         self.rpc.max_queued = LIMITS.max_queued
-        self.node = self.rpc.open(US, 9)
+        self.node = self.rpc.open_node(US, 9)
         self.cluster = Connections(self.loop, self.node, COOKIE, 1e6, None, LIMITS, None)
         self.client = Client(self.node, self.cluster, self.rpc.house.encoder)
         self.node.add(self.client)

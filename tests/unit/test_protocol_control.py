@@ -30,7 +30,7 @@ FORMS = {
     "SEND": ((2, UNUSED, OURS_PID), MESSAGE, control.Send(None, OURS_PID, MESSAGE)),
     "EXIT": ((3, THEIRS, OURS_PID, REASON), None, control.LinkExit(THEIRS, OURS_PID, REASON)),
     "UNLINK": ((4, THEIRS, OURS_PID), None, control.Unlink(None, THEIRS, OURS_PID)),
-    "NODE_LINK": ((5,), None, control.NodeLink()),
+    "NODE_LINK": ((5,), None, control.Unknown((5,))),
     "REG_SEND": ((6, THEIRS, UNUSED, NAME), MESSAGE, control.Send(THEIRS, NAME, MESSAGE)),
     "GROUP_LEADER": ((7, THEIRS, OURS_PID), None, control.GroupLeader(THEIRS, OURS_PID)),
     "EXIT2": ((8, THEIRS, OURS_PID, REASON), None, control.ExitSignal(THEIRS, OURS_PID, REASON)),

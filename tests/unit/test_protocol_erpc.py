@@ -1,74 +1,85 @@
-"""A call that is read in one stride is the call that the long way reads."""
+"""The convention of erpc: what a call, its answer and a cast look like."""
 
 import pytest
 
-from beam_bpy.protocol import control, control_reader, control_writer
-from beam_bpy.protocol.erpc import ErpcReader, ErpcReply, returned
+from beam_bpy.protocol import control_reader, control_writer, erpc
+from beam_bpy.protocol.control import SpawnFlag
+from beam_bpy.protocol.flags import Flag
+from beam_bpy.protocol.framing import FrameReader
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term
 
-NODE = "app.1+(x@127.0.0.1"
-HEADER = bytes((131, 68, 0))
-MONITOR = (Atom("monitor"),)
-MFA = (Atom("erpc"), Atom("execute_call"), 4)
-SENDER = Pid(NODE, 87, 1, 5)
-REF = Reference(NODE, 5, [1, 2, 3])
+NODE = "app@127.0.0.1"
+CALLER = Pid(NODE, 87, 1, 5)
+REF, CALL_REF = Reference(NODE, 5, [1, 2, 3]), Reference(NODE, 5, [4, 5, 6])
+STACK = [(Atom("m"), Atom("f"), 0, [])]
+PROCESS = Pid("me@127.0.0.1", 1, 0, 9)
 
 
-def request(arguments, ref=REF, call_ref=REF, sender=SENDER, options=MONITOR, mfa=MFA, names=("m", "f")):
-    head = encode_term((29, ref, sender, SENDER, mfa, list(options)))
-    return HEADER + head + encode_term([call_ref, *map(Atom, names), arguments])
+def request(target, options, arguments):
+    frame = control_writer.spawn_request(REF, CALLER, target, options, arguments).frame(header=True)
+    return control_reader.parse(frame[4:])
 
 
-@pytest.mark.parametrize("arguments", [[], [1, 2], ["a", 1.5], [[]], [b"\x00" * 300], [Atom("wmw")], list(range(300))])
-@pytest.mark.parametrize("words", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("names", [("m", "f"), ("Elixir.Blender", "call_handler"), ("", ""), ("é" * 100, "日")])
-def test_it_reads_what_the_long_way_reads(arguments, words, names):
-    ref, call_ref = Reference(NODE, 9, [7] * words), Reference(NODE, 5, [119] * words)
-    frame = request(arguments, ref, call_ref, names=names)
-    call, event = ErpcReader(NODE).read(frame), control_reader.parse(frame)
+def test_a_call_that_is_written_is_read():
+    arguments = erpc.call_arguments(CALL_REF, Atom("lists"), "sum", encode_term([[1, 2]]))
+    call = request(erpc.EXECUTE_CALL, erpc.MONITORED, arguments)
 
-    assert (call.ref, call.sender) == (event.ref, event.sender) == (ref, SENDER)
-    assert call.call_ref == encode_term(call_ref)
-    assert (call.module, call.function, call.arity) == (*names, len(arguments))
-    assert decode_term(frame, call.offset)[0] == decode_term(encode_term(arguments))[0]
+    assert (call.ref, call.sender, call.call_ref) == (REF, CALLER, CALL_REF.ext)
+    assert (call.module, call.function, call.arity, call.arguments.decode()) == ("lists", "sum", 1, [[1, 2]])
+
+
+def test_a_cast_that_is_written_is_read():
+    arguments = erpc.cast_arguments(Atom("m"), "f", encode_term([1, "x"]))
+    called = erpc.cast_of(request(erpc.EXECUTE_CAST, [], arguments))
+
+    assert (called.module, called.function, called.arguments.decode()) == ("m", "f", [1, "x"])
 
 
 @pytest.mark.parametrize(
-    "frame",
+    "arguments",
     [
-        b"",
-        HEADER,
-        request([1], ref=Reference("other@127.0.0.1", 5, [1, 2, 3])),
-        request([1], sender=Pid("other@127.0.0.1", 1, 2, 3)),
-        request([1], options=()),
-        request([1], options=(Atom("monitor"), Atom("link"))),
-        request([1], mfa=(Atom("erpc"), Atom("execute_cast"), 3)),
-        request([1], names=("m", "日" * 200)),
-        request(Atom("no_list")),
-        request([1]).replace(HEADER, bytes((112, 131))),
-        HEADER + encode_term((6, SENDER, Atom(""), Atom("rex"))),
+        [],
+        [CALL_REF, Atom("m"), Atom("f")],
+        [CALL_REF, Atom("m"), Atom("f"), Atom("no_list")],
+        [CALL_REF, "m", Atom("f"), []],
+        [CALL_REF, Atom("m"), 5, []],
+        [Atom("no_reference"), Atom("m"), Atom("f"), []],
+        [CALL_REF, Atom("m"), Atom("f"), [], []],
     ],
-    ids=range(11),
+    ids=range(7),
 )
-def test_what_is_written_in_another_way_is_left_to_the_long_one(frame):
-    assert ErpcReader(NODE).read(frame) is None
+def test_arguments_of_another_shape_are_no_call(arguments):
+    spawn = request(erpc.EXECUTE_CALL, erpc.MONITORED, encode_term(arguments))
 
-
-def test_no_cut_and_no_changed_byte_raises_anything():
-    reader, frame = ErpcReader(NODE), request(["text", 1.5])
-    for end in range(len(frame)):
-        reader.read(frame[:end])
-    for at in range(len(frame)):
-        for byte in (0, 97, 104, 106, 107, 108, 119, 255):
-            reader.read(frame[:at] + bytes((byte,)) + frame[at + 1 :])
+    assert (spawn.module, spawn.function, spawn.payload.decode()) == ("erpc", "execute_call", arguments)
 
 
 def test_the_reply_is_what_the_two_messages_would_be():
-    call, pid = ErpcReader(NODE).read(request([1])), Pid("me@127.0.0.1", 1, 0, 9)
-    reason = returned(call.call_ref, encode_term("value"))
-    reply = control_writer.spawn_reply(call.ref, call.sender, control.SpawnFlag.MONITORED, pid).frame(header=True)
-    flags = control.Flag.EXIT_PAYLOAD
-    end = control_writer.monitor_exit(flags, pid, call.sender, call.ref, reason).frame(header=True)
+    reason = erpc.returned(CALL_REF.ext, encode_term("value"))
+    spawned = control_writer.spawn_reply(REF, CALLER, SpawnFlag.MONITORED, PROCESS).frame(header=True)
+    end = control_writer.monitor_exit(Flag.EXIT_PAYLOAD, PROCESS, CALLER, REF, reason).frame(header=True)
 
-    assert ErpcReply(call, pid, reason).frame(header=True) == reply + end
-    assert decode_term(reason)[0] == (REF, Atom("return"), "value")
+    reply = erpc.reply(REF, CALLER, PROCESS, reason)
+
+    assert reply == spawned + end
+    assert len(FrameReader().feed(reply)) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (erpc.returned(CALL_REF.ext, encode_term(5)), ("return", 5, None)),
+        (erpc.failed(CALL_REF.ext, Atom("throw"), 5, []), ("throw", 5, None)),
+        (erpc.failed(CALL_REF.ext, Atom("exit"), 5, []), ("exit", 5, None)),
+        (erpc.failed(CALL_REF.ext, Atom("error"), 5, STACK), ("error", 5, STACK)),
+        (encode_term((CALL_REF, Atom("error"), 5)), ("error", 5, None)),
+    ],
+    ids=["return", "throw", "exit", "error", "error of an old release"],
+)
+def test_each_answer_is_read(reason, outcome):
+    assert erpc.outcome_in(decode_term(reason)[0], CALL_REF) == outcome
+
+
+@pytest.mark.parametrize("reason", [Atom("noconnection"), (REF, Atom("return"), 5), (CALL_REF, Atom("other"), 5), 5])
+def test_any_other_reason_is_no_answer(reason):
+    assert erpc.outcome_in(reason, CALL_REF) is None

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_bpy.protocol import ProtocolError
-from beam_bpy.protocol.fragments import FIRST, NEXT, Reassembler, split
+from beam_bpy.protocol.fragments import Reassembler, split
+
+FIRST, NEXT = 69, 70
 
 
 def head(kind, sequence, number):

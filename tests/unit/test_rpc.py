@@ -26,7 +26,7 @@ class House:
         self.registry = Registry()
         self.encoder = ErlangVariantEncoder()
         self.queue = CallQueue()
-        self.node = CallRouter(self.registry, self.encoder, lambda: self.queue).open("beam_bpy@127.0.0.1", 9)
+        self.node = CallRouter(self.registry, self.encoder, self.queue).open_node("beam_bpy@127.0.0.1", 9)
 
     def register(self, name, function, **options):
         self.registry.add(Handler(name, function, **({"spread": False} | options)))

@@ -167,7 +167,7 @@ class TestRefusals:
 
         assert plain.ping(A_NAME) is False
         assert nodes_of(a) == ()
-        eventually(lambda: "was not let in: no TLS connection" in caplog.text)
+        eventually(lambda: "was refused: no TLS connection" in caplog.text)
         self.goes_on(a, b)
 
     @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff" * 5000])
@@ -192,7 +192,7 @@ class TestRefusals:
         with pytest.raises(NodeDownError):
             other.connect(A_NAME)
         assert nodes_of(a) == ()
-        eventually(lambda: "was not let in: no TLS connection" in caplog.text)
+        eventually(lambda: "was refused: no TLS connection" in caplog.text)
         self.goes_on(a, b)
 
     def test_a_node_of_another_authority_is_not_called(self, a, start, stranger, authority):
