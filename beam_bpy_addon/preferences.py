@@ -38,7 +38,7 @@ _WHILE_TOOL = (
 _LEVELS = (
     ("error", "Errors", "Only errors"),
     ("warning", "Warnings", "Errors and warnings"),
-    ("info", "Information", "Also the start and the stop of the node"),
+    ("info", "Information", "Also when the node starts or stops, and when other nodes connect or disconnect"),
     ("debug", "Everything", "Debug details"),
 )
 
