@@ -310,7 +310,7 @@ def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> 
     if "cookie" in settings.overridden():
         return
     if holder.cookie in ("", settings.DEFAULT_COOKIE):
-        _draw_lines(column, "This is the default cookie, which is publicly known. Generate a new one", "ERROR")
+        _draw_lines(column, "This is the default cookie, which is publicly known", "ERROR")
     buttons = column.row(align=True)
     buttons.operator("beam_bpy.generate_cookie", icon="KEYINGSET")
     buttons.operator("beam_bpy.use_erlang_cookie", icon="FILE")
