@@ -15,7 +15,7 @@ from . import lifecycle, preferences, snippets
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
 
-_DRAIN_HINT = "; without a window, calls are answered inside beam_bpy.get_beam_server().serve_forever()"
+_DRAIN_HINT = ". Without a window, Blender answers calls only while beam_bpy.get_beam_server().serve_forever() runs"
 
 _POPUP_WIDTH = 640
 _POPUP_LINES = 30
@@ -23,7 +23,7 @@ _POPUP_LINE = 96
 
 
 class BEAMBPY_OT_start_server(bpy.types.Operator):
-    """Make this Blender a node that Erlang and Elixir can call"""
+    """Make this Blender a node that Erlang and Elixir programs can call"""
 
     bl_idname = "beam_bpy.start_server"
     bl_label = "Start BEAM Node"
@@ -33,7 +33,7 @@ class BEAMBPY_OT_start_server(bpy.types.Operator):
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Possible while the server does not run."""
         if get_beam_server().running:
-            cls.poll_message_set("The server is running already")
+            cls.poll_message_set("The node is already running")
             return False
         return True
 
@@ -43,7 +43,7 @@ class BEAMBPY_OT_start_server(bpy.types.Operator):
 
 
 class BEAMBPY_OT_stop_server(bpy.types.Operator):
-    """Disconnect all nodes and stop answering; handlers stay registered"""
+    """Disconnect all nodes and answer no more calls. The handlers stay registered"""
 
     bl_idname = "beam_bpy.stop_server"
     bl_label = "Stop BEAM Node"
@@ -60,7 +60,7 @@ class BEAMBPY_OT_stop_server(bpy.types.Operator):
 
 
 class BEAMBPY_OT_toggle_server(bpy.types.Operator):
-    """Start the node, or stop it when it runs"""
+    """Start the node, or stop it if it is running"""
 
     bl_idname = "beam_bpy.toggle_server"
     bl_label = "Toggle BEAM Node"
@@ -72,7 +72,7 @@ class BEAMBPY_OT_toggle_server(bpy.types.Operator):
 
 
 class BEAMBPY_OT_restart_server(bpy.types.Operator):
-    """Disconnect all nodes, and start again with the preferences as they are now; handlers stay registered"""
+    """Disconnect all nodes and start again with the current preferences. The handlers stay registered"""
 
     bl_idname = "beam_bpy.restart_server"
     bl_label = "Restart BEAM Node"
@@ -89,10 +89,10 @@ class BEAMBPY_OT_restart_server(bpy.types.Operator):
 
 
 class BEAMBPY_OT_generate_cookie(bpy.types.Operator):
-    """Replace the cookie by a new one that nobody guesses, and put it on the clipboard for the other nodes"""
+    """Replace the cookie with a random one that cannot be guessed, and copy it to the clipboard"""
 
     bl_idname = "beam_bpy.generate_cookie"
-    bl_label = "Make a Strong One"
+    bl_label = "Generate Cookie"
     bl_options = {"INTERNAL"}
 
     @classmethod
@@ -105,12 +105,12 @@ class BEAMBPY_OT_generate_cookie(bpy.types.Operator):
         cookie = generate_cookie()
         _set_cookie(context, cookie)
         _copy(context, cookie)
-        self.report({"INFO"}, "There is a new cookie. It is on the clipboard: set it on the other nodes, too")
+        self.report({"INFO"}, "Generated a new cookie and copied it to the clipboard. Set it on the other nodes too")
         return {"FINISHED"}
 
 
 class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
-    """Take the cookie that Erlang and Elixir nodes of this user have: that of the file .erlang.cookie"""
+    """Use the cookie of your Erlang and Elixir nodes, which is in the file .erlang.cookie"""
 
     bl_idname = "beam_bpy.use_erlang_cookie"
     bl_label = "Use ~/.erlang.cookie"
@@ -128,12 +128,12 @@ class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
         except SettingsError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, "The cookie is that of .erlang.cookie now")
+        self.report({"INFO"}, "The node now uses the cookie from .erlang.cookie")
         return {"FINISHED"}
 
 
 class BEAMBPY_OT_copy_node_name(bpy.types.Operator):
-    """Put the name of this node on the clipboard"""
+    """Copy the name of this node to the clipboard"""
 
     bl_idname = "beam_bpy.copy_node_name"
     bl_label = "Copy Node Name"
@@ -153,7 +153,7 @@ class BEAMBPY_OT_copy_node_name(bpy.types.Operator):
 
 
 class BEAMBPY_OT_copy_snippet(bpy.types.Operator):
-    """Put a call of this node on the clipboard, to be pasted into iex; the cookie has to be filled in"""
+    """Copy Elixir code that calls this node to the clipboard. Paste it into iex and fill in the cookie"""
 
     bl_idname = "beam_bpy.copy_snippet"
     bl_label = "Copy Elixir Snippet"
@@ -168,12 +168,12 @@ class BEAMBPY_OT_copy_snippet(bpy.types.Operator):
         """Copy it."""
         server = get_beam_server()
         _copy(context, snippets.elixir(server.node_name, server.handlers))
-        self.report({"INFO"}, "Copied a call of this node, to be pasted into iex")
+        self.report({"INFO"}, "Copied Elixir code that calls this node. Paste it into iex and fill in the cookie")
         return {"FINISHED"}
 
 
 class BEAMBPY_OT_show_traceback(bpy.types.Operator):
-    """Show where in Python the last failed call failed, and put that on the clipboard"""
+    """Show the Python traceback of the last failed call, and copy it to the clipboard"""
 
     bl_idname = "beam_bpy.show_traceback"
     bl_label = "Show Traceback"
@@ -184,7 +184,9 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
         """Possible once a call has failed with a Python exception."""
         last = get_beam_server().activity.last_failure
         if last is None or not last.traceback:
-            cls.poll_message_set("No call has failed" if last is None else "The handler itself chose this failure")
+            cls.poll_message_set(
+                "No call has failed" if last is None else "The last failed call has no Python traceback"
+            )
             return False
         return True
 
@@ -200,7 +202,7 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
         layout = self.layout
         assert layout is not None
         column = layout.column(align=True)
-        column.label(text="The Last Failed Call (on the clipboard, too)", icon="ERROR")
+        column.label(text="The Last Failed Call (Copied to the Clipboard)", icon="ERROR")
         column.separator()
         column.scale_y = 0.8
         for line in _wrapped(_traceback())[-_POPUP_LINES:]:
@@ -213,10 +215,10 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
 
 
 class BEAMBPY_OT_tell(bpy.types.Operator):
-    """Tell something in the status bar and the Info editor"""
+    """Show a message in the status bar and the Info editor"""
 
     bl_idname = "beam_bpy.tell"
-    bl_label = "Tell"
+    bl_label = "Show Message"
     bl_options = {"INTERNAL"}
 
     text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
@@ -236,7 +238,7 @@ class BEAMBPY_OT_tell(bpy.types.Operator):
 
 def _runs(operator: type[bpy.types.Operator]) -> bool:
     if not get_beam_server().running:
-        operator.poll_message_set("The server is not running")
+        operator.poll_message_set("The node is not running")
         return False
     return True
 
@@ -247,21 +249,21 @@ def _cookie_can_be_set(operator: type[bpy.types.Operator]) -> bool:
         operator.poll_message_set(f"The environment variable {variable} sets the cookie")
         return False
     if preferences.current() is None:
-        operator.poll_message_set("The extension has no preferences: enable it in Preferences, Add-ons")
+        operator.poll_message_set("The extension has no preferences. Enable it in Preferences, Add-ons")
         return False
     return True
 
 
 def _has_clipboard(operator: type[bpy.types.Operator]) -> bool:
     if bpy.app.background:
-        operator.poll_message_set("Without a window there is no clipboard")
+        operator.poll_message_set("Blender has no clipboard without a window")
         return False
     return True
 
 
 def _started(operator: bpy.types.Operator, problem: str | None) -> "set[OperatorReturnItems]":
     if problem is not None:
-        operator.report({"ERROR"}, f"The server cannot start: {problem}")
+        operator.report({"ERROR"}, f"The node cannot start: {problem}")
         return {"CANCELLED"}
     hint = _DRAIN_HINT if bpy.app.background else ""
     operator.report({"INFO"}, f"Running at {get_beam_server().get_address()}{hint}")
@@ -270,7 +272,7 @@ def _started(operator: bpy.types.Operator, problem: str | None) -> "set[Operator
 
 def _stop(operator: bpy.types.Operator) -> "set[OperatorReturnItems]":
     lifecycle.stop()
-    operator.report({"INFO"}, "Stopped")
+    operator.report({"INFO"}, "Stopped the node")
     return {"FINISHED"}
 
 

@@ -34,7 +34,7 @@ class _Part(_Sidebar):
 
 
 class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
-    """Whether this Blender is a node, and under which name."""
+    """State, name and port of this node"""
 
     bl_label = "BEAM Node"
 
@@ -47,7 +47,7 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
 
 
 class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
-    """Who is connected."""
+    """Nodes that are connected to this Blender"""
 
     bl_label = "Connected Nodes"
 
@@ -71,7 +71,7 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
 
 
 class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
-    """What can be called."""
+    """Functions that connected nodes can call"""
 
     bl_label = "Handlers"
 
@@ -93,7 +93,7 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
 
 
 class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
-    """What it does."""
+    """Number of calls and failures, waiting calls, and the last failure"""
 
     bl_label = "Activity"
 
@@ -101,7 +101,7 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         """Draw the panel."""
         shown = watch.shown
         column = _layout(self).column(align=True)
-        for name, value in (("Calls per second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
+        for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value))
         _draw_pair(column, "Failed", str(shown.failures))
         if shown.waiting:
@@ -215,7 +215,7 @@ def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
 
 def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
     first, *more = shown.waiting
-    column.label(text="Waiting for You to Finish", icon="SORTTIME")
+    column.label(text="Waiting Calls", icon="SORTTIME")
     for line in textwrap.wrap(f"{first.handler} waits for {first.reason}", _LINE):
         column.label(text=line)
     if more:
@@ -224,10 +224,10 @@ def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
 
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:
     column = layout.column(align=True)
-    _draw_pair(column, "Module", row.module or "any")
+    _draw_pair(column, "Module", row.module or "Any")
     # A sidebar has no room for all of <repository>.scene_handlers.
-    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "not told")
-    _draw_pair(column, "Thread", "network" if row.inline else "main")
+    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "Not Set")
+    _draw_pair(column, "Thread", "Network" if row.inline else "Main")
     _draw_pair(column, "Calls", f"{row.calls}, {row.failures} failed" if row.failures else str(row.calls))
 
 

@@ -24,23 +24,23 @@ _MORE_LABELS = {"tick_time": "Keepalive", "epmd": "Port Mapper"}
 _EPMD = (
     (
         "embed",
-        "Of This Computer, or Own",
-        "Register with this computer's epmd; if none answers, Blender runs one itself",
+        "System epmd, else Built-in",
+        "Register with the epmd of this computer. If no epmd answers, Blender runs a built-in one",
     ),
-    ("host", "Of This Computer", "Register with this computer's epmd; if none answers, the server does not start"),
-    ("none", "None", "Do not register: the other nodes have to know the port"),
+    ("host", "System epmd", "Register with the epmd of this computer. If no epmd answers, the node does not start"),
+    ("none", "None", "Do not register with any epmd. The other nodes have to know the port"),
 )
 
 _WHILE_TOOL = (
-    ("changes", "Scene Changes Wait", "Calls that change the scene wait; other calls are answered"),
-    ("all", "All Calls Wait", "No call is answered before the tool is finished"),
+    ("changes", "Scene Changes Wait", "Calls that change the scene wait. All other calls are answered"),
+    ("all", "All Calls Wait", "All calls wait until you have finished"),
 )
 
 _LEVELS = (
-    ("error", "Errors", "Only what does not work"),
-    ("warning", "Warnings", "Also what may be wrong"),
-    ("info", "Information", "Also when the server starts and stops"),
-    ("debug", "Everything", "Also what is of use when one looks for a mistake"),
+    ("error", "Errors", "Only errors"),
+    ("warning", "Warnings", "Errors and warnings"),
+    ("info", "Information", "Also when the node starts or stops, and when other nodes connect or disconnect"),
+    ("debug", "Everything", "Debug details"),
 )
 
 DEFAULT_BUDGET = 8.0
@@ -75,52 +75,54 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
 
     node_name: StringProperty(  # type: ignore[valid-type]
         name=_LABELS["node_name"],
-        description="What Erlang and Elixir call this Blender: a name, which gets the host, or a whole name@host",
+        description="The name by which Erlang and Elixir programs call this Blender. Enter a name, to which Blender "
+        "adds the host, or a full name such as render1@10.0.0.5",
         default=settings.DEFAULT_NODE_NAME,
     )
     cookie: StringProperty(  # type: ignore[valid-type]
         name=_LABELS["cookie"],
-        description="The secret that all nodes of a cluster share. Whoever has it can call every handler. "
-        "It is saved with Blender's preferences; the environment variable BPY_BEAM_COOKIE keeps it out of there",
+        description="The password that all nodes of a cluster share. A program that knows it can call every handler. "
+        "Blender saves it with the preferences. To avoid that, set the environment variable BPY_BEAM_COOKIE instead",
         subtype="PASSWORD",
         default=DEFAULT_COOKIE,
     )
     host: StringProperty(  # type: ignore[valid-type]
         name=_LABELS["host"],
-        description="The address to listen on. localhost: only this computer can connect. "
-        "Empty: the host of the node name",
+        description="The address at which Blender accepts connections. With localhost, only programs on this computer "
+        "can connect. If this is empty, Blender uses the host part of the node name",
         default=settings.DEFAULT_HOST,
     )
     port: IntProperty(  # type: ignore[valid-type]
         name=_LABELS["port"],
-        description="The TCP port to listen on; 0 takes any free one, which other nodes learn from epmd",
+        description="The TCP port at which Blender accepts connections. With 0, Blender takes a free port, and other "
+        "nodes ask epmd for its number",
         default=settings.DEFAULT_PORT,
         min=0,
         max=65535,
     )
     epmd: EnumProperty(  # type: ignore[valid-type]
         name="Port Mapper",
-        description="The epmd, which tells other nodes the port of this one",
+        description="The program that tells other nodes the port of this node. Erlang calls it epmd",
         items=_EPMD,
         default="embed",
     )
     keepalive: IntProperty(  # type: ignore[valid-type]
         name="Keepalive (s)",
-        description="Seconds of silence after which a node counts as gone. It should be the same on all nodes of a "
-        "cluster, where it is called net_ticktime",
+        description="Blender disconnects a node that has sent nothing for this many seconds. Use the same value on all "
+        "nodes of a cluster; Erlang calls it net_ticktime",
         default=DEFAULT_KEEPALIVE,
         min=4,
         max=3600,
     )
     start_with_blender: BoolProperty(  # type: ignore[valid-type]
         name="Start with Blender",
-        description="Start the server whenever Blender starts with a window",
+        description="Start the node when Blender starts with a window",
         default=False,
     )
     budget_ms: FloatProperty(  # type: ignore[valid-type]
         name="Time per Tick (ms)",
-        description="Milliseconds that handlers may take before Blender draws again. More answers more calls, less "
-        "keeps the window smoother. A handler that has begun is not interrupted",
+        description="Milliseconds that handlers may use before Blender redraws. A higher value answers more calls, a "
+        "lower value keeps the window smoother. A running handler is not interrupted",
         default=DEFAULT_BUDGET,
         min=1.0,
         max=50.0,
@@ -128,9 +130,9 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         step=100,
     )
     modal_budget_ms: FloatProperty(  # type: ignore[valid-type]
-        name="Beside a Tool (ms)",
-        description="The same while you draw, sculpt, drag or play an animation, which get the rest. "
-        "Never more than Time per Tick",
+        name="Time per Tick While a Tool Runs (ms)",
+        description="Milliseconds that handlers may use before Blender redraws, while you draw, sculpt, drag or play "
+        "an animation. Blender never uses more than Time per Tick",
         default=DEFAULT_MODAL_BUDGET,
         min=0.5,
         max=50.0,
@@ -139,21 +141,21 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
     )
     while_tool: EnumProperty(  # type: ignore[valid-type]
         name="While You Use a Tool",
-        description="Which calls wait until you have finished a stroke, a drag or another tool. "
-        "While Blender renders or bakes, all calls wait, except those that are declared safe",
+        description="Which calls wait until you have finished a stroke, a drag or another tool. While Blender renders "
+        "or bakes, all calls wait, except calls of handlers that are declared safe",
         items=_WHILE_TOOL,
         default="changes",
     )
     ignored_tools: StringProperty(  # type: ignore[valid-type]
         name="Ignored Tools",
-        description="Operators that no call waits for, separated by commas. For add-ons whose operator runs all the "
-        "time in the background, such as one that shows pressed keys. The sidebar shows the name that belongs here",
+        description="Operators for which no call waits, separated by commas. Enter the operator of an add-on that runs "
+        "all the time, such as one that shows pressed keys. The sidebar shows the name to enter",
         default="",
     )
     linger_ms: FloatProperty(  # type: ignore[valid-type]
         name="Wait for the Next Call (ms)",
-        description="Milliseconds that a tick waits after a call for the next one, within Time per Tick. A caller that "
-        "sends one call after the other need not wait for ticks then. 0: it gets one answer in each tick",
+        description="Milliseconds that Blender waits for another call after it has answered one, within Time per Tick. "
+        "This speeds up programs that send one call after the other. With 0, such a program gets one answer per tick",
         default=DEFAULT_LINGER,
         min=0.0,
         max=10.0,
@@ -161,9 +163,9 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         step=50,
     )
     awake_s: FloatProperty(  # type: ignore[valid-type]
-        name="Stay Awake (s)",
-        description="Seconds after a call for which Blender does not sleep between two ticks. It answers sooner, and "
-        "uses the processor. 0: it sleeps as always, and an answer may take 5 ms longer",
+        name="Stay Responsive (s)",
+        description="Seconds after a call in which Blender does not sleep between two ticks. It answers faster and "
+        "uses more of the processor. With 0, Blender sleeps as usual, and an answer can take 5 ms longer",
         default=DEFAULT_AWAKE,
         min=0.0,
         max=10.0,
@@ -171,8 +173,8 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         step=10,
     )
     log_level: EnumProperty(  # type: ignore[valid-type]
-        name="Messages",
-        description="What is told in the terminal that Blender was started from",
+        name="Log Level",
+        description="Which messages the node writes to the terminal from which Blender was started",
         items=_LEVELS,
         default=DEFAULT_LEVEL,
         update=_level_changed,
@@ -184,7 +186,7 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
         assert layout is not None
         if outdated():
             row = layout.row()
-            row.label(text="Restart the server to apply these settings", icon="INFO")
+            row.label(text="Restart the node to apply these settings", icon="INFO")
             row.operator("beam_bpy.restart_server", text="Restart", icon="FILE_REFRESH")
         _draw_node(_box(layout, "Node"), self)
         _draw_cookie(_box(layout, "Cookie"), self)
@@ -298,7 +300,9 @@ def _draw_node(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> No
         _draw_setting(column, holder, name)
     column.prop(holder, "epmd")
     if holder.epmd == "none" and not holder.port and "port" not in settings.overridden():
-        _draw_lines(column, "without a port mapper the other nodes have to know the port: choose one", "INFO")
+        _draw_lines(
+            column, "Without a port mapper, the other nodes have to know the port. Enter a port other than 0", "INFO"
+        )
     column.prop(holder, "keepalive")
 
 
@@ -307,7 +311,7 @@ def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> 
     if "cookie" in settings.overridden():
         return
     if holder.cookie in ("", DEFAULT_COOKIE):
-        _draw_lines(column, "this is the default cookie, which everybody knows", "ERROR")
+        _draw_lines(column, "This is the default cookie, which is publicly known", "ERROR")
     buttons = column.row(align=True)
     buttons.operator("beam_bpy.generate_cookie", icon="KEYINGSET")
     buttons.operator("beam_bpy.use_erlang_cookie", icon="FILE")
@@ -335,7 +339,7 @@ def _draw_override(column: bpy.types.UILayout, name: str) -> None:
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text=_LABELS[name])
-    split.label(text=f"set by {variable}", icon="LOCKED")
+    split.label(text=f"Set by {variable}", icon="LOCKED")
 
 
 def _problem(name: str, value: Any) -> str | None:

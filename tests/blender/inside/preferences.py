@@ -76,7 +76,7 @@ for operator in (bpy.ops.beam_bpy.generate_cookie, bpy.ops.beam_bpy.use_erlang_c
 del os.environ["BPY_BEAM_COOKIE"]
 
 # A change while the server runs is known until it is restarted, or taken back.
-with pytest.raises(RuntimeError, match="The server is not running"):
+with pytest.raises(RuntimeError, match="The node is not running"):
     bpy.ops.beam_bpy.restart_server()
 assert not module.outdated()
 assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
@@ -102,9 +102,9 @@ preferences.start_with_blender = True
 lifecycle = importlib.import_module(f"{rig.EXTENSION}.lifecycle")
 lifecycle.register()
 assert not bpy.app.timers.is_registered(lifecycle._start_with_blender)
-with pytest.raises(RuntimeError, match="Without a window there is no clipboard"):
+with pytest.raises(RuntimeError, match="Blender has no clipboard without a window"):
     bpy.ops.beam_bpy.copy_node_name()
-with pytest.raises(RuntimeError, match="Without a window there is no clipboard"):
+with pytest.raises(RuntimeError, match="Blender has no clipboard without a window"):
     bpy.ops.beam_bpy.copy_snippet()
 
 rig.disable(rig.EXTENSION)
