@@ -105,8 +105,7 @@ class Batch(Runnable):
         if not handler.permits(self._reply.peer.name):
             return _failed(not_allowed(step.mfa))
         try:
-            value = handler.function(*step.args) if handler.spread else handler.function(step.args)
-            encoded = self._context.encoder.encode_term(_run_to_end(value))
+            encoded = self._context.encoder.encode_term(_run_to_end(handler.invoke(step.args)))
         except BaseException as error:  # noqa: BLE001 - the next step runs, whatever this one raises
             failure = failure_of(error, step.mfa.stack(), self._context.encoder)
             self._context.count_failed(handler, failure)

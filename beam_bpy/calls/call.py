@@ -180,7 +180,7 @@ class Call(Runnable):
     def _next_value(self, handler: Handler) -> tuple[bool, Any]:
         """True and the result of the handler, or False and the value that it has yielded."""
         if self._generator is None:
-            value = handler.function(*self._args) if handler.spread else handler.function(self._args)
+            value = handler.invoke(self._args)
             if type(value) is not GeneratorType:
                 return True, value
             self._generator = value

@@ -98,6 +98,10 @@ class Handler:
             log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
             return False
 
+    def invoke(self, args: list[Any]) -> Any:
+        """Call the function with a call's arguments."""
+        return self.function(*args) if self.spread else self.function(args)
+
 
 def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:
     """A handler, from what `BeamServer.register_handler` and `expose` are given.

@@ -12,11 +12,13 @@ from concurrent.futures import Future
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.protocol import control, control_reader
 from beam_bpy.protocol.control import Payload
+from beam_bpy.protocol.erpc import EXECUTE_CALL, MONITORED, ErpcCall
 from beam_bpy.protocol.flags import OURS, Flag
 from beam_bpy.protocol.fragments import Reassembler
 from beam_bpy.protocol.framing import FrameReader
+from beam_bpy.protocol.gen_server import GenCall
 from beam_bpy.protocol.handshake import Acceptor
-from vendor_term_codec import Atom, Pid, Reference, encode, encode_term
+from vendor_term_codec import Atom, Pid, Reference, decode_term, encode, encode_term
 
 COOKIE = "cookie-of-the-unit-tests"
 NAME = f"unit{os.getpid()}"
@@ -66,6 +68,35 @@ def nodes_of(server):
     return tuple(peer.name for peer in server.peers)
 
 
+# The tests look at these parts of a running server only through the functions below.
+
+
+def loop_of(server):
+    """The network thread of a running server."""
+    return server._running.loop
+
+
+def connections_of(server):
+    """The established connections of a running server."""
+    return tuple(server._running.connections._established.values())
+
+
+def pending_of(server):
+    """The pending connections of a running server, accepted ones first."""
+    connections = server._running.connections
+    return (*connections._half_open, *connections._outgoing)
+
+
+def is_paused(connection):
+    """Whether a connection does not read, because of its back-pressure."""
+    return connection._backpressure.paused
+
+
+def unsent(connection):
+    """The bytes that a connection holds for its peer."""
+    return connection._stream.unsent
+
+
 def on_loop(loop, function):
     """Call `function` on the network thread; returns what it returns."""
     result = Future()
@@ -91,7 +122,12 @@ def headed(term, payload=None):
 
 
 def decoded(event):
-    """`event` with its payload and its reason as the terms that they are."""
+    """`event` with its payload and its reason decoded; a call as the message that carries it."""
+    if isinstance(event, GenCall):
+        event = event.message
+    if isinstance(event, ErpcCall):
+        call = [decode_term(event.call_ref)[0], Atom(event.module), Atom(event.function), event.arguments.decode()]
+        return control.SpawnRequest(event.ref, event.sender, event.sender, *EXECUTE_CALL, MONITORED, call)
     fields = event._asdict().items() if hasattr(event, "_asdict") else ()
     return event._replace(**{name: value.decode() for name, value in fields if isinstance(value, Payload)})
 
@@ -277,6 +313,7 @@ class Client(Wire):
         """Prove that we know the cookie."""
         challenge = self._handshake_message()
         _flags, number, self.creation = struct.unpack_from(">QII", challenge, 1)
+        self.challenge = number
         digest = hashlib.md5((cookie + str(number)).encode()).digest()
         self.socket.sendall(struct.pack(">HcI", 21, b"r", 7) + digest)
         self.ack = self._handshake_message() if cookie == COOKIE else None

@@ -46,7 +46,7 @@ def played(monkeypatch):
 
 
 def connections(server):
-    return len(server._running.cluster._connections)
+    return len(nodes_of(server))
 
 
 def raises(error):

@@ -63,7 +63,7 @@ def test_without_a_budget_one_call_is_run(calls, log):
 
 def test_no_call_is_begun_after_the_budget(calls, log, monkeypatch):
     clock = iter([100.0, 100.9, 101.1])
-    monkeypatch.setattr("beam_bpy.dispatch.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("beam_bpy.dispatch.call_queue.time.perf_counter", lambda: next(clock))
     fill(calls, log, 5)
 
     assert calls.drain(1.0) == 2
@@ -73,7 +73,7 @@ def test_no_call_is_begun_after_the_budget(calls, log, monkeypatch):
 def test_linger_waits_for_a_call_that_comes_after_the_answer(calls, log, monkeypatch):
     # As a sequential caller does: it sends its next call from another thread once it has the answer to the first.
     clock = iter([0.0, 1.0, LONG])
-    monkeypatch.setattr("beam_bpy.dispatch.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("beam_bpy.dispatch.call_queue.time.perf_counter", lambda: next(clock))
     answered = threading.Event()
     caller = threading.Thread(target=lambda: (answered.wait(LONG), calls.put(Note(log, "second"))))
     caller.start()
@@ -284,7 +284,7 @@ class TestSlices:
 
     def test_no_slice_is_begun_after_the_budget(self, calls, log, monkeypatch):
         clock = iter([100.0, 100.9, 101.1])
-        monkeypatch.setattr("beam_bpy.dispatch.time.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("beam_bpy.dispatch.call_queue.time.perf_counter", lambda: next(clock))
         calls.put(Slices(log, "long", 5))
 
         assert calls.drain(1.0) == 2

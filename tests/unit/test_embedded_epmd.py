@@ -323,7 +323,7 @@ class TestModes:
 
     @pytest.mark.parametrize("address", ["no-such-host.invalid", "1.2.3.4.5"])
     def test_an_address_that_is_none_is_said(self, make, monkeypatch, address):
-        monkeypatch.setattr("beam_bpy.beam_server._START_TIME", 1.0)
+        monkeypatch.setattr("beam_bpy.running._START_TIME", 1.0)
         monkeypatch.setenv("ERL_EPMD_ADDRESS", address)
         server = make(epmd="host")
 
@@ -336,7 +336,7 @@ class TestNodes:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch):
-        monkeypatch.setattr(epmd, "_RETRY", 0.01)
+        monkeypatch.setattr(registration, "_RETRY_TIME", 0.01)
 
     @pytest.fixture
     def node(self, monkeypatch):

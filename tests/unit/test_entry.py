@@ -54,7 +54,7 @@ class TestCookie:
         assert first != capsys.readouterr().out.strip()
 
     def test_no_repr_shows_it(self, server):
-        parts = (server, server._options, server._running.settings, server._running.cluster)
+        parts = (server, server._options, server._running.settings, server._running.connections)
 
         assert all(COOKIE not in repr(part) for part in parts)
 
@@ -130,7 +130,7 @@ def test_a_system_without_threads_is_a_sentence(make, monkeypatch, last):
     with monkeypatch.context() as patch:
         patch.setattr("threading.Thread.start", refuse)
         assert server.start() is False
-        assert "no thread left" in server.last_error
+        assert "cannot start another thread" in server.last_error
     assert server.start(), server.last_error
     with socket.create_connection(("127.0.0.1", server.port)):
         pass

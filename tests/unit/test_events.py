@@ -74,7 +74,7 @@ def other_pid(caller, number=78):
 
 def tables(*callers):
     """How many monitors the node holds on others."""
-    return sum(len(caller.peer.watching) for caller in callers)
+    return sum(len(caller.peer.outgoing_monitors) for caller in callers)
 
 
 class TestSubscribing:
@@ -198,7 +198,7 @@ class TestOneThatDoesNotRead:
     @pytest.fixture
     def room(self, caller):
         room = threading.Event()
-        caller.peer.load.has_room = room.is_set
+        caller.peer.load.writable = room.is_set
         return room
 
     def test_is_told_how_many_it_has_missed_and_gets_the_next_one(self, house, caller, events, room):
@@ -208,7 +208,7 @@ class TestOneThatDoesNotRead:
         assert [events.publish(topic, n) for n, topic in enumerate("abaa")] == [0] * 4
         assert caller.heard() == []
         room.set()
-        caller.peer.load.take_up()
+        caller.peer.load.unpark_all()
         assert sorted(payloads(caller)) == [(caller.pid, missed("a", 3)), (caller.pid, missed("b", 1))]
         assert events.publish("a", 4) == 1
         assert payloads(caller) == [(caller.pid, event("a", 4))]
@@ -219,13 +219,13 @@ class TestOneThatDoesNotRead:
         room.set()
 
         assert events.publish("t", 2) == 0
-        caller.peer.load.take_up()
+        caller.peer.load.unpark_all()
         assert payloads(caller) == [(caller.pid, missed("t", 2))]
 
     def test_is_told_at_once_when_it_has_read_meanwhile(self, house, caller, events):
         subscribe(house, caller, "t")
         rooms = iter([False, True])
-        caller.peer.load.has_room = lambda: next(rooms)
+        caller.peer.load.writable = lambda: next(rooms)
 
         assert events.publish("t", 1) == 0
         assert payloads(caller) == [(caller.pid, missed("t", 1))]
@@ -242,7 +242,7 @@ class TestOneThatDoesNotRead:
         subscribe(house, caller, "t")
         events.publish("t", 1)
         caller.disconnect()
-        caller.peer.load.take_up()
+        caller.peer.load.unpark_all()
 
         assert events._gaps == {}
         assert events.publish("t", 2) == 0
@@ -309,7 +309,7 @@ class TestForgetting:
 
         caller.disconnect()
 
-        assert (events.count("t"), tables(caller, other), len(events.watching)) == (1, 1, 1)
+        assert (events.count("t"), tables(caller, other), len(events.monitors)) == (1, 1, 1)
         assert events.publish("t", 1) == 1
 
     def test_a_node_that_comes_back_may_subscribe_again(self, house, caller, events):
@@ -326,7 +326,7 @@ class TestForgetting:
         subscribe(house, caller, "t")
         unsubscribe(house, caller, "t")
 
-        assert (events._topics, events._monitors) == ({}, {})
+        assert (events._topics, events._subscribers) == ({}, {})
 
     @pytest.mark.parametrize("reason", [A("kill"), A("shutdown")])
     def test_nobody_ends_the_process_that_events_come_from(self, house, caller, events, reason):

@@ -10,7 +10,22 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import NAME, PATIENCE, Client, eventually, free_port, hung_up, nodes_of, on_loop, send_name
+from support import (
+    NAME,
+    PATIENCE,
+    Client,
+    connections_of,
+    eventually,
+    free_port,
+    hung_up,
+    is_paused,
+    loop_of,
+    nodes_of,
+    on_loop,
+    pending_of,
+    send_name,
+    unsent,
+)
 
 from beam_bpy import NodeDownError, Tls
 from beam_bpy.epmd.server import EmbeddedEpmd
@@ -46,7 +61,7 @@ def names(tree):
 
 
 class TestSecrets:
-    def test_chance_comes_from_secrets_and_digests_are_compared_in_constant_time(self):
+    def test_the_module_random_is_not_used_and_digests_are_compared_in_constant_time(self):
         imported = set()
         for path in PACKAGE:
             for node in ast.walk(ast.parse(path.read_text())):
@@ -58,9 +73,16 @@ class TestSecrets:
         compared = [ast.unparse(node) for node in ast.walk(handshake) if isinstance(node, ast.Compare)]
 
         assert "random" not in imported
-        assert "secrets.randbits" in names(ast.parse((ROOT / "beam_bpy" / "cluster.py").read_text()))
         assert "hmac.compare_digest" in names(handshake)
         assert [text for text in compared if "digest(" in text or "cookie" in text] == []
+
+    def test_each_connection_has_a_challenge_of_its_own(self, server):
+        challenges = set()
+        for _ in range(20):
+            with Client(server) as client:
+                challenges.add(client.challenge)
+
+        assert len(challenges) == 20
 
 
 class TestClock:
@@ -74,7 +96,7 @@ class TestClock:
         ]
 
         # When a node has connected, and when a call has failed.
-        assert users == {"node.py", "activity.py"}
+        assert users == {"peer.py", "statistics.py"}
         assert imports == []
 
 
@@ -116,7 +138,7 @@ class TestSockets:
         with Client(server) as client:
             assert client.call("echo", 1) == [1]
             eventually(lambda: nodes_of(server) == (client.name,))
-            eventually(lambda: len(server._running.cluster._connections) == 1)
+            eventually(lambda: len(connections_of(server)) == 1 and not pending_of(server))
         assert "Traceback" not in caplog.text
         assert "of this program's own" not in caplog.text
 
@@ -135,16 +157,15 @@ class TestSockets:
         assert server.start(), server.last_error
         for _ in range(10):
             busy, go_on = threading.Event(), threading.Event()
-            server._running.on_thread(lambda busy=busy, go_on=go_on: busy.set() or go_on.wait(PATIENCE))
+            loop_of(server).call_soon(lambda busy=busy, go_on=go_on: busy.set() or go_on.wait(PATIENCE))
             assert busy.wait(PATIENCE)
             sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
             sock.sendall(b"GET / HTTP/1.1\r\n")
             break_off(sock)
             go_on.set()
-        on_loop(server._running.loop, lambda: None)
+        on_loop(loop_of(server), lambda: None)
 
-        eventually(lambda: not server._running.cluster._connections)
-        assert not server._running.cluster._half_open
+        eventually(lambda: not pending_of(server))
         assert "Traceback" not in caplog.text
         assert caplog.text.count("was refused") == 1
 
@@ -223,7 +244,7 @@ with Client(a) as client:
     knocking = socket.socket()
     held = exhaust()
     knocking.connect(("127.0.0.1", a.port))
-    eventually(lambda: "no file descriptor left" in "".join(lines))
+    eventually(lambda: "no file descriptor is left" in "".join(lines))
     used, began = time.process_time(), time.monotonic()
     while time.monotonic() - began < 3.5:
         assert client.call("echo", 1) == [1]
@@ -273,10 +294,10 @@ a.stop()
         run(
             NO_DESCRIPTORS
             + """
-from beam_bpy import epmd
+from beam_bpy.epmd import client as epmd, registration
 from beam_bpy.epmd.server import EmbeddedEpmd
 from beam_bpy.transport.loop import Loop
-epmd._RETRY = 0.1
+registration._RETRY_TIME = 0.1
 loop = Loop("epmd", daemon=True)
 loop.start()
 def on_loop(function):
@@ -288,7 +309,7 @@ first = on_loop(lambda: EmbeddedEpmd(loop, epmd.port(), "127.0.0.1"))
 a = server(epmd="host")
 assert a.start(), a.last_error
 on_loop(first.close)
-eventually(lambda: "epmd is gone" in "".join(lines))
+eventually(lambda: "the connection to epmd broke" in "".join(lines))
 held = exhaust()
 time.sleep(0.5)
 release(held)
@@ -302,7 +323,7 @@ loop.stop()
 
     def test_a_failure_to_accept_of_any_kind_is_waited_out(self, loop, monkeypatch, caplog):
         """The kernel may be out of memory; there is no way to bring that about here."""
-        monkeypatch.setattr("beam_bpy.transport._ACCEPT_PAUSE", 0.05, raising=False)
+        monkeypatch.setattr("beam_bpy.transport.listener._RETRY_TIME", 0.05)
         tries, accepted = [], threading.Event()
 
         class Socket(socket.socket):
@@ -321,7 +342,7 @@ loop.stop()
         on_loop(loop, listener.close)
 
         assert len(tries) == 4
-        assert caplog.text.count("have to wait until this program can take them: No buffer space available") == 1
+        assert caplog.text.count("wait until this program can accept them: No buffer space available") == 1
 
 
 class TestSignals:
@@ -368,9 +389,9 @@ tls = Tls({str(pem)!r}, {str(key)!r}, {str(pem)!r}, check_host=False)
 class Nobody:
     def __init__(self):
         self.data, self.over = bytearray(100), threading.Event()
-    def buffer(self): return memoryview(self.data)
-    def received(self, count): pass
-    def closed(self, reason): self.over.set()
+    def get_buffer(self): return memoryview(self.data)
+    def buffer_updated(self, count): pass
+    def connection_lost(self, reason): self.over.set()
 
 loop = Loop("tls", daemon=False)
 loop.start()
@@ -383,8 +404,8 @@ def shaken_hands():
 nobody, made = Nobody(), []
 loop.call_soon(lambda: made.append(TlsStream(loop, ours, nobody, tls.server_side())))
 other = shaken_hands()
-eventually(lambda: made and made[0]._shaken)
-made[0].pause()  # So that it does not see the end.
+eventually(lambda: made and made[0]._handshake_done)
+made[0].pause_reading()  # So that it does not see the end.
 other.close()
 for _ in range(50):
     made[0].send(bytes(1000))
@@ -411,7 +432,7 @@ if os.getuid() == 0:
     os.setuid(65534)
 resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
 assert a.start() is False
-assert a.last_error.startswith("this system has no thread left for it"), a.last_error
+assert a.last_error.startswith("this system cannot start another thread"), a.last_error
 assert a.state == "failed"
 assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
 resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
@@ -423,7 +444,7 @@ with Client(a) as client:
         a.connect("nobody@no-such-host.invalid")
     except Exception as error:
         assert "is not known" in str(error), error
-    assert "cannot be looked up: this system has no thread left" in "".join(lines)
+    assert "cannot be looked up: this system cannot start another thread" in "".join(lines)
     assert client.call("echo", 1) == [1]
 a.stop()
 """
@@ -438,7 +459,7 @@ a.stop()
             answer.wait(PATIENCE)
             return ["127.0.0.1"]
 
-        monkeypatch.setattr("beam_bpy.transport.addresses_of", look_up)
+        monkeypatch.setattr("beam_bpy.transport.resolver.addresses_of", look_up)
         future = server.call_async("somebody@somewhere.example", "m", "f")
         assert asked.wait(PATIENCE)
         server.stop()
@@ -517,10 +538,8 @@ class TestPeers:
         with Client(server) as client, Client(server, "other@127.0.0.1") as other:
             for number in range(5000):
                 client.tell((22, client.pid, process.pid), number)
-            (connection,) = (
-                each for each in tuple(server._running.cluster._connections) if each.peer.name == client.name
-            )
-            eventually(lambda: connection._paused)
+            (connection,) = (each for each in connections_of(server) if each.peer.name == client.name)
+            eventually(lambda: is_paused(connection))
             assert server.activity.queued <= 101
             other.tell(*other.erpc("echo", [7]))
             gate.set()
@@ -568,7 +587,7 @@ class TestPeers:
 
     def test_who_claims_the_name_of_a_node_holds_up_our_call_to_it_no_longer_than_a_handshake(self, make, monkeypatch):
         """Only the handshake tells who it is. Until then the protocol has the call wait, as on the BEAM."""
-        monkeypatch.setattr("beam_bpy.connection.SETUP_TIME", 0.5)
+        monkeypatch.setattr("beam_bpy.distribution.connection_setup.SETUP_TIME", 0.5)
         a, b = make(f"{NAME}a"), make(f"{NAME}b")
         assert a.start(), a.last_error
         assert b.start(), b.last_error
@@ -668,7 +687,7 @@ assert not a.running
         server.register_handler("zeros", lambda args: bytes(args[0]))
         with Client(server) as client:
             client.tell(*client.erpc("zeros", [100_000_000]))
-            eventually(lambda: any(c._stream.unsent > 1_000_000 for c in server._running.cluster._connections))
+            eventually(lambda: any(unsent(c) > 1_000_000 for c in connections_of(server)))
             server.stop()
             assert not any(thread.name.startswith("beam_bpy") for thread in threading.enumerate())
             assert client.closed()

@@ -649,8 +649,8 @@ class AtOnce(RuleBasedStateMachine):
         self.asked = []  # Of each who wanted a connection, what came of it.
         self.all_well = True
         self.patches = ExitStack()
-        self.patches.enter_context(mock.patch("beam_bpy.epmd.locate", self._locate))
-        self.patches.enter_context(mock.patch("beam_bpy.cluster.connect", self._dial))
+        self.patches.enter_context(mock.patch("beam_bpy.epmd.client.locate", self._locate))
+        self.patches.enter_context(mock.patch("beam_bpy.distribution.connection_setup.connect", self._dial))
 
     def _locate(self, _loop, _address, name, done):
         done([each.partition("@")[0] for each in self.NAMES].index(name))
@@ -781,7 +781,7 @@ class AtOnce(RuleBasedStateMachine):
     @invariant()
     def there_is_one_connection_at_most(self):
         for cluster in self.clusters:
-            assert sum(connection.peer is not None for connection in cluster._connections) <= 1
+            assert len(cluster._established) <= 1
 
     def teardown(self):
         try:
@@ -795,8 +795,8 @@ class AtOnce(RuleBasedStateMachine):
             assert connected[0] == connected[1]
             assert all(len(outcome) == 1 for outcome in self.asked)
             for cluster in self.clusters:
-                assert (len(cluster._connections), len(cluster._half_open)) == (connected[0], 0)
-                assert cluster._calls == {}
+                assert len(cluster._established) == connected[0]
+                assert (cluster._outgoing, cluster._half_open, cluster._setups) == (set(), {}, {})
             if self.all_well and self.asked:
                 assert connected == [True, True]
                 assert not any(isinstance(outcome[0], str) for outcome in self.asked)

@@ -135,7 +135,7 @@ class SlowToTake:
 
 def test_it_is_not_taken_back_from_a_guest_that_stands_at_the_door(loop):
     """Its own thread would wait for events, and nobody would wake it for the guest's sake."""
-    loop._turn = SlowToTake(loop._turn)
+    loop._lending.running = SlowToTake(loop._lending.running)
     came = []
     guest = threading.Thread(target=lambda: came.append(loop.run_here(0.0, never)), daemon=True)
     guest.start()

@@ -6,7 +6,7 @@ import struct
 import threading
 
 import pytest
-from support import COOKIE, PATIENCE, Client, eventually, hung_up, send_name
+from support import COOKIE, PATIENCE, Client, connections_of, eventually, hung_up, is_paused, pending_of, send_name
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.worker import Worker
@@ -82,7 +82,7 @@ class Queued:
         self._ran.append(f"{self._number} closed")
 
 
-class TestPutAside:
+class TestParked:
     """Calls of a peer that does not read what it is sent; `room` is set when it has."""
 
     @pytest.fixture
@@ -99,7 +99,7 @@ class TestPutAside:
     def load(self, room, looked):
         load = Load()
         load.writable = room.is_set
-        load.look = lambda: looked.append(True)
+        load.parked = lambda: looked.append(True)
         return load
 
     def test_they_run_when_it_has_read_in_their_order_and_before_later_ones(self, load, room, looked):
@@ -225,8 +225,8 @@ class TestHalfOpen:
         with knock(server) as sock:
             sock.sendall(send_name())
             assert sock.recv(3) == b"\0\3s"
-            (connection,) = server._running.cluster._connections
-            assert connection._frames is None
+            (pending,) = pending_of(server)
+            assert len(pending.get_buffer()) < 1024
 
     def test_flags_that_anybody_can_choose_are_not_kept(self):
         before = len(Flag._value2member_map_)
@@ -328,7 +328,7 @@ class TestOverload:
                 client.ask("echo", [])
             client.ask("echo", [])
             reason = client.event().reason
-            assert reason[1:3] == ("error", ("overload", "2 calls wait already: this node takes no more at present"))
+            assert reason[1:3] == ("error", ("overload", "2 calls wait already: this node accepts no more at present"))
 
     def test_a_peer_with_many_calls_waits_and_loses_none(self, make, gate):
         server = start(make, max_in_flight=4)
@@ -337,15 +337,15 @@ class TestOverload:
         with Client(server) as client, Client(server, "other@127.0.0.1") as other:
             for _ in range(20):
                 client.tell(*client.erpc("gate", []))
-            (connection,) = (c for c in tuple(server._running.cluster._connections) if c.peer.name == client.name)
-            eventually(lambda: connection._paused)
+            (connection,) = (c for c in connections_of(server) if c.peer.name == client.name)
+            eventually(lambda: is_paused(connection))
             assert connection._load.in_flight == 4
             other.tell(*other.erpc("echo", [7]))
             gate.set()
             ends = 0
             while ends < 20:
                 ends += hasattr(client.event(), "reason")
-            eventually(lambda: not connection._paused)
+            eventually(lambda: not is_paused(connection))
             assert client.call("echo", 1) == [1]
 
     def test_a_node_that_is_asked_itself_is_read_from_and_told(self, make, gate):
@@ -387,8 +387,8 @@ class TestFaults:
             if not child:
                 code = 1
                 try:
-                    running.node.send(server._rpc.events, client.pid, b"a\1")
-                    (stream,) = (connection._stream for connection in running.cluster._connections)
+                    running.node.send(server._router.subscriptions, client.pid, b"a\1")
+                    (stream,) = (connection._stream for connection in running.connections._established.values())
                     code = 0 if stream._closed and stream.fileno() == -1 else 2
                 finally:
                     os._exit(code)
@@ -400,9 +400,7 @@ class TestFaults:
         server = make(tick_time=0.2)
         assert server.start(), server.last_error
         with Client(server) as client, Client(server, "other@127.0.0.1") as other:
-            (connection,) = (
-                each for each in tuple(server._running.cluster._connections) if each.peer.name == client.name
-            )
+            (connection,) = (each for each in connections_of(server) if each.peer.name == client.name)
             monkeypatch.setattr(connection, "_schedule_tick", lambda: 1 / 0)
 
             assert client.closed()

@@ -209,8 +209,8 @@ def test_the_end_tells_all_of_every_node_and_only_once(node, caller, process):
 def test_one_monitor_may_be_told_of_an_end_that_is_none(node, caller, process):
     first, second = caller.monitor(process.pid), caller.monitor(process.pid)
 
-    assert node.end_watch(process, first, encode_term(REASON)) is True
-    assert node.end_watch(process, first, encode_term(REASON)) is False
+    assert node.fire_monitor(process, first, encode_term(REASON)) is True
+    assert node.fire_monitor(process, first, encode_term(REASON)) is False
     assert caller.heard() == [control.MonitorExit(process.pid, caller.pid, first, REASON)]
     assert process.alive
     end(process, NORMAL)
@@ -408,8 +408,8 @@ def test_what_a_process_sends_comes_from_it(node, caller, process):
     caller.tell(35, 1, caller.pid, process.pid)
     caller.link(process.pid)
     ref = node.new_ref()
-    node.watch(process, caller.peer, caller.pid, ref)
-    node.unwatch(caller.peer, ref)
+    node.monitor(process, caller.peer, caller.pid, ref)
+    node.demonitor(caller.peer, ref)
     node.link(process, caller.peer, Pid(caller.name, 78, 1, 5))
     node.unlink(process, Pid(caller.name, 78, 1, 5))
     end(process, REASON)
@@ -419,8 +419,8 @@ def test_what_a_process_sends_comes_from_it(node, caller, process):
 
 def test_the_end_of_a_process_takes_its_monitors_back(node, caller, process):
     ref, other = node.new_ref(), node.new_ref()
-    node.watch(process, caller.peer, caller.pid, ref)
-    node.watch(process, caller.peer, Atom("shell"), other)
+    node.monitor(process, caller.peer, caller.pid, ref)
+    node.monitor(process, caller.peer, Atom("shell"), other)
     caller.heard()
 
     end(process, NORMAL)
@@ -429,7 +429,7 @@ def test_the_end_of_a_process_takes_its_monitors_back(node, caller, process):
         control.Demonitor(process.pid, caller.pid, ref),
         control.Demonitor(process.pid, Atom("shell"), other),
     ]
-    assert caller.peer.watching == {}
+    assert caller.peer.outgoing_monitors == {}
 
 
 def test_observers_are_told_of_nodes_that_come_and_go(node):

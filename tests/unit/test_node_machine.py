@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from support import COOKIE, PATIENCE, Caller, decoded, headed, message
+from support import COOKIE, PATIENCE, Caller, decoded, headed, is_paused, message
 
 from beam_bpy.calls.handlers import Handler, Registry
 from beam_bpy.calls.routing import CallRouter
@@ -133,7 +133,7 @@ class Far:
         self.frames, self.fragments = FrameReader(), Reassembler()
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
-        network.cluster.accepted(theirs, ("127.0.0.1", 1))
+        network.connections.accepted(theirs, ("127.0.0.1", 1))
         self.shake_hands()
 
     def __repr__(self):
@@ -153,7 +153,7 @@ class Far:
     def lags(self):
         """Whether it is not known when it hears and is heard."""
         return not self.reads or any(
-            connection._paused and connection.peer is self.peer for connection in self.network.cluster._connections
+            is_paused(connection) and connection.peer is self.peer for connection in self.network.established()
         )
 
     def ref(self):
@@ -261,9 +261,9 @@ class Here:
     traps: bool
     inbox: list = field(default_factory=list)
     expected: list = field(default_factory=list)
-    watchers: dict = field(default_factory=dict)  # Monitors on it: by reference, who holds it.
+    monitored_by: dict = field(default_factory=dict)  # Monitors on it: by reference, who holds it.
     links: dict = field(default_factory=dict)  # By pid, the node of that process.
-    watching: dict = field(default_factory=dict)  # Its own monitors.
+    monitors: dict = field(default_factory=dict)  # Its own monitors.
     unlinking: dict = field(default_factory=dict)
 
     def __repr__(self):
@@ -295,12 +295,12 @@ class Network(RuleBasedStateMachine):
         self.rpc = CallRouter(self.registry, ErlangVariantEncoder(), self.queue)
         self.rpc.max_queued = LIMITS.max_queued
         self.node = self.rpc.open_node(US, 9)
-        self.cluster = Connections(self.loop, self.node, COOKIE, 1e6, None, LIMITS, None)
-        self.client = Client(self.node, self.cluster, self.rpc.house.encoder)
+        self.connections = Connections(self.loop, self.node, COOKIE, 1e6, None, LIMITS, None)
+        self.client = Client(self.node, self.connections, self.rpc.context.encoder)
         self.node.add(self.client)
         self.node.observers.append(self._peer_changed)
         self.permanent = set(self.node._processes)
-        self.log = Complaints()
+        self.log = LogRecords()
         logging.getLogger("beam_bpy").addHandler(self.log)
         self.fars, self.heres, self.calls, self.peers = [], [], [], []
         self.tokens, self.creations = itertools.count(1), itertools.count(1)
@@ -346,8 +346,9 @@ class Network(RuleBasedStateMachine):
         if not peer.connected:
             return
         self.peers.append(peer)
-        send = peer.send
+        send, send_framed = peer.send, peer.send_framed
         peer.send = lambda *sent: self._sent(peer, send, sent)
+        peer.send_framed = lambda *sent: self._sent(peer, send_framed, sent)
 
     def _sent(self, peer, send, sent):
         if not peer.connected:
@@ -363,13 +364,16 @@ class Network(RuleBasedStateMachine):
         for _ in range(3):
             self.loop.run_here(0.0, _never)
 
+    def established(self):
+        return tuple(self.connections._established.values())
+
     def settle(self):
         """Let everything come to rest that is not up to a node or to the thread that drains."""
         quiet = 0
         while quiet < 2:
             self.turn()
             moved = [far.hear() for far in self.fars]
-            for connection in tuple(self.cluster._connections):
+            for connection in self.established():
                 # It is looked at again a moment after it has come down to half of its limit.
                 if _resumes(connection):
                     self.loop.run_here(PATIENCE, lambda connection=connection: not _resumes(connection))
@@ -386,14 +390,14 @@ class Network(RuleBasedStateMachine):
         for here in self.heres:
             if not self.paused():
                 process = here.process
-                assert process.watches.keys() == here.watchers.keys()
+                assert process.monitored_by.keys() == here.monitored_by.keys()
                 assert process.links.keys() == here.links.keys()
-                assert process.watching.keys() == here.watching.keys()
+                assert process.monitors.keys() == here.monitors.keys()
                 assert process.unlinking == here.unlinking or not here.alive
                 assert not here.alive or Counter(map(repr, here.inbox)) <= Counter(map(repr, here.expected))
 
     def paused(self):
-        return any(connection._paused for connection in self.cluster._connections)
+        return any(map(is_paused, self.established()))
 
     def far(self, data, lagging=False):
         return data.draw(st.sampled_from([far for far in self.fars if lagging or not far.lags]))
@@ -459,16 +463,16 @@ class Network(RuleBasedStateMachine):
             if whose is far and not future.done():
                 future.lost = True
         for here in self.heres:
-            for key in [key for key, (watcher, _pid) in here.watchers.items() if watcher is far]:
-                del here.watchers[key]
+            for key in [key for key, (watcher, _pid) in here.monitored_by.items() if watcher is far]:
+                del here.monitored_by[key]
             for pid in far.pids:
                 here.unlinking.pop(pid.ext, None)
         for here in self.heres:
             for pid in far.pids:
                 if here.links.pop(pid.ext, None) is not None:
                     self.signal(here, pid, NOCONNECTION)
-            for key in [key for key, (watched, _pid) in here.watching.items() if watched is far]:
-                _far, pid = here.watching.pop(key)
+            for key in [key for key, (watched, _pid) in here.monitors.items() if watched is far]:
+                _far, pid = here.monitors.pop(key)
                 here.expected.append((A("DOWN"), Reference.from_ext(key), A("process"), pid, NOCONNECTION))
 
     def _cut_off(self, call):
@@ -734,7 +738,7 @@ class Network(RuleBasedStateMachine):
         here = Here(None, traps)
         here.process = BeamProcess(
             self.node,
-            self.cluster,
+            self.connections,
             self.client,
             self.rpc.submit,
             lambda _process, received: here.inbox.append(received),
@@ -750,13 +754,13 @@ class Network(RuleBasedStateMachine):
 
     def ends(self, here, reason):
         """Whom a process that ends tells of it."""
-        for key, (far, pid) in here.watchers.items():
+        for key, (far, pid) in here.monitored_by.items():
             far.expected.append(control.MonitorExit(here.process.pid, pid, Reference.from_ext(key), reason))
         for key, far in here.links.items():
             far.expected.append(control.LinkExit(here.process.pid, Pid.from_ext(key), reason))
-        for key, (far, pid) in here.watching.items():
+        for key, (far, pid) in here.monitors.items():
             far.expected.append(control.Demonitor(here.process.pid, pid, Reference.from_ext(key)))
-        for table in (here.watchers, here.links, here.watching):
+        for table in (here.monitored_by, here.links, here.monitors):
             table.clear()
 
     def signal(self, here, sender, reason, killed=False):
@@ -778,7 +782,7 @@ class Network(RuleBasedStateMachine):
         for _ in range(1 + twice):
             far.tell(19, pid, here.process.pid, ref)
             if here.alive:
-                here.watchers[ref.ext] = (far, pid)
+                here.monitored_by[ref.ext] = (far, pid)
             else:
                 far.expected.append(control.MonitorExit(here.process.pid, pid, ref, NOPROC))
         self.check()
@@ -792,16 +796,16 @@ class Network(RuleBasedStateMachine):
         for here in [here for here in self.heres if here.alive]:
             far.tell(19, pid, here.process.pid, ref)
             for other in self.heres:
-                other.watchers.pop(ref.ext, None)
-            here.watchers[ref.ext] = (far, pid)
+                other.monitored_by.pop(ref.ext, None)
+            here.monitored_by[ref.ext] = (far, pid)
         self.check()
 
-    @precondition(lambda self: self.anybody() and not self.paused() and any(here.watchers for here in self.heres))
+    @precondition(lambda self: self.anybody() and not self.paused() and any(here.monitored_by for here in self.heres))
     @rule(data=st.data())
     def a_monitor_is_taken_back(self, data):
-        here = data.draw(st.sampled_from([here for here in self.heres if here.watchers]))
-        key = data.draw(st.sampled_from(sorted(here.watchers)))
-        far, pid = here.watchers.pop(key)
+        here = data.draw(st.sampled_from([here for here in self.heres if here.monitored_by]))
+        key = data.draw(st.sampled_from(sorted(here.monitored_by)))
+        far, pid = here.monitored_by.pop(key)
         far.tell(20, pid, here.process.pid, Reference.from_ext(key))
         self.check()
 
@@ -857,16 +861,16 @@ class Network(RuleBasedStateMachine):
         far, pid, here = self.pair(data)
         if here.alive:
             ref = here.process.monitor(pid)
-            here.watching[ref.ext] = (far, pid)
+            here.monitors[ref.ext] = (far, pid)
             far.expected.append(control.Monitor(here.process.pid, pid, ref))
             self.check()
 
-    @precondition(lambda self: any(here.watching for here in self.heres) and not self.paused())
+    @precondition(lambda self: any(here.monitors for here in self.heres) and not self.paused())
     @rule(data=st.data())
     def lets_somebody_be(self, data):
-        here = data.draw(st.sampled_from([here for here in self.heres if here.watching]))
-        key = data.draw(st.sampled_from(sorted(here.watching)))
-        far, pid = here.watching.pop(key)
+        here = data.draw(st.sampled_from([here for here in self.heres if here.monitors]))
+        key = data.draw(st.sampled_from(sorted(here.monitors)))
+        far, pid = here.monitors.pop(key)
         far.expected.append(control.Demonitor(here.process.pid, pid, Reference.from_ext(key)))
         assert here.process.demonitor(Reference.from_ext(key))
         self.check()
@@ -924,8 +928,8 @@ class Network(RuleBasedStateMachine):
         far = self.far(data)
         pid = far.pids[which]
         for here in self.heres:
-            for key in [key for key, entry in here.watching.items() if entry == (far, pid)]:
-                del here.watching[key]
+            for key in [key for key, entry in here.monitors.items() if entry == (far, pid)]:
+                del here.monitors[key]
                 far.tell(21, pid, here.process.pid, Reference.from_ext(key), REASON)
                 here.expected.append((A("DOWN"), Reference.from_ext(key), A("process"), pid, REASON))
             if here.links.pop(pid.ext, None) is not None:
@@ -966,7 +970,7 @@ class Network(RuleBasedStateMachine):
             lambda event: isinstance(event, control.SpawnRequest) and not asked and not asked.append(event)
         )
         future = self.client.call(far.name, "m", "f", [1], binaries=str, arrays=False)
-        self.cluster.expect(far.name, future)
+        self.connections.expect_answer(far.name, future)
         self.check()
         [request] = asked
         result, process = request.payload[0], Pid(far.name, 500 + next(far.numbers), 0, far.creation)
@@ -1019,17 +1023,19 @@ class Network(RuleBasedStateMachine):
         self._nothing_is_left()
 
     def _nothing_is_left(self):
-        node, cluster, events = self.node, self.cluster, self.rpc.events
+        node, connections, events = self.node, self.connections, self.rpc.subscriptions
         alive = {here.process.pid.ext for here in self.heres if here.alive}
         assert node._processes.keys() == self.permanent | alive
         for process in node._processes.values():
-            assert (process.watches, process.links, process.watching, process.unlinking) == ({}, {}, {}, {})
+            assert (process.monitored_by, process.links, process.monitors, process.unlinking) == ({}, {}, {}, {})
         for peer in self.peers:
-            assert (peer.watches, peer.watching, peer.links, peer.load.in_flight) == ({}, {}, set(), 0)
+            assert (peer.incoming_monitors, peer.outgoing_monitors, peer.links) == ({}, {}, set())
+            assert peer.load.in_flight == 0
         assert (node.peers, node._peers) == ((), {})
-        assert (events._topics, events._monitors) == ({}, {})
+        assert (events._topics, events._subscribers) == ({}, {})
         assert (self.client._pending, self.client._pings) == ({}, {})
-        assert (cluster._connections, cluster._half_open, cluster._calls, cluster._awaited) == (set(), {}, {}, {})
+        assert (connections._established, connections._outgoing, connections._half_open) == ({}, set(), {})
+        assert (connections._setups, connections._awaited) == ({}, {})
         assert (len(self.queue), self.long_running) == (0, 0)
 
 
@@ -1039,10 +1045,10 @@ def _never():
 
 def _resumes(connection):
     """Whether a connection that is not read from will be read from again in a moment."""
-    return connection._paused and connection.peer.connected and connection._excess() is None
+    return is_paused(connection) and connection.peer.connected and connection._backpressure._excess() is None
 
 
-class Complaints(logging.Handler):
+class LogRecords(logging.Handler):
     """Keeps what the program logs of errors of its own."""
 
     def __init__(self):
@@ -1095,7 +1101,7 @@ def test_a_reference_that_is_used_twice_leaves_nothing_behind(node, processes):
 
     caller.disconnect()
 
-    assert (first.watches, second.watches) == ({}, {})
+    assert (first.monitored_by, second.monitored_by) == ({}, {})
 
 
 @pytest.mark.parametrize("opcode", [1, 3, 4, 19, 35])

@@ -517,7 +517,7 @@ class TestLinks:
         pid = Pid("nobody@127.0.0.1", 1, 0, 1)
         said = threading.Event()
         # The network thread waits, so that the connection cannot have failed before all is said.
-        a._active.on_thread(said.wait)
+        a._active.loop.call_soon(said.wait)
 
         process.link(pid)
         process.unlink(pid)
@@ -627,7 +627,7 @@ class TestMonitorsOfTheServer:
     def test_a_pid_elsewhere(self, a, b, reasons):
         process = b.register_process(None, print)
         a.monitor(process.pid, reasons.put)
-        eventually(lambda: process.watches)
+        eventually(lambda: process.monitored_by)
 
         process.exit(REASON)
 
@@ -636,7 +636,7 @@ class TestMonitorsOfTheServer:
     def test_a_name_elsewhere(self, a, b, reasons):
         process = b.register_process("crate", print)
         a.monitor(("crate", B_NAME), reasons.put)
-        eventually(lambda: process.watches)
+        eventually(lambda: process.monitored_by)
 
         process.exit()
 
@@ -650,7 +650,7 @@ class TestMonitorsOfTheServer:
     def test_a_process_whose_node_stops(self, a, b, reasons):
         process = b.register_process(None, print)
         a.monitor(process.pid, reasons.put)
-        eventually(lambda: process.watches)
+        eventually(lambda: process.monitored_by)
 
         b.stop()
 

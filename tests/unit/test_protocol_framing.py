@@ -16,11 +16,11 @@ def through_buffer(reader, data, most=1 << 30):
     """Read `data` as a socket would be read: at most `most` bytes at a time, and no more than there is room for."""
     frames = []
     while data:
-        space = reader.buffer()
+        space = reader.get_buffer()
         count = min(len(space), len(data), most)
         space[:count] = data[:count]
         data = data[count:]
-        frames += reader.received(count)
+        frames += reader.buffer_updated(count)
     return frames
 
 
@@ -78,7 +78,7 @@ def test_there_is_always_room_to_read_into(frames, cut):
 
     reader.feed(b"".join(map(framed, frames))[:cut])
 
-    assert len(reader.buffer()) > 0
+    assert len(reader.get_buffer()) > 0
 
 
 def test_a_tick_is_an_empty_message():

@@ -268,7 +268,7 @@ class TestPythonError:
         assert lines[1].endswith("in <lambda>")
         assert any(line.endswith("in inner") for line in lines)
         assert lines[-1] == "IndexError: list index out of range"
-        assert not [line for line in lines if "beam_bpy/calls.py" in line or "beam_bpy/handlers.py" in line]
+        assert not [line for line in lines if "beam_bpy/calls/" in line]
 
     def test_arguments_that_do_not_fit_are_a_type_error(self, house, caller):
         house.register("fail", lambda: None, spread=True)

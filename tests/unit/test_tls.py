@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, eventually, hung_up, nodes_of
+from support import COOKIE, NAME, PATIENCE, Client, connections_of, eventually, hung_up, nodes_of
 
 from beam_bpy import NodeDownError, Tls
 
@@ -148,7 +148,7 @@ class TestBothSidesHaveCertificates:
         gone = []
         servers[0].monitor(B_NAME, gone.append)
         servers[0].connect(B_NAME)
-        stream = next(iter(servers[0]._running.cluster._connections))._stream
+        stream = connections_of(servers[0])[0]._stream
         received = stream.bytes_received
 
         eventually(lambda: stream.bytes_received >= received + 8 * 4)

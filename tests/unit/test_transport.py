@@ -28,17 +28,17 @@ class Notes:
         self.reasons = []
         self.end = threading.Event()
 
-    def buffer(self):
+    def get_buffer(self):
         return memoryview(self._buffer)
 
-    def received(self, count):
+    def buffer_updated(self, count):
         self.data += self._buffer[:count]
         if self.data.startswith(b"refuse"):
             raise ProtocolError("refused")
         if self.data.startswith(b"fail"):
             raise RuntimeError("a test's own failure")
 
-    def closed(self, reason):
+    def connection_lost(self, reason):
         self.reasons.append(reason)
         self.end.set()
 
