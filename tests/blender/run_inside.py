@@ -58,7 +58,7 @@ def _copied_packages(home: Path) -> Path:
     """A copy of pytest, pytest-blender and what they import. All of it is pure Python, so any Blender can import it."""
     ask = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     source = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
-    others = shutil.ignore_patterns("pip", "setuptools", "_distutils_hack", "*.pth", "*.dist-info", "__pycache__")
+    others = shutil.ignore_patterns("pip", "setuptools", "_distutils_hack", "*.pth", "__pycache__")
     return Path(shutil.copytree(source, home / "packages", ignore=others))
 
 
