@@ -61,7 +61,7 @@ BLENDER_HERE = $(if $(BLENDER),BLENDER="$(BLENDER)",BLENDER_ROOT="$$(tools/debia
 
 test-blender: $(VENV)/ready $(INSIDE)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
 	@tools/need elixir erlang
-	export $(BLENDER_HERE) && $(TEST_BLENDER)
+	$(BLENDER_HERE) && export BLENDER BLENDER_ROOT && $(TEST_BLENDER)
 
 test-gui: $(VENV)/ready zip ## The tests in a Blender with a window, BLENDER=path, by default Blender 4.3 of a Debian 13
 	@tools/need elixir erlang $(if $(BLENDER),screen)

@@ -34,6 +34,9 @@ PYTEST_OPTIONS = ["-p", "no:cacheprovider"]
 
 def main(options: list[str]) -> int:
     """Run the tests; returns pytest's exit code, or 1 if Blender ended before pytest did."""
+    if not PYTHON.exists():
+        print(f"pytest-blender is not installed: 'make {PYTHON.parents[1].name}/ready' installs it", file=sys.stderr)
+        return 1
     with temporary_folder() as home:
         report = home / "report.xml"
         command = [
@@ -77,7 +80,7 @@ def _launcher(home: Path) -> Path:
 
 
 def _code_of(report: Path) -> int:
-    """1 if pytest wrote no report: Blender ends with exit code 0 even if it did not find the script."""
+    """1 if pytest wrote no report of tests: Blender ends with exit code 0 even if it did not find the script."""
     if report.exists() and int(ET.parse(report).getroot()[0].get("tests", "0")):
         return 0
     print("pytest did not come to its end inside Blender", file=sys.stderr)
