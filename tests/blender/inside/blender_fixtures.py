@@ -1,7 +1,9 @@
-"""Installs both extensions once. Each test gets Beam-BPy enabled with default settings, in the default scene."""
+"""Installs both extensions once. Each test gets Beam-BPy enabled with default settings, in the default scene.
+
+The functions import `beam_bpy` themselves, because it comes with the extension, after Python has read this file.
+"""
 
 import ctypes
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +17,6 @@ BEFORE_INSTALLATION = pytest.StashKey[Traces]()
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Install the zips before the tests are collected, so that tests can import `beam_bpy`."""
-    logging.getLogger("beam_bpy").setLevel(logging.CRITICAL)
     session.config.stash[BEFORE_INSTALLATION] = traces()
     for variable, extension in (
         ("EXTENSION_ZIP", in_blender.EXTENSION),
