@@ -3,6 +3,8 @@
 # Environments, each made when something first needs it:
 #   .venv        Blender 4.5 as the Python module bpy, and what tests and builds need; not the project itself, which
 #                pytest finds in this folder, and Blender in the wheel inside the extension that is installed into it
+#   .venv-pytest-blender  pytest-blender, which starts pytest inside a Blender; apart from .venv because it takes over
+#                every pytest of its environment; with pytest 8, because pytest 9 warns of what it does
 #   .venv-fuzz   atheris, which fuzzes the codec and the protocol
 #   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
 #   .venv-bench  the other codecs that `make bench` measures beside ours
@@ -11,6 +13,7 @@
 PYTHON ?= python3.11
 BPY := 4.5.15
 VENV := .venv
+INSIDE := .venv-pytest-blender
 TYPES := .venv-types
 FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
@@ -22,6 +25,9 @@ BENCH := .venv-bench
 AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
+# First the tests that run inside one Blender, then those that start Blenders.
+TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
+
 .DEFAULT_GOAL := help
 .PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos hostile soak fuzz audit zip lint types check format clean
 
@@ -32,12 +38,12 @@ run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the p
 	@tools/need elixir || echo "Without Elixir, a Python program does the same."
 	$(PY) tools/run_demo.py
 
-test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
+test: $(VENV)/ready $(INSIDE)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/unit
 	$(PY) -m pytest tests/interop
 	$(PY) -m pytest tests/chaos
-	$(PY) -m pytest tests/blender
+	$(TEST_BLENDER)
 
 unit: $(VENV)/ready ## Only the unit tests
 	$(PY) -m pytest tests/unit
@@ -46,16 +52,16 @@ interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/interop
 
-blender: $(VENV)/ready zip ## Only the tests in real Blender
+blender: $(VENV)/ready $(INSIDE)/ready zip ## Only the tests in real Blender
 	@tools/need elixir erlang
-	$(PY) -m pytest tests/blender
+	$(TEST_BLENDER)
 
 # BLENDER=path names a Blender of this system; without it, root builds a Debian 13 with Blender 4.3 beside this system.
 BLENDER_HERE = $(if $(BLENDER),BLENDER="$(BLENDER)",BLENDER_ROOT="$$(tools/debian13 gui)")
 
-test-blender: $(VENV)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
+test-blender: $(VENV)/ready $(INSIDE)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
 	@tools/need elixir erlang
-	$(BLENDER_HERE) $(PY) -m pytest tests/blender
+	$(BLENDER_HERE) && export BLENDER BLENDER_ROOT && $(TEST_BLENDER)
 
 test-gui: $(VENV)/ready zip ## The tests in a Blender with a window, BLENDER=path, by default Blender 4.3 of a Debian 13
 	@tools/need elixir erlang $(if $(BLENDER),screen)
@@ -108,7 +114,7 @@ format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff format .
 
 clean: ## Remove what the other commands have made
-	rm -rf build dist out $(VENV) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
+	rm -rf build dist out $(VENV) $(INSIDE) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
@@ -116,6 +122,12 @@ $(VENV)/ready: pyproject.toml Makefile tools/need
 	$(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" >$(VENV)/dev.txt
 	$(PY) -m pip install --quiet "bpy==$(BPY)" --requirement $(VENV)/dev.txt
 	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
+	touch $@
+
+$(INSIDE)/ready: Makefile
+	@tools/need venv
+	$(PYTHON) -m venv --upgrade-deps $(INSIDE)
+	$(INSIDE)/bin/pip install --quiet "pytest>=8.3,<9" pytest-blender==3.0.8
 	touch $@
 
 $(TYPES)/ready: pyproject.toml Makefile

@@ -31,12 +31,17 @@ class ErlError(Exception):
         self.reason = reason
 
 
+def program(name: str) -> str:
+    """The path of a program of Erlang or Elixir."""
+    found = shutil.which(name)
+    assert found, f"{name} is not installed: 'apt-get install erlang elixir' brings it"
+    return found
+
+
 def command(code: str, *flags: str) -> list[str]:
-    """What runs an expression in a node of its own."""
-    found = shutil.which("erl")
-    assert found, "erl is not installed: 'apt-get install erlang' brings it"
+    """The command that evaluates an expression in a node of its own."""
     name = f"blender_erl_{os.getpid()}_{next(_counter)}@127.0.0.1"
-    start = [found, "-noshell", "-start_epmd", "false", "-name", name, "-setcookie", COOKIE]
+    start = [program("erl"), "-noshell", "-start_epmd", "false", "-name", name, "-setcookie", COOKIE]
     listen = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
     return [*start, *listen, *flags, "-eval", _EVALUATE.format(code=code)]
 

@@ -13,9 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from test_blender_package import REPOSITORY, build_zip
-
-__all__ = ["build_zip"]  # The fixture.
+from blender_process import REPOSITORY
 
 SOURCES = {"extension": REPOSITORY / "beam_bpy_addon", "scene_handlers": REPOSITORY / "examples" / "scene_handlers"}
 

@@ -1,4 +1,4 @@
-"""What the scripts inside Blender are made of: installing, enabling, serving while an Erlang node calls."""
+"""For code that runs inside Blender: install and enable extensions, and serve while an Erlang node calls."""
 
 import os
 import subprocess
@@ -11,25 +11,34 @@ import erlang
 EXTENSION = "bl_ext.user_default.beam_bpy"
 SCENE_HANDLERS = "bl_ext.user_default.scene_handlers"
 
-ARGUMENTS = sys.argv[sys.argv.index("--") + 1 :]
-"""What the script was called with; what comes before is Blender's."""
+
+def script_arguments() -> list[str]:
+    """What a script was called with; Blender's own arguments come before "--"."""
+    return sys.argv[sys.argv.index("--") + 1 :]
 
 
 def install(variable: str, *, enable: bool = True) -> None:
-    """Install a zip with Blender's own installer."""
+    """Install the zip that an environment variable names, with the operator behind "Install from Disk"."""
     bpy.ops.extensions.package_install_files(
         filepath=os.environ[variable], repo="user_default", enable_on_install=enable
     )
 
 
-def enable(module: str) -> bool:
-    """Enable an extension as the checkbox in the preferences does."""
-    return bpy.ops.preferences.addon_enable(module=module) == {"FINISHED"}
+def uninstall(extension: str) -> None:
+    """Uninstall an extension with the operator behind "Uninstall"."""
+    repositories = bpy.context.preferences.extensions.repos
+    index = next(index for index, one in enumerate(repositories) if one.module == "user_default")
+    bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id=extension.rpartition(".")[2])
 
 
-def disable(module: str) -> None:
+def enable(extension: str) -> bool:
+    """Enable an extension as the checkbox in the preferences does; whether that worked."""
+    return bpy.ops.preferences.addon_enable(module=extension) == {"FINISHED"}
+
+
+def disable(extension: str) -> None:
     """Disable an extension as the checkbox in the preferences does."""
-    bpy.ops.preferences.addon_disable(module=module)
+    bpy.ops.preferences.addon_disable(module=extension)
 
 
 def drain_until_end(process: "subprocess.Popen[Any]") -> None:

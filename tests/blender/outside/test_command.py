@@ -1,4 +1,4 @@
-"""The installed extension in real Blender. What each script checks stands in its own first lines."""
+"""`blender --command beam_bpy`: its exit codes, and how it ends by a signal."""
 
 import signal
 import subprocess
@@ -7,54 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import seen
+from blender_process import Environment, seen
 from erlang import erl
 
-Blender = Callable[..., str]
 Command = Callable[..., list[str]]
 
 
-def test_install_use_disable_and_again_leaves_nothing_behind(blender: Blender) -> None:
-    assert "done" in blender("life.py")
-
-
-def test_a_hundred_times_leave_nothing_behind(blender: Blender) -> None:
-    assert "done" in blender("often.py")
-
-
-def test_handlers_run_on_the_main_thread(blender: Blender) -> None:
-    assert "done" in blender("main_thread.py")
-
-
-def test_a_long_handler_keeps_the_connection(blender: Blender) -> None:
-    assert "done" in blender("ticks.py")
-
-
-@pytest.mark.parametrize("order", [("beam_bpy", "scene_handlers"), ("scene_handlers", "beam_bpy")])
-def test_extensions_load_in_either_order(blender: Blender, order: tuple[str, str]) -> None:
-    assert "done" in blender("load_order.py", "save", *order)
-    assert "done" in blender("load_order.py", "load")
-
-
-def test_handlers_without_the_extension_say_what_is_missing(blender: Blender) -> None:
-    assert "done" in blender("handlers_alone.py")
-
-
-def test_preferences_environment_and_errors(blender: Blender) -> None:
-    assert "done" in blender("settings.py")
-
-
-def test_a_script_ends_by_itself(blender: Blender) -> None:
-    assert "done" in blender("ending.py")
-
-
-def test_the_seed_example(blender: Blender) -> None:
-    output = blender("seed.py")
-    assert "called" in output
-    assert "done" in output
-
-
-def test_the_command_explains_itself(own_command: Command, environment: dict[str, str], folder: Path) -> None:
+def test_the_command_explains_itself(own_command: Command, environment: Environment, folder: Path) -> None:
     result = subprocess.run(
         own_command("serve", "--help"), env=environment, cwd=folder, capture_output=True, text=True, timeout=60
     )
@@ -75,7 +34,7 @@ def test_the_command_explains_itself(own_command: Command, environment: dict[str
     ],
 )
 def test_the_command_refuses(
-    arguments: list[str], code: int, said: str, own_command: Command, environment: dict[str, str], folder: Path
+    arguments: list[str], code: int, said: str, own_command: Command, environment: Environment, folder: Path
 ) -> None:
     result = subprocess.run(
         own_command(*arguments),
@@ -91,7 +50,7 @@ def test_the_command_refuses(
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_a_signal(
-    ending: int, own_command: Command, environment: dict[str, str], folder: Path
+    ending: int, own_command: Command, environment: Environment, folder: Path
 ) -> None:
     handlers = folder / "my_handlers.py"
     handlers.write_text(

@@ -1,19 +1,17 @@
 """Meshes, images and curves as binaries and as lists, to Blender and back, from a real Erlang node."""
 
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Environment
-from erlang import ErlError, erl
+from blender_process import REPOSITORY, Environment
+from erlang import ErlError, erl, program
 
 Scene = Callable[[str, str], Any]
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = REPOSITORY / "examples"
 
 # A triangle and a quad, which share an edge.
 VERTICES = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.5, -1.0, 1.0, 0.5]
@@ -396,9 +394,7 @@ def test_curves_that_are_not_there(scene: Scene) -> None:
 
 def test_the_elixir_example(scene_node: tuple[str, Environment]) -> None:
     node, environment = scene_node
-    elixir = shutil.which("elixir")
-    assert elixir, "elixir is not installed: 'apt-get install elixir' brings it"
-    command = [elixir, str(EXAMPLES / "mesh_million.exs"), node, "20"]
+    command = [program("elixir"), str(EXAMPLES / "mesh_million.exs"), node, "20"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert "441 vertices, 400 faces, 0.0 MB" in result.stdout

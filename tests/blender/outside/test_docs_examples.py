@@ -1,8 +1,7 @@
-"""What docs/handlers.md, megabytes.md and operating.md show: run in real Blenders, which a real Elixir calls."""
+"""The examples of docs/handlers.md and operating.md, which need Blenders of their own; a real Elixir calls these."""
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -12,27 +11,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, PROGRAM, Environment, script_command, seen
-from erlang import COOKIE
+from blender_process import PROGRAM, REPOSITORY, Environment, seen
+from code_blocks import code_blocks
+from erlang import COOKIE, program
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = REPOSITORY / "docs"
+PATIENCE = 180
+"""Seconds after which a program is ended."""
+
 FINISHED = "the script came to its end"
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """The examples of a page in a language."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def elixir_blocks(page: str) -> list[str]:
+    """The Elixir examples of a page."""
+    return code_blocks((DOCS / page).read_text(encoding="utf-8"), "elixir")
 
 
 def elixir(script: str, folder: Path, environment: Environment) -> str:
     """What an Elixir script prints, on a node of its own; it has to come to its end."""
-    found = shutil.which("elixir")
-    assert found, "elixir is not installed: 'apt-get install elixir' brings it"
     path = folder / "example.exs"
     path.write_text(f'{script}\nIO.puts("{FINISHED}")\n', encoding="utf-8")
     name = f"docs_{os.getpid()}@127.0.0.1"
-    command = [found, "--erl", "-start_epmd false", "--name", name, "--cookie", COOKIE, str(path)]
+    command = [program("elixir"), "--erl", "-start_epmd false", "--name", name, "--cookie", COOKIE, str(path)]
     # Those who call Blender see this system's files.
     own = {**environment, "HOME": str(folder)}
     done = subprocess.run(
@@ -43,14 +43,9 @@ def elixir(script: str, folder: Path, environment: Environment) -> str:
     return done.stdout.removesuffix(f"{FINISHED}\n")
 
 
-@pytest.mark.parametrize(
-    ("page", "script", "examples"), [("handlers.md", "docs_handlers.py", 5), ("megabytes.md", "docs_megabytes.py", 6)]
-)
-def test_the_pages_about_handlers(
-    page: str, script: str, examples: int, folder: Path, environment: Environment
-) -> None:
-    copied = Path(shutil.copy(DOCS / page, folder))
-    command = script_command(folder / "tests" / "inside" / script, seen(copied))
+def test_the_page_about_handlers(script: Callable[..., list[str]], folder: Path, environment: Environment) -> None:
+    copied = Path(shutil.copy(DOCS / "handlers.md", folder))
+    command = script("docs_handlers.py", seen(copied))
     log = folder / "blender.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -66,8 +61,8 @@ def test_the_pages_about_handlers(
         while "ready\n" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert "ready\n" in log.read_text(), log.read_text()
-        shown = blocks(page, "elixir")
-        assert len(shown) == examples
+        shown = elixir_blocks("handlers.md")
+        assert len(shown) == 5
         elixir("\n".join(shown), folder, environment)
         # It ends `serve_forever`; then the script goes on.
         process.send_signal(signal.SIGTERM)
@@ -84,9 +79,7 @@ def test_the_pages_about_handlers(
 def epmd(environment: Environment) -> Iterator[None]:
     """A real epmd, as an operator's machine has one."""
     port = environment["ERL_EPMD_PORT"]
-    found = shutil.which("epmd")
-    assert found, "epmd is not installed: 'apt-get install erlang' brings it"
-    process = subprocess.Popen([found, "-port", port, "-address", "127.0.0.1"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([program("epmd"), "-port", port, "-address", "127.0.0.1"], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with socket.socket() as sock:
@@ -123,7 +116,7 @@ IO.puts(Enum.join([pid.(first) | tl(pids)], " "))
 
 
 def test_the_farm(folder: Path, environment: Environment, own_command: Callable[..., list[str]], epmd: None) -> None:
-    farm, use = blocks("operating.md", "elixir")
+    farm, use = elixir_blocks("operating.md")
     handlers = folder / "farm_handlers.py"
     handlers.write_text(HANDLERS)
     command = own_command("serve", "--handlers", seen(handlers))

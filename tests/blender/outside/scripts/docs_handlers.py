@@ -1,19 +1,18 @@
-"""What docs/handlers.md says: its Python in this Blender, its Elixir on a real BEAM. usage: -- PAGE"""
+"""Runs the Python of docs/handlers.md while a real BEAM runs its Elixir. usage: -- PAGE
+
+A fresh process: it serves until SIGTERM, and the bpy module does not end by itself once scripts have been reloaded.
+"""
 
 import os
-import re
 import zipfile
 from pathlib import Path
 
 import bpy
-import rig
+import in_blender
+from code_blocks import code_blocks
 
-PAGE = Path(rig.ARGUMENTS[0]).read_text(encoding="utf-8")
+PAGE = Path(in_blender.script_arguments()[0]).read_text(encoding="utf-8")
 MY_HANDLERS = "bl_ext.user_default.my_handlers"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def install_minimal(source: str, manifest: str) -> None:
@@ -28,13 +27,13 @@ def names() -> set[str]:
     return {handler.name for handler in server.handlers}
 
 
-rig.install("EXTENSION_ZIP")
+in_blender.install("EXTENSION_ZIP")
 
 from beam_bpy import get_beam_server  # noqa: E402 - installed just now
 
 server = get_beam_server()
-minimal, *examples = blocks("python")
-(manifest,) = blocks("toml")
+minimal, *examples = code_blocks(PAGE, "python")
+(manifest,) = code_blocks(PAGE, "toml")
 install_minimal(minimal, manifest)
 assert names() == {"add_empty"}
 assert [(handler.owner, handler.undo) for handler in server.handlers] == [(MY_HANDLERS, True)]
@@ -58,12 +57,12 @@ after = {handler.name: handler.function for handler in server.handlers}
 assert set(after) == set(before)
 assert {name for name in after if after[name] is not before[name]} == {"add_empty"}
 
-rig.disable(MY_HANDLERS)
+in_blender.disable(MY_HANDLERS)
 assert "add_empty" not in names()
-assert rig.enable(MY_HANDLERS)
+assert in_blender.enable(MY_HANDLERS)
 assert "add_empty" in names()
-rig.disable(rig.EXTENSION)
-rig.disable(MY_HANDLERS)
+in_blender.disable(in_blender.EXTENSION)
+in_blender.disable(MY_HANDLERS)
 print("done", flush=True)
-# The bpy module does not end by itself once scripts have been reloaded, with or without the extension.
+# With or without the extension, the bpy module would not end by itself now.
 os._exit(0)

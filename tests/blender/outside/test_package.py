@@ -1,6 +1,5 @@
 """The zip files: Blender's own tool finds nothing wrong with them, and they hold what they should."""
 
-import importlib.util
 import subprocess
 import tomllib
 import zipfile
@@ -8,18 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def build_zip() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_zip", REPOSITORY / "tools" / "build_zip.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from blender_process import REPOSITORY
 
 
 @pytest.mark.parametrize("name", ["extension", "scene_handlers"])

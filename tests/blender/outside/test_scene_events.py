@@ -1,20 +1,19 @@
 """What the example extension publishes, as a real Erlang node gets it, and how it offers its handlers."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Environment, seen
-from erlang import ErlError, erl
+from blender_process import REPOSITORY, Environment, seen
+from erlang import ErlError, erl, program
 
 Scene = Callable[[str, str], Any]
 SceneNode = tuple[str, Environment]
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = REPOSITORY / "examples"
 SMALL = "engine => cycles, width => 32, height => 24, samples => 1, denoise => false"
 
 
@@ -57,15 +56,9 @@ def test_nobody_else_gets_them(scene_node: SceneNode) -> None:
     assert events(scene_node, "frame_change", 'Call(unsubscribe, [<<"frame_change">>]), Call(set_frame, [7])') == []
 
 
-def test_inside_blender(blender: Callable[..., str]) -> None:
-    assert "done" in blender("scene_events.py")
-
-
 def test_the_elixir_example(scene_node: SceneNode, scene: Scene) -> None:
     node, environment = scene_node
-    elixir = shutil.which("elixir")
-    assert elixir, "elixir is not installed: 'apt-get install elixir' brings it"
-    command = [elixir, str(EXAMPLES / "watch_scene.exs"), node, "3"]
+    command = [program("elixir"), str(EXAMPLES / "watch_scene.exs"), node, "3"]
     watch = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert watch.stdout is not None
     try:

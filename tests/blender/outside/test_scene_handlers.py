@@ -1,6 +1,5 @@
 """Each handler of the example extension, called from a real Erlang node."""
 
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import seen
-from erlang import ErlError
+from blender_process import REPOSITORY, seen
+from erlang import ErlError, program
 
 Scene = Callable[[str, str], Any]
 
@@ -288,11 +287,14 @@ def test_render_still_refuses(scene: Scene) -> None:
 
 def test_the_elixir_example(scene_node: tuple[str, dict[str, str]]) -> None:
     node, environment = scene_node
-    elixir = shutil.which("elixir")
-    assert elixir, "elixir is not installed: 'apt-get install elixir' brings it"
-    example = Path(__file__).resolve().parents[2] / "examples" / "drive_scene.exs"
+    example = REPOSITORY / "examples" / "drive_scene.exs"
     result = subprocess.run(
-        [elixir, str(example), node], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [program("elixir"), str(example), node],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "location: [2.0, 0.0, 0.5]" in result.stdout

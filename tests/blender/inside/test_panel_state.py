@@ -1,0 +1,155 @@
+"""What the panels show: the server is looked at between two draws, and the panels are drawn only after a change."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import addon
+import bpy
+import in_blender
+import pytest
+from erlang import COOKIE
+
+from beam_bpy import BeamServer
+
+Printed = Callable[[], str]
+
+
+def boom(what: str) -> None:
+    """A handler that fails, with the cookie in its message."""
+    raise ValueError(f"no {what}; the cookie is {COOKIE}")
+
+
+@pytest.fixture
+def exposed(server: BeamServer) -> None:
+    """Two handlers, one of them for calls to a certain module."""
+    server.expose(boom, owner="bl_ext.mine.demo")
+    server.expose(lambda: "pong", name="ping", inline=True, module="Other", owner="someone")
+
+
+def lines() -> list[str]:
+    """The names in the list that Blender draws a line for each of."""
+    return [line.name for line in bpy.context.window_manager.beam_bpy.handlers]
+
+
+def test_nothing_has_changed_at_the_second_look_and_the_next_is_not_due_at_once(server: BeamServer) -> None:
+    assert addon.panel_state.due()
+    addon.panel_state.look()
+    assert addon.panel_state.shown.state == "stopped"
+    assert not addon.panel_state.look()
+    assert not addon.panel_state.due()
+
+    before = addon.panel_state.shown
+    server.expose(boom)
+    addon.panel.redraw_if_changed()
+    assert addon.panel_state.shown is before
+
+
+def test_each_handler_has_a_line(exposed: None) -> None:
+    addon.panel_state.look()
+
+    assert list(addon.panel_state.shown.handlers) == lines() == ["boom", "Other.ping"]
+    row = addon.panel_state.shown.handlers["Other.ping"]
+    assert (row.name, row.module, row.owner, row.inline, row.calls) == ("ping", "Other", "someone", True, 0)
+
+
+def test_a_new_handler_is_a_change(server: BeamServer) -> None:
+    addon.panel_state.look()
+    server.expose(boom)
+    assert addon.panel_state.look()
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("", True), ("PIN", True), ("other.", True), ("some", True), ("boom", False)]
+)
+def test_handlers_are_searched_by_name_module_and_owner(exposed: None, words: str, found: bool) -> None:
+    addon.panel_state.look()
+    assert addon.panel_state.shown.handlers["Other.ping"].matches(words) is found
+
+
+def test_another_file_has_another_window_manager_with_the_same_list(exposed: None) -> None:
+    addon.panel_state.look()
+    bpy.ops.wm.read_homefile()
+    assert lines() == []
+    addon.panel_state.look()
+    assert lines() == ["boom", "Other.ping"]
+
+
+def test_a_start_is_a_change(server: BeamServer) -> None:
+    addon.panel_state.look()
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+    assert addon.panel_state.look()
+    assert (addon.panel_state.shown.state, addon.panel_state.shown.address) == ("running", server.get_address())
+
+
+def test_a_node_connects_and_leaves(server: BeamServer) -> None:
+    sentences: list[list[str]] = []
+
+    def look() -> None:
+        before = addon.panel_state.shown.nodes
+        addon.panel_state.look()
+        sentences.append(addon.panel_state.came_and_went(before))
+
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+    addon.panel_state.look()
+    server.expose(look)
+    in_blender.call("look")
+    look()
+    (name,) = (sentence.removesuffix(" has connected") for sentence in sentences[0])
+    assert name.startswith("blender_erl_")
+    assert addon.panel_state.came_and_went(addon.panel_state.shown.nodes) == []
+
+    await_no_peers(server)
+    node = addon.panel_state.NodeRow(name, "", 0)
+    addon.panel_state.look()
+    assert addon.panel_state.came_and_went((node,)) == [f"{name} has left"]
+
+    # The user who stops the server knows that all nodes leave.
+    bpy.ops.beam_bpy.stop_server()
+    addon.panel_state.look()
+    assert addon.panel_state.came_and_went((node,)) == []
+
+
+def await_no_peers(server: BeamServer) -> None:
+    """Wait until the network thread has noticed that the nodes have ended."""
+    for _ in range(1000):
+        if not server.peers:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"still connected: {server.peers}")
+
+
+def test_calls_and_failures_are_counted(server: BeamServer, exposed: None, printed: Printed) -> None:
+    bpy.ops.beam_bpy.start_server()
+    addon.panel_state.look()
+    before: Any = addon.panel_state.shown
+
+    in_blender.erl(
+        "catch erpc:call(N, 'Elixir.Blender', boom, [<<\"crate\">>]), erpc:call(N, 'Elixir.Other', ping, [])"
+    )
+    addon.panel_state.look()
+
+    shown = addon.panel_state.shown
+    assert (shown.calls - before.calls, shown.failures - before.failures) == (2, 1)
+    assert shown.handlers["Other.ping"].calls == 1
+    assert shown.handlers["boom"].failures == 1
+    assert shown.failed == ("boom", "ValueError: no crate; the cookie is <cookie>", True)
+    assert bpy.ops.beam_bpy.show_traceback() == {"FINISHED"}
+    output = printed()
+    assert "ValueError: no crate; the cookie is <cookie>" in output
+    assert COOKIE not in output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "under 1 min"),
+        (59, "under 1 min"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h 00 min"),
+        (7384, "2 h 03 min"),
+    ],
+)
+def test_times_in_words(seconds: float, words: str) -> None:
+    assert addon.panel_state.uptime(seconds) == words
