@@ -4,10 +4,10 @@ The node itself is the package `beam_bpy`, which the extension brings along as a
 Blender: the main thread that handlers run on, the preferences, the panel, the operators and the command line.
 """
 
-from . import drain, headless, lifecycle, logs, operators, panel, preferences, watch
+from . import console_log, drain, headless, lifecycle, operators, panel, panel_state, preferences
 
 # Each knows how to register itself and how to undo it. Classes come first, so that the rest may use them.
-_MODULES = (logs, preferences, operators, watch, panel, drain, lifecycle, headless)
+_MODULES = (console_log, preferences, operators, panel_state, panel, drain, lifecycle, headless)
 
 
 def register() -> None:

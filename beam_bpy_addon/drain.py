@@ -26,7 +26,7 @@ from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
 
 from . import busy, panel, preferences
-from .stage import Stage
+from .handler_context import HandlerContext
 
 WAKE = 0.001
 """Seconds between the wake-ups of the main loop while there is traffic."""
@@ -34,8 +34,8 @@ WAKE = 0.001
 ASLEEP = 0.1
 """Seconds between two ticks while no server runs."""
 
-_stage = Stage()
-_calls = CallQueue(_stage.run, busy.busy_with)
+_context = HandlerContext()
+_calls = CallQueue(_context.run, busy.busy_with)
 _last_call = 0.0
 _timer: bpy.types.Timer | None = None
 
@@ -47,7 +47,7 @@ def _tick() -> float:
         _last_call = time.monotonic()
     if _timer is not None and (time.monotonic() - _last_call > preferences.pace().awake or _occupied()):
         _let_sleep()
-    _stage.push_undo_step()
+    _context.push_undo_step()
     panel.redraw_if_changed()
     return 0.0 if beam_server.any_running() else ASLEEP
 
@@ -84,13 +84,13 @@ def _let_sleep(*_arguments: object) -> None:
 
 def register() -> None:
     """Send all handlers of this process to the main thread."""
-    global _calls, _stage
+    global _calls, _context
     if bpy.app.background:
         _calls = CallQueue()
         install_host_queue(_calls)
         return
-    _stage = Stage()
-    _calls = CallQueue(_stage.run, busy.busy_with)
+    _context = HandlerContext()
+    _calls = CallQueue(_context.run, busy.busy_with)
     install_host_queue(_calls)
     # Timers that are not persistent are gone when a file is loaded.
     bpy.app.timers.register(_tick, persistent=True)
@@ -104,5 +104,5 @@ def unregister() -> None:
         bpy.app.timers.unregister(_tick)
         _let_sleep()
     _calls.close()
-    _stage.close()
+    _context.close()
     remove_host_queue(_calls)

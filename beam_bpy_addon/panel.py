@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import watch
-from .watch import HandlerRow, Shown
+from . import panel_state
+from .panel_state import HandlerRow, Shown
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -41,9 +41,9 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the panel."""
         layout = _layout(self)
-        _draw_state(layout, watch.shown)
-        if watch.shown.error is not None:
-            _draw_error(layout, watch.shown.error)
+        _draw_state(layout, panel_state.shown)
+        if panel_state.shown.error is not None:
+            _draw_error(layout, panel_state.shown.error)
 
 
 class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
@@ -54,18 +54,18 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Only a running server has nodes."""
-        return watch.shown.state == "running"
+        return panel_state.shown.state == "running"
 
     def draw_header_preset(self, _context: bpy.types.Context) -> None:
         """Show how many there are."""
-        _draw_count(self, len(watch.shown.nodes))
+        _draw_count(self, len(panel_state.shown.nodes))
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the panel."""
         column = _layout(self).column(align=True)
-        if not watch.shown.nodes:
+        if not panel_state.shown.nodes:
             column.label(text="None yet", icon="INFO")
-        for node in watch.shown.nodes:
+        for node in panel_state.shown.nodes:
             column.label(text=node.name, icon="NETWORK_DRIVE")
             column.label(text=f"{node.uptime}, {_count(node.calls, 'call')}", icon="BLANK1")
 
@@ -77,7 +77,7 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
 
     def draw_header_preset(self, _context: bpy.types.Context) -> None:
         """Show how many there are."""
-        _draw_count(self, len(watch.shown.handlers))
+        _draw_count(self, len(panel_state.shown.handlers))
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
@@ -87,7 +87,7 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
         state: Any = manager.beam_bpy  # type: ignore[attr-defined]
         layout.template_list("BEAMBPY_UL_handlers", "", state, "handlers", state, "active", rows=4)
         if 0 <= state.active < len(state.handlers):
-            row = watch.shown.handlers.get(state.handlers[state.active].name)
+            row = panel_state.shown.handlers.get(state.handlers[state.active].name)
             if row is not None:
                 _draw_handler(layout, row)
 
@@ -99,7 +99,7 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the panel."""
-        shown = watch.shown
+        shown = panel_state.shown
         column = _layout(self).column(align=True)
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value))
@@ -129,7 +129,7 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
         _flt_flag: int | None,
     ) -> None:
         """Draw a line."""
-        row = watch.shown.handlers.get(item.name)
+        row = panel_state.shown.handlers.get(item.name)
         if row is None:  # Unregistered since the last look.
             return
         layout.label(text=item.name, icon="URL" if row.inline else "VIEW3D")
@@ -150,14 +150,14 @@ def redraw_if_changed() -> None:
 
     For every tick: nearly all of the calls only compare two times.
     """
-    if not watch.due():
+    if not panel_state.due():
         return
-    nodes = watch.shown.nodes
-    if not watch.look():
+    nodes = panel_state.shown.nodes
+    if not panel_state.look():
         return
     if not bpy.app.background:
         _tag_sidebars()
-        for sentence in watch.came_and_went(nodes):
+        for sentence in panel_state.came_and_went(nodes):
             # Only an operator that runs as Blender's own do, on an event, reaches the status bar and the Info editor.
             bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
 
@@ -248,7 +248,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _matches(key: str, words: str) -> bool:
-    row = watch.shown.handlers.get(key)
+    row = panel_state.shown.handlers.get(key)
     return row is not None and row.matches(words)
 
 

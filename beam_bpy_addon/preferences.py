@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
-from . import logs
+from . import console_log
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -64,7 +64,7 @@ _taken: dict[str, Any] | None = None
 
 
 def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context) -> None:
-    logs.set_level(holder.log_level)
+    console_log.set_level(holder.log_level)
 
 
 class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
@@ -355,7 +355,7 @@ def register() -> None:
     """Register the preferences with Blender."""
     bpy.utils.register_class(BEAMBPY_AP_preferences)
     holder = current()
-    logs.set_level(DEFAULT_LEVEL if holder is None else holder.log_level)
+    console_log.set_level(DEFAULT_LEVEL if holder is None else holder.log_level)
 
 
 def unregister() -> None:

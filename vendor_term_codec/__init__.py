@@ -8,7 +8,6 @@ Pure Python, no dependency; numpy arrays are understood where numpy is in use.
 The format: https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
 """
 
-from . import tags
 from .decoder import decode, decode_term, list_header, tuple_header
 from .encoder import encode, encode_term, list_of, tuple_of
 from .errors import DecodeError, EncodeError
@@ -32,7 +31,6 @@ __all__ = [
     "encode_term",
     "list_header",
     "list_of",
-    "tags",
     "tuple_header",
     "tuple_of",
 ]

@@ -139,7 +139,7 @@ def test_a_subscriber_that_ends_is_forgotten(server: BeamServer, erl: Erl, topic
         receive ready -> P after 10000 -> exit(no_subscription) end
     """
     pid = erl.eval(code, T=topic, Reason=A(end))
-    watching = next(peer.watching for peer in server._running.node.peers if peer.name == erl.node)
+    watching = next(peer.outgoing_monitors for peer in server._running.node.peers if peer.name == erl.node)
     before = len(watching)
     assert server.subscribers(topic) == 1
 

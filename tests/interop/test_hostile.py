@@ -124,7 +124,7 @@ def test_mutated_handshakes_and_random_bytes(hostile: BeamServer, honest: Callab
             sock.sendall(mutated(rng, handshakes(rng)))
         if number % ROUND == 0:
             honest()
-    eventually(lambda: hostile._running.cluster._half_open == {}, "all of them are forgotten")
+    eventually(lambda: hostile._running.connections._half_open == {}, "all of them are forgotten")
     assert not [name for name in nodes_of(hostile) if name.startswith("caller")]
 
 
@@ -172,7 +172,7 @@ def test_a_flood_of_half_open_connections(hostile: BeamServer, honest: Callable[
                 with contextlib.suppress(ConnectionError):
                     held[-1].sendall(name_message(b"half%d@127.0.0.1" % number))
         honest()
-        assert len(hostile._running.cluster._half_open) <= Limits().max_half_open_per_address
+        assert len(hostile._running.connections._half_open) <= Limits().max_half_open_per_address
     finally:
         for sock in held:
             sock.close()

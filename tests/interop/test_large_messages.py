@@ -182,7 +182,7 @@ def test_the_end_of_a_process_comes_after_its_large_message(fresh: BeamServer, s
 def test_a_node_that_dies_while_it_sends_leaves_nothing(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     erl, other = start_erl().call(fresh), start_erl().call(fresh)
     erl.later("Big = binary:copy(<<0>>, Size), [erpc:call(N, m, size, [Big]) || _ <- lists:seq(1, 1000)]", Size=64 * MB)
-    connection = eventually(lambda: [c for c in fresh._running.cluster._connections if c.peer], "it is connected")[0]
+    connection = eventually(lambda: list(fresh._running.connections._established.values()), "it is connected")[0]
     eventually(lambda: connection._fragments._partial, "a message is on its way")
     erl.stop()
     eventually(lambda: erl.node not in nodes_of(fresh), "it is gone")

@@ -226,7 +226,7 @@ def test_nothing_is_left_of_calls_that_are_over(fresh: BeamServer, start_erl: Ca
         for _ in range(5):
             with contextlib.suppress(ErlangError, TimeoutError):
                 attempt()
-    eventually(lambda: not peer.watching, "no monitor is left")
+    eventually(lambda: not peer.outgoing_monitors, "no monitor is left")
     assert not fresh._running.client._pending
     assert not fresh._running.client._pings
     eventually(lambda: erl.eval("erlang:system_info(process_count)") <= before, "no process is left over there")

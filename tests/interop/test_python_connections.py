@@ -60,7 +60,7 @@ def check_one_connection(server: BeamServer, erl: Erl) -> None:
     assert server.call(erl.node, "erlang", "node") == erl.node
     assert nodes_of(server) == (erl.node,)
     assert erl.eval("nodes(hidden) =:= [N]") is True
-    eventually(lambda: len(server._running.cluster._connections) == 1, "there is one connection")
+    eventually(lambda: len(nodes_of(server)) == 1, "there is one connection")
 
 
 @ORDERS

@@ -62,7 +62,7 @@ def test_every_error_sentence_of_the_troubleshooting_table_is_one_that_the_code_
 def test_the_limits_of_the_page_are_those_of_the_code():
     table = rows("operating.md", "| limit | default | what |")
     defaults = {
-        field.name: f"{field.default:g}" if field.name == "patience" else str(field.default)
+        field.name: f"{field.default:g}" if field.name == "stalled_peer_timeout" else str(field.default)
         for field in dataclasses.fields(Limits)
     }
 

@@ -707,23 +707,25 @@ class Network(RuleBasedStateMachine):
             subscribers.pop(pid.ext, None)
             if pid.ext in self.monitors and not any(pid.ext in others for others in self.subscribers.values()):
                 ref = self.monitors.pop(pid.ext)
-                whose.expected.append(control.Demonitor(self.rpc.events.pid, pid, ref))
+                whose.expected.append(control.Demonitor(self.rpc.subscriptions.pid, pid, ref))
         self._begin(call)
         self.check()
         assert call.state == "answered"
 
     def _watched(self, event, pid):
         match event:
-            case control.Monitor(self.rpc.events.pid, to, ref) if to == pid:
+            case control.Monitor(self.rpc.subscriptions.pid, to, ref) if to == pid:
                 self.monitors[pid.ext] = ref
                 return True
         return False
 
     @rule(topic=st.sampled_from(TOPICS), number=st.integers(0, 9))
     def publish(self, topic, number):
-        assert self.rpc.events.publish(topic, number) == len(self.subscribers[topic])
+        assert self.rpc.subscriptions.publish(topic, number) == len(self.subscribers[topic])
         for key, far in self.subscribers[topic].items():
-            self._expect_message(far, self.rpc.events, Pid.from_ext(key), (A("beam_bpy_event"), A(US), topic, number))
+            self._expect_message(
+                far, self.rpc.subscriptions, Pid.from_ext(key), (A("beam_bpy_event"), A(US), topic, number)
+            )
         self.check()
 
     def _expect_message(self, far, process, pid, term):
@@ -937,7 +939,7 @@ class Network(RuleBasedStateMachine):
                 far.tell(3, pid, here.process.pid, REASON)
             self.settle()
         if pid.ext in self.monitors:
-            far.tell(21, pid, self.rpc.events.pid, self.monitors.pop(pid.ext), REASON)
+            far.tell(21, pid, self.rpc.subscriptions.pid, self.monitors.pop(pid.ext), REASON)
             for subscribers in self.subscribers.values():
                 subscribers.pop(pid.ext, None)
         self.check()
@@ -1064,7 +1066,7 @@ def test_a_node_and_all_that_others_do_to_it():
     run_state_machine_as_test(
         Network,
         settings=settings(
-            max_examples=110,
+            max_examples=200,
             stateful_step_count=40,
             derandomize=True,  # What one run has found, the next one finds.
             database=None,

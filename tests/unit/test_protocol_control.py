@@ -183,7 +183,7 @@ def parses_or_is_refused(frame):
         event = control_reader.parse(frame)
     except ProtocolError:
         return True
-    return isinstance(event, control.Event)
+    return isinstance(event, control_reader.Event)
 
 
 @given(TERMS, st.none() | TERMS)

@@ -154,7 +154,7 @@ class TestBothSidesHaveCertificates:
         eventually(lambda: stream.bytes_received >= received + 8 * 4)
 
         assert gone == []
-        assert servers[0].connected_nodes == (B_NAME,)
+        assert nodes_of(servers[0]) == (B_NAME,)
 
 
 class TestRefusals:

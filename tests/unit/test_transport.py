@@ -307,7 +307,7 @@ class TestConnecting:
 
         assert self.connect(loop, ("127.0.0.1", port)) == "Connection refused"
 
-    def test_an_exchange_is_all_until_the_other_side_hangs_up(self):
+    def test_a_question_to_epmd_returns_all_until_the_other_side_closes(self, monkeypatch):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             listening.settimeout(PATIENCE)
 
@@ -317,5 +317,6 @@ class TestConnecting:
                     sock.sendall(sock.recv(64)[::-1] * 5000)
 
             thread = in_thread(answer)
-            assert ask_and_wait(listening.getsockname(), b"abc") == b"cba" * 5000
+            monkeypatch.setenv("ERL_EPMD_PORT", str(listening.getsockname()[1]))
+            assert ask_and_wait("127.0.0.1", b"abc") == b"cba" * 5000
             thread.join(PATIENCE)

@@ -10,7 +10,7 @@ _PATHS = {
     "lifecycle": f"{EXTENSION}.lifecycle",
     "operators": f"{EXTENSION}.operators",
     "panel": f"{EXTENSION}.panel",
-    "panel_state": f"{EXTENSION}.watch",
+    "panel_state": f"{EXTENSION}.panel_state",
     "snippets": f"{EXTENSION}.snippets",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }

@@ -18,7 +18,7 @@ from beam_bpy.dispatch.call_queue import Runnable
 from . import busy
 
 
-class Stage:
+class HandlerContext:
     """Runs calls on Blender's main thread, and keeps what lies between them."""
 
     def __init__(self) -> None:
