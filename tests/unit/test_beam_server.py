@@ -23,7 +23,7 @@ from support import (
     nodes_of,
 )
 
-from beam_bpy import Atom, BeamServer, Limits, get_beam_server
+from beam_bpy import Atom, BeamServer, Limits, ServerError, get_beam_server
 from beam_bpy.beam_server import GivenOptions
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
@@ -183,6 +183,46 @@ class TestLife:
 
         assert set(found) == {get_beam_server()}
         assert not get_beam_server().running
+
+
+class TestContextManager:
+    def test_it_runs_inside_the_block(self):
+        with BeamServer(NAME, COOKIE) as server:
+            assert server.running
+            with Client(server) as client:
+                server.register_handler("echo", lambda args: args)
+                assert client.call("echo", 1) == [1]
+
+        assert not server.running
+
+    def test_an_exception_in_the_block_stops_it_and_goes_on(self):
+        with pytest.raises(ZeroDivisionError), BeamServer(NAME, COOKIE) as server:
+            raise ZeroDivisionError
+
+        assert not server.running
+
+    def test_a_server_that_cannot_start_raises_its_sentence(self):
+        with pytest.raises(ServerError, match="the node name 'no spaces' cannot be used") as raised:
+            BeamServer("no spaces", COOKIE).__enter__()
+
+        assert str(raised.value)
+
+    def test_serve_forever_raises_the_same(self):
+        server = BeamServer("no spaces", COOKIE)
+        with pytest.raises(ServerError) as raised:
+            server.serve_forever()
+
+        assert str(raised.value) == server.last_error
+
+
+def test_its_repr_asks_no_name_server(monkeypatch):
+    def asked(*_arguments):
+        raise AssertionError("a name server was asked")
+
+    for function in ("getfqdn", "gethostbyaddr", "gethostbyname", "getaddrinfo"):
+        monkeypatch.setattr(socket, function, asked)
+
+    assert repr(BeamServer("x", host="0.0.0.0")) == f"<BeamServer x@{socket.gethostname()} stopped>"
 
 
 class TestStartFails:

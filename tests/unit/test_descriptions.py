@@ -1,0 +1,109 @@
+"""`describe_handlers`, which every node answers."""
+
+from collections.abc import Generator
+from fractions import Fraction
+
+from support import Client
+
+from beam_bpy import Atom, BeamServer
+
+A = Atom
+
+
+def cube(name: str, size: "float" = 2.0, *layers: int) -> str:
+    """Add a cube.
+
+    Its size is in metres.
+    """
+
+
+def count(to: int) -> Generator[int, None, str]:
+    yield to
+
+
+def plain(first, second=None):
+    pass
+
+
+def odd(value=Fraction(1, 2)):
+    pass
+
+
+def described(server: BeamServer, name="caller@127.0.0.1"):
+    with Client(server, name) as client:
+        return {handler[A("name")]: handler for handler in client.call("describe_handlers")}
+
+
+def parameter(name, kind="positional", type=None, required=True, **more):
+    fields = {"name": name, "kind": A(kind), "type": type, "required": required, **more}
+    return {A(key): value for key, value in fields.items()}
+
+
+def test_a_function_with_annotations_and_a_docstring(server):
+    server.expose(owner="shop", module="Scene", undo=True, max_wait=2.0)(cube)
+
+    found = described(server)["cube"]
+
+    assert (found[A("module")], found[A("owner")]) == ("Scene", "shop")
+    assert found[A("doc")] == "Add a cube.\n\nIts size is in metres."
+    assert found[A("parameters")] == [
+        parameter("name", type="str"),
+        parameter("size", type="float", required=False, default=2.0),
+        parameter("layers", "variadic", "int", required=False),
+    ]
+    options = found[A("options")]
+    assert options == {
+        A("inline"): False,
+        A("binaries"): A("str"),
+        A("arrays"): False,
+        A("undo"): True,
+        A("changes_scene"): True,
+        A("safe_during_jobs"): False,
+        A("max_wait"): 2.0,
+        A("long"): False,
+    }
+
+
+def test_a_function_without_annotations(server):
+    server.expose(plain)
+
+    found = described(server)["plain"]
+
+    assert (found[A("doc")], found[A("module")], found[A("owner")]) == (None, None, None)
+    assert found[A("parameters")] == [parameter("first"), parameter("second", required=False, default=None)]
+
+
+def test_a_long_handler_says_so(server):
+    server.expose(count)
+
+    assert described(server)["count"][A("options")][A("long")] is True
+
+
+def test_a_default_without_a_term_is_its_text(server):
+    server.expose(odd)
+
+    assert described(server)["odd"][A("parameters")] == [parameter("value", required=False, default="Fraction(1, 2)")]
+
+
+def test_a_handler_that_takes_the_list_of_arguments(server):
+    assert described(server)["echo"][A("parameters")] == [parameter("args", "variadic", required=False)]
+
+
+def test_a_function_of_c_without_a_signature(server):
+    server.expose(max, name="max")
+
+    assert described(server)["max"][A("parameters")] == []
+
+
+def test_a_handler_is_described_to_those_who_may_call_it(server):
+    server.expose(name="secret", permit=lambda node: node == "friend@127.0.0.1")(plain)
+
+    assert "secret" not in described(server)
+    assert "secret" in described(server, "friend@127.0.0.1")
+
+
+def test_a_handler_of_that_name_comes_first(server):
+    server.expose(lambda: "mine", name="describe_handlers")
+
+    with Client(server) as client:
+        assert client.call("describe_handlers") == "mine"
