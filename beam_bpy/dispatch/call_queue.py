@@ -75,7 +75,7 @@ class Source(Protocol):
     """The origin of calls: a loop that the draining thread may borrow while it waits (`transport.loop.Loop`)."""
 
     @property
-    def lent(self) -> bool:
+    def borrowed(self) -> bool:
         """True while the draining thread borrows it."""
 
     def run_here(self, timeout: float | None, until: Callable[[], bool]) -> bool:
@@ -174,7 +174,7 @@ class CallQueue:
     @property
     def expecting(self) -> bool:
         """True if a `drain` may find something: calls, or a source that only the draining thread runs."""
-        return bool(self) or any(source.lent for source in self._sources)
+        return bool(self) or any(source.borrowed for source in self._sources)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
@@ -259,7 +259,7 @@ class CallQueue:
 
     def _cork(self, *, more: bool) -> None:
         """Let an answer leave together with the next one, if the next call is queued already."""
-        corked = more and len(self._sources) == 1 and self._sources[0].lent
+        corked = more and len(self._sources) == 1 and self._sources[0].borrowed
         if corked == self._corked:
             return
         self._corked = corked

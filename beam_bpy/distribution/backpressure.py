@@ -78,13 +78,13 @@ class Backpressure:
 
     def update(self) -> None:
         """Process queued frames up to the limits; resume reading below the low-water mark."""
-        excess = self._excess()
+        excess = self._exceeded_limit()
         awaited = excess is not None and self._connection.awaits_answer()
         while self._frames and (excess is None or awaited):
             # A handler may wait for an answer behind these frames.
             self._load.overloaded = excess
             self._connection.handle(self._frames.popleft())
-            excess = self._excess()
+            excess = self._exceeded_limit()
         self._load.overloaded = excess if awaited else None
         if self.is_writable():
             self._load.unpark_all()
@@ -96,7 +96,7 @@ class Backpressure:
         self._frames.clear()
         self._load.unpark_all()
 
-    def _excess(self) -> str | None:
+    def _exceeded_limit(self) -> str | None:
         """The limit that the peer exceeds, as a sentence; None for none."""
         limits = self._limits
         if self._load.in_flight >= limits.max_in_flight * self._share():

@@ -2,16 +2,16 @@
 
 Waking another thread takes longer than a call does. So a thread that waits for calls and runs their handlers (Blender's
 main thread, the worker) borrows the loop while it waits: it reads the sockets itself, and a call needs no other thread.
-While the borrower runs a handler nobody reads, so the loop's own thread takes the loop back after `AWAY` seconds:
+While the borrower runs a handler nobody reads, so the loop's own thread takes the loop back after `MAX_ABSENCE` seconds:
 no handler, however slow, keeps ticks from being sent.
 
-    lent   borrower    the loop's own thread
-    no     -           runs the loop
-    yes    inside      waits until the borrower leaves
-    yes    outside     waits `AWAY` seconds for the borrower to return, then ends the loan
+    borrowed  borrower  the loop's own thread
+    no        -         runs the loop
+    yes       inside    waits until the borrower leaves
+    yes       outside   waits `MAX_ABSENCE` seconds for the borrower to enter again, then ends the loan
 
 A borrower enters and leaves with every call, and that must cost next to nothing. So the own thread does not wait for
-each leave: it checks every `AWAY` seconds whether the borrower has entered since, and waits only for one that stays.
+each leave: it checks every `MAX_ABSENCE` seconds whether the borrower has entered since, and waits only for one that stays.
 
 `reclaim` ends a loan at once: the borrower is about to wait for an answer that only the network can bring.
 
@@ -21,7 +21,7 @@ Without lending, sequential calls through a queue run at 0.58 to 0.63 of the rat
 import threading
 from collections.abc import Callable
 
-AWAY = 0.002
+MAX_ABSENCE = 0.002
 """The longest time for which a borrower may do something else before the loop's own thread takes the loop back, in
 seconds."""
 
@@ -38,12 +38,12 @@ class Lending:
         self._left = threading.Event()
         self._reclaimed = threading.Event()
         self.running = threading.Lock()
-        self.lent = False
+        self.borrowed = False
 
     def enter(self) -> None:
         """The calling thread borrows the loop; it returns when no other thread runs it."""
         with self._lock:
-            self.lent = self._inside = True
+            self.borrowed = self._inside = True
             self._entries += 1
         if not self.running.acquire(blocking=False):
             self._wake()
@@ -57,17 +57,17 @@ class Lending:
             self._left.set()
 
     def reclaim(self) -> None:
-        """End the loan now, and not only after `AWAY` seconds; from any thread."""
+        """End the loan now, and not only after `MAX_ABSENCE` seconds; from any thread."""
         self._reclaimed.set()
 
-    def wait_while_lent(self) -> None:
+    def wait_for_borrower(self) -> None:
         """On the loop's own thread: wait for the borrower, or end the loan if it stays away."""
         entries = self._entries
-        reclaimed = self._reclaimed.wait(AWAY)
+        reclaimed = self._reclaimed.wait(MAX_ABSENCE)
         with self._lock:
             inside = self._inside
             if not inside and (reclaimed or entries == self._entries):
-                self.lent = False
+                self.borrowed = False
         if reclaimed:
             self._reclaimed.clear()
         if inside and entries == self._entries:

@@ -168,9 +168,9 @@ class Loop:
     # -- other threads
 
     @property
-    def lent(self) -> bool:
+    def borrowed(self) -> bool:
         """True while another thread borrows the loop: see `lending`."""
-        return self._lending.lent
+        return self._lending.borrowed
 
     def run_here(self, timeout: float | None, until: Callable[[], bool]) -> bool:
         """Run the loop on this thread until `until()`, or for `timeout` seconds, None for ever.
@@ -215,11 +215,11 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopping:
-            if self._lending.lent:
-                self._lending.wait_while_lent()
+            if self._lending.borrowed:
+                self._lending.wait_for_borrower()
             else:
                 with self._lending.running:
-                    if not self._lending.lent:
+                    if not self._lending.borrowed:
                         self._iterate(None)
         with self._lending.running:
             self.runner = threading.get_ident()

@@ -13,7 +13,7 @@ from beam_bpy.transport.loop import Loop
 
 @pytest.fixture
 def loop():
-    loop = Loop("lent network", daemon=True)
+    loop = Loop("borrowed network", daemon=True)
     loop.start()
     yield loop
     loop.stop()
@@ -31,8 +31,8 @@ def never():
 
 
 def test_its_own_thread_runs_it(loop):
-    assert thread_of(loop).result(PATIENCE) == "lent network"
-    assert not loop.lent
+    assert thread_of(loop).result(PATIENCE) == "borrowed network"
+    assert not loop.borrowed
 
 
 def test_who_runs_it_here_is_the_network_thread_meanwhile(loop):
@@ -44,7 +44,7 @@ def test_who_runs_it_here_is_the_network_thread_meanwhile(loop):
 
     assert loop.run_here(PATIENCE, future.done) is True
     assert not loop.on_thread()
-    assert future.result() in ("MainThread", "lent network")
+    assert future.result() in ("MainThread", "borrowed network")
     future = thread_of(loop)
     assert loop.run_here(PATIENCE, future.done) is True
     assert [on_thread for _, on_thread in seen] == [True, True]
@@ -76,15 +76,15 @@ def test_it_waits_for_what_has_come_already_not_at_all(loop):
 def test_its_own_thread_takes_it_back_from_a_guest_that_stays_away(loop):
     loop.run_here(0.0, never)
 
-    eventually(lambda: not loop.lent)
-    assert thread_of(loop).result(PATIENCE) == "lent network"
+    eventually(lambda: not loop.borrowed)
+    assert thread_of(loop).result(PATIENCE) == "borrowed network"
 
 
 def test_and_at_once_when_the_guest_calls_it_back(loop):
     loop.run_here(0.0, never)
     loop.reclaim()
 
-    assert thread_of(loop).result(PATIENCE) == "lent network"
+    assert thread_of(loop).result(PATIENCE) == "borrowed network"
 
 
 def test_a_loop_that_stops_ends_the_wait_of_a_guest(loop):

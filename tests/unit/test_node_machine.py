@@ -1047,7 +1047,7 @@ def _never():
 
 def _resumes(connection):
     """Whether a connection that is not read from will be read from again in a moment."""
-    return is_paused(connection) and connection.peer.connected and connection._backpressure._excess() is None
+    return is_paused(connection) and connection.peer.connected and connection._backpressure._exceeded_limit() is None
 
 
 class LogRecords(logging.Handler):
