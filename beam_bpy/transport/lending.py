@@ -2,8 +2,8 @@
 
 Waking another thread takes longer than a call does. So a thread that waits for calls and runs their handlers (Blender's
 main thread, the worker) borrows the loop while it waits: it reads the sockets itself, and a call needs no other thread.
-While the borrower runs a handler nobody reads, so the loop's own thread takes the loop back after `MAX_ABSENCE` seconds:
-no handler, however slow, keeps ticks from being sent.
+While the borrower runs a handler, nobody reads. So the loop's own thread takes the loop back after `MAX_ABSENCE`
+seconds: no handler, however slow, keeps ticks from being sent.
 
     borrowed  borrower  the loop's own thread
     no        -         runs the loop
@@ -11,7 +11,8 @@ no handler, however slow, keeps ticks from being sent.
     yes       outside   waits `MAX_ABSENCE` seconds for the borrower to enter again, then ends the loan
 
 A borrower enters and leaves with every call, and that must cost next to nothing. So the own thread does not wait for
-each leave: it checks every `MAX_ABSENCE` seconds whether the borrower has entered since, and waits only for one that stays.
+each leave: it checks every `MAX_ABSENCE` seconds whether the borrower has entered since, and waits only for one that
+stays.
 
 `reclaim` ends a loan at once: the borrower is about to wait for an answer that only the network can bring.
 

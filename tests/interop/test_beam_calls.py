@@ -13,17 +13,17 @@ from beam_bpy.protocol import control, control_reader
 PONG = "pong"
 
 
-def test_the_calls_of_a_real_node_are_read_in_one_stride(erl: Erl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_calls_of_a_real_node_take_the_fast_path(erl: Erl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other releases may write them in another way; then they work, but slowly, and nothing else would say so."""
     slowly = []
     parse = control_reader.parse
 
-    def noted(frame: bytes) -> control.Event:
+    def noted(frame: bytes) -> control_reader.Event:
         slowly.append(event := parse(frame))
         return event
 
     assert erl.eval("net_adm:ping(N)") == Atom("pong")
-    monkeypatch.setattr(control, "parse", noted)
+    monkeypatch.setattr(control_reader, "parse", noted)
     code = "[[erpc:call(N, any, ping, []), gen_server:call(S, {ping, []})] || _ <- lists:seq(1, 3)]"
     assert erl.eval(code) == [[PONG, PONG]] * 3
     assert slowly == []

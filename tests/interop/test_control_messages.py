@@ -63,7 +63,7 @@ def line(
 
     # A peer that has all capabilities is read by a FastReader first, what that does not know and any other by `parse`.
     monkeypatch.setattr(FastReader, "read", noted_read)
-    monkeypatch.setattr(control, "parse", noted_parse)
+    monkeypatch.setattr(control_reader, "parse", noted_parse)
     return line
 
 

@@ -92,7 +92,7 @@ def test_two_calls_that_cross_end_as_one_connection(
     def let_in(self: Connections, sock: socket.socket, name: str) -> Any:
         connection = open_outgoing(self, sock, name)
         while door:
-            self.loop.call_soon(functools.partial(accepted, *door.pop()))
+            self._loop.call_soon(functools.partial(accepted, *door.pop()))
         return connection
 
     monkeypatch.setattr(Connections, "accepted", hold)
