@@ -100,6 +100,11 @@ class Call(Runnable):
         return self.answer.wanted()
 
     @property
+    def begun(self) -> bool:
+        """See `Runnable.begun`."""
+        return self._slices is not None
+
+    @property
     def changes_scene(self) -> bool:
         """See `Runnable.changes_scene`."""
         return self.handler.changes_scene or self.handler.undo
@@ -179,6 +184,7 @@ class Call(Runnable):
         try:
             return False, next(self._slices)
         except StopIteration as end:
+            self._slices = None
             return True, end.value
 
     def _end(self) -> None:

@@ -45,6 +45,11 @@ class Runnable:
         return True
 
     @property
+    def begun(self) -> bool:
+        """Whether it has been run and will be run again, unless it is closed."""
+        return False
+
+    @property
     def changes_scene(self) -> bool:
         """Whether a host with a window lets it wait while the user works with a tool."""
         return False

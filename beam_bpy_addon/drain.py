@@ -46,13 +46,14 @@ def _tick() -> float:
         _last_call = time.monotonic()
     if _timer is not None and (time.monotonic() - _last_call > preferences.pace().awake or _occupied()):
         _let_sleep()
-    _stage.push_undo_step()
+    _stage.end_tick()
     panel.redraw_if_changed()
     return 0.0 if beam_server.any_running() else ASLEEP
 
 
 def _drain() -> int:
     pace, occupied = preferences.pace(), _occupied()
+    busy.read_preferences()
     served = _calls.drain(pace.modal_budget if occupied else pace.budget, pace.linger)
     if served and pace.awake and not occupied:
         _keep_awake()
