@@ -16,6 +16,7 @@ Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.se
 `headless`. A timer that is left registered there also keeps the process from ending.
 """
 
+import logging
 import time
 
 import bpy
@@ -27,11 +28,13 @@ from beam_bpy.dispatch import CallQueue, install_host_queue, remove_host_queue
 from . import busy, panel, preferences
 from .stage import Stage
 
+log = logging.getLogger("beam_bpy.blender")
+
 WAKE = 0.001
 """Seconds between the wake-ups of the main loop while there is traffic."""
 
 ASLEEP = 0.1
-"""Seconds between two ticks while no server runs."""
+"""Seconds between two ticks while no server runs, and after a tick that has failed."""
 
 _stage = Stage()
 _calls = CallQueue(_stage.run, busy.busy_with)
@@ -40,7 +43,19 @@ _timer: bpy.types.Timer | None = None
 
 
 def _tick() -> float:
-    """Run what is queued; returns the seconds until the next tick."""
+    """Run what is queued; returns the seconds until the next tick.
+
+    Blender removes a timer whose callback raises, and no call would be answered any more.
+    """
+    try:
+        _run_tick()
+    except Exception:
+        log.exception("a tick of Beam-BPy failed; the next one follows in %g seconds", ASLEEP)
+        return ASLEEP
+    return 0.0 if beam_server.any_running() else ASLEEP
+
+
+def _run_tick() -> None:
     global _last_call
     if _calls.expecting and _drain():
         _last_call = time.monotonic()
@@ -48,7 +63,6 @@ def _tick() -> float:
         _let_sleep()
     _stage.end_tick()
     panel.redraw_if_changed()
-    return 0.0 if beam_server.any_running() else ASLEEP
 
 
 def _drain() -> int:

@@ -158,8 +158,16 @@ def redraw_if_changed() -> None:
     if not bpy.app.background:
         _tag_sidebars()
         for sentence in watch.came_and_went(nodes):
-            # Only an operator that runs as Blender's own do, on an event, reaches the status bar and the Info editor.
-            bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
+            _tell(sentence)
+
+
+def _tell(sentence: str) -> None:
+    """Show a sentence in the status bar and the Info editor: only an operator that is invoked by an event can do that."""
+    manager = bpy.context.window_manager
+    assert manager is not None
+    # The context has no window in a tick in which a handler has loaded a file.
+    with bpy.context.temp_override(window=manager.windows[0]):
+        bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
 
 
 def _tag_sidebars() -> None:
