@@ -162,7 +162,7 @@ def redraw_if_changed() -> None:
 
 
 def _tell(sentence: str) -> None:
-    """Show a sentence in the status bar and the Info editor: only an operator that is invoked by an event can do that."""
+    """Show a sentence in the status bar and the Info editor: only an operator that is invoked can do that."""
     manager = bpy.context.window_manager
     assert manager is not None
     # The context has no window in a tick in which a handler has loaded a file.

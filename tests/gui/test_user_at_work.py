@@ -62,9 +62,7 @@ MOVE = "TRANSFORM_OT_translate"
 
 
 class TestDrags:
-    @pytest.mark.parametrize(
-        ("key", "tool"), [("g", MOVE), ("r", "TRANSFORM_OT_rotate"), ("s", "TRANSFORM_OT_resize")]
-    )
+    @pytest.mark.parametrize(("key", "tool"), [("g", MOVE), ("r", "TRANSFORM_OT_rotate"), ("s", "TRANSFORM_OT_resize")])
     def test_a_change_waits_for_the_end_of_a_drag(self, user: User, key: str, tool: str) -> None:
         begin(user, key, tool)
         assert user.call_while(tool, "add_empty", "Waited", finish=lambda: user.window.click(520, 450)) == "Waited"
@@ -142,7 +140,7 @@ class TestDrags:
 
     def test_a_call_whose_caller_dies_is_dropped_and_makes_no_step(self, user: User) -> None:
         begin(user, "g", MOVE)
-        user.call_and_die("add_one", asked="waiting", kill="Value =:= [<<\"add_one\">>]", end="Value =:= []")
+        user.call_and_die("add_one", asked="waiting", kill='Value =:= [<<"add_one">>]', end="Value =:= []")
         user.press("Escape")
         user.has_finished()
         assert "One" not in user.objects()

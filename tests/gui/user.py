@@ -183,4 +183,4 @@ class User:
 
 
 def _term(value: Any) -> str:
-    return f"<<\"{value}\">>" if isinstance(value, str) else str(value)
+    return f'<<"{value}">>' if isinstance(value, str) else str(value)

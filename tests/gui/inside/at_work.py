@@ -23,7 +23,7 @@ LIBC = ctypes.CDLL(None)
 
 
 def prepare() -> float | None:
-    """Start the node and show its tab; returns the seconds until the next try, None when all is done."""
+    """Start the node, show its tab, and draw little else; returns the seconds until the next try, None after the last."""
     areas = bpy.context.window.screen.areas
     if not get_beam_server().running:
         bpy.ops.beam_bpy.start_server()
@@ -36,6 +36,9 @@ def prepare() -> float | None:
     space.show_region_ui = True
     space.show_region_tool_header = False
     space.show_region_asset_shelf = False
+    space.show_gizmo = False
+    space.overlay.show_overlays = False
+    bpy.context.preferences.system.viewport_aa = "OFF"
     sidebar = next(region for region in view.regions if region.type == "UI")
     if sidebar.active_panel_category != "BEAM":
         # It is read-only until Blender has drawn the region.
