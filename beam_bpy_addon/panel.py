@@ -34,7 +34,7 @@ class _Part(_Sidebar):
 
 
 class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
-    """Whether this Blender is a node, and under which name."""
+    """Whether this Blender is a node, under which name, and which call waits for the user."""
 
     bl_label = "BEAM Node"
 
@@ -44,6 +44,9 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
         _draw_state(layout, watch.shown)
         if watch.shown.error is not None:
             _draw_error(layout, watch.shown.error)
+        if watch.shown.waiting:
+            # Here, because the panels below may be closed or out of sight.
+            _draw_waiting(layout.box().column(align=True), watch.shown)
 
 
 class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
@@ -104,8 +107,6 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         for name, value in (("Calls per second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value))
         _draw_pair(column, "Failed", str(shown.failures))
-        if shown.waiting:
-            _draw_waiting(_layout(self).box().column(align=True), shown)
         if shown.failed is not None:
             box = _layout(self).box().column(align=True)
             box.label(text=textwrap.shorten(f"{shown.failed.handler}: {shown.failed.message}", 200), icon="ERROR")

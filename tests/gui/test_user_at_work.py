@@ -129,6 +129,7 @@ class TestDrags:
 
         def finish() -> None:
             user.window.wait(lambda report: len(report["shown_waiting"]) == 3, "three calls wait")
+            user.window.settle()
             user.window.picture("three_calls_wait")
             user.press("Escape")
 

@@ -23,7 +23,7 @@ LIBC = ctypes.CDLL(None)
 
 
 def prepare() -> float | None:
-    """Start the node, show its tab, and draw little else; returns the seconds until the next try, None after the last."""
+    """Start the node, show its tab, and draw little else; returns the seconds until the next try, or None."""
     areas = bpy.context.window.screen.areas
     if not get_beam_server().running:
         bpy.ops.beam_bpy.start_server()
