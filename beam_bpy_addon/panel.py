@@ -224,11 +224,9 @@ def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
 
 def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
     first, *more = shown.waiting
-    column.label(text="Waiting for You to Finish", icon="SORTTIME")
+    column.label(text=f"{1 + len(more)} Calls Wait" if more else "A Call Waits", icon="SORTTIME")
     for line in textwrap.wrap(f"{first.handler} waits for {first.reason}", _LINE):
         column.label(text=line)
-    if more:
-        column.label(text=f"and {_count(len(more), 'more call')}")
 
 
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:

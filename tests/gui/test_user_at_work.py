@@ -58,10 +58,18 @@ def begin(user: User, key: str, tool: str) -> None:
     user.point(80, 20)
 
 
+def end_background(user: User) -> None:
+    """End the operator of an add-on that runs all the time."""
+    user.call("end_background")
+    user.point(5, 5)
+    user.has_finished()
+
+
 MOVE = "TRANSFORM_OT_translate"
+BACKGROUND = "GUI_OT_background"
 
 
-class TestDrags:
+class TestTools:
     @pytest.mark.parametrize(("key", "tool"), [("g", MOVE), ("r", "TRANSFORM_OT_rotate"), ("s", "TRANSFORM_OT_resize")])
     def test_a_change_waits_for_the_end_of_a_drag(self, user: User, key: str, tool: str) -> None:
         begin(user, key, tool)
@@ -166,11 +174,7 @@ class TestDrags:
 
         assert "Cube" in user.call_meanwhile("names", meanwhile=finish)
 
-
-class TestNoTool:
-    """What the user does without a tool that works on the scene: no call waits."""
-
-    def test_moving_the_view(self, user: User) -> None:
+    def test_no_call_waits_while_the_user_moves_the_view(self, user: User) -> None:
         user.drag(2)
         user.uses("VIEW3D_OT_rotate")
         assert user.call("add_empty", "Added") == "Added"
@@ -178,7 +182,7 @@ class TestNoTool:
         user.button("mouseup", 2)
         assert [step.name for step in user.history()] == ["Original", "add_empty"]
 
-    def test_playback(self, user: User) -> None:
+    def test_no_call_waits_while_an_animation_plays(self, user: User) -> None:
         user.press("space")
         user.window.wait(lambda report: report["plays"], "the animation plays")
         assert user.call("add_empty", "Added") == "Added"
@@ -187,44 +191,27 @@ class TestNoTool:
         user.window.wait(lambda report: not report["plays"], "the animation stops")
         assert user.history()[-1].name == "add_empty"
 
-
-BACKGROUND = "GUI_OT_background"
-
-
-class TestBackgroundOperator:
-    """A modal operator of an add-on may run all the time."""
-
-    def finish(self, user: User) -> None:
-        """End it."""
-        user.call("end_background")
-        user.point(5, 5)
-        user.has_finished()
-
-    def test_changes_wait_for_it(self, user: User) -> None:
+    def test_a_change_waits_for_the_operator_of_an_add_on(self, user: User) -> None:
         user.call("begin_background")
         user.uses(BACKGROUND)
-        assert user.call_while(BACKGROUND, "add_empty", "Waited", finish=lambda: self.finish(user)) == "Waited"
+        assert user.call_while(BACKGROUND, "add_empty", "Waited", finish=lambda: end_background(user)) == "Waited"
 
     @pytest.mark.parametrize("name", [BACKGROUND, "gui.background", f"transform.translate, {BACKGROUND}"])
-    def test_no_call_waits_once_it_is_ignored(self, user: User, name: str) -> None:
+    def test_no_call_waits_for_an_operator_that_is_ignored(self, user: User, name: str) -> None:
         user.call("ignore_tools", name)
         user.call("begin_background")
         user.uses(BACKGROUND)
         assert user.call("add_empty", "Added") == "Added"
         assert BACKGROUND in user.window.report()["tools"]
         assert [step.name for step in user.history()] == ["Original", "add_empty"]
-        self.finish(user)
+        end_background(user)
 
     def test_a_call_goes_on_when_what_it_waits_for_is_ignored(self, user: User) -> None:
         user.call("begin_background")
         user.uses(BACKGROUND)
         finish = lambda: user.call("ignore_tools", BACKGROUND)  # noqa: E731
         assert user.call_while(BACKGROUND, "add_empty", "Waited", finish=finish) == "Waited"
-        self.finish(user)
-
-
-class TestLongHandlers:
-    """Handlers that are generators."""
+        end_background(user)
 
     def test_a_long_handler_makes_one_step_when_it_ends(self, user: User) -> None:
         assert user.call("add_empties", 20) == 20

@@ -71,7 +71,7 @@ class User:
 
     def failed_call(self, function: str, *arguments: Any) -> Any:
         """Call a handler; returns the reason for which the call fails."""
-        code = f"try {self._call(function, *arguments)} catch error:{{exception, Reason, _}} -> Reason end"
+        code = f"try {self._call(function, *arguments)} catch error:{{exception, Raised, _}} -> Raised end"
         return self._erl(code)
 
     def call_and_die(self, function: str, *, asked: str, kill: str, end: str) -> None:

@@ -35,7 +35,6 @@ def prepare() -> float | None:
     space = view.spaces.active
     space.show_region_ui = True
     space.show_region_tool_header = False
-    space.show_region_asset_shelf = False
     space.show_gizmo = False
     space.overlay.show_overlays = False
     bpy.context.preferences.system.viewport_aa = "OFF"
@@ -214,6 +213,9 @@ def enter(mode: str) -> str:
         bpy.data.objects.remove(old)
     made = MAKERS.get(mode, _mesh)()
     bpy.ops.object.mode_set(mode=mode)
+    # It is read-only in modes that have none.
+    with contextlib.suppress(AttributeError):
+        bpy.context.space_data.show_region_asset_shelf = False
     if mode not in ("EDIT", "PARTICLE_EDIT"):
         _activate_brush(mode)
     bpy.ops.ed.undo_push(message="Ready")
@@ -235,7 +237,8 @@ def _activate_brush(mode: str) -> None:
 def _slow_cycles() -> None:
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
-    scene.cycles.samples = 4096
+    scene.cycles.samples = 100_000
+    scene.cycles.use_adaptive_sampling = False
     scene.cycles.use_denoising = False
     scene.render.resolution_x = scene.render.resolution_y = 256
 
@@ -305,7 +308,7 @@ for handler in (slices, end_work, begin_background, end_background):
 for handler in (add_empty, add_one, add_empties, work):
     get_beam_server().expose(undo=True)(handler)
 get_beam_server().expose(changes_scene=True)(delete)
-get_beam_server().expose(changes_scene=True, max_wait=2.0)(render)
+get_beam_server().expose(changes_scene=True, max_wait=1.0)(render)
 get_beam_server().expose(undo=True, name="add_soon", max_wait=1.0)(add_empty)
 get_beam_server().expose(name="safe", safe_during_jobs=True)(lambda: "safe")
 
