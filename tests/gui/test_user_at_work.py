@@ -189,7 +189,8 @@ class TestTools:
         assert user.window.report()["plays"]
         user.press("space")
         user.window.wait(lambda report: not report["plays"], "the animation stops")
-        assert user.history()[-1].name == "add_empty"
+        # Blender 5 makes a step of its own when the animation stops.
+        assert [step.name for step in user.history()][:2] == ["Original", "add_empty"]
 
     def test_a_change_waits_for_the_operator_of_an_add_on(self, user: User) -> None:
         user.call("begin_background")
