@@ -245,10 +245,14 @@ class TestTools:
         assert "First" not in user.objects()
 
 
+F12 = "96"
+"""The number of the key: for its name, the xdotool of newer systems presses Alt too."""
+
+
 class TestJobs:
     def test_calls_wait_for_a_render_job(self, user: User) -> None:
         user.call("slow_render")
-        user.press("F12")
+        user.press(F12)
         user.window.wait(lambda report: report["renders"], "the render job runs")
         reason, sentence = user.failed_call("render", "/tmp/never.png")
         assert reason == "busy"
