@@ -35,6 +35,17 @@ _VIEW_OPERATORS = frozenset(
 )
 
 
+_is_job_running: Callable[[str], bool] = bpy.app.is_job_running  # type: ignore[assignment]
+
+_all_calls_wait = False
+
+
+def read_preferences() -> None:
+    """Read the preference that `busy_with` uses. Once in each tick, because it takes longer than the rest of it."""
+    global _all_calls_wait
+    _all_calls_wait = preferences.all_calls_wait()
+
+
 def tool() -> str | None:
     """The modal operator that works on the scene, such as "Move (TRANSFORM_OT_translate)"; None if there is none."""
     manager = bpy.context.window_manager
@@ -49,8 +60,10 @@ def tool() -> str | None:
 
 def job() -> str | None:
     """The job that reads the scene on another thread, such as "a render"; None if there is none."""
-    is_job_running: Callable[[str], bool] = bpy.app.is_job_running  # type: ignore[assignment]
-    return next((label for kind, label in _JOBS if is_job_running(kind)), None)
+    for kind, label in _JOBS:
+        if _is_job_running(kind):
+            return label
+    return None
 
 
 def plays() -> bool:
@@ -64,4 +77,4 @@ def busy_with(call: Runnable) -> str | None:
     """What the call has to wait for; None if it may run now. See `CallQueue`."""
     if not call.safe_during_jobs and (reason := job()) is not None:
         return reason
-    return tool() if call.changes_scene or preferences.all_calls_wait() else None
+    return tool() if _all_calls_wait or call.changes_scene else None

@@ -16,6 +16,7 @@ Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.se
 `headless`. A timer that is left registered there also keeps the process from ending.
 """
 
+import logging
 import time
 
 import bpy
@@ -28,11 +29,13 @@ from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
 from . import busy, panel, preferences
 from .handler_context import HandlerContext
 
+log = logging.getLogger("beam_bpy.blender")
+
 WAKE = 0.001
 """Seconds between the wake-ups of the main loop while there is traffic."""
 
 ASLEEP = 0.1
-"""Seconds between two ticks while no server runs."""
+"""Seconds between two ticks while no server runs, and after a tick that has failed."""
 
 _context = HandlerContext()
 _calls = CallQueue(_context.run, busy.busy_with)
@@ -41,19 +44,31 @@ _timer: bpy.types.Timer | None = None
 
 
 def _tick() -> float:
-    """Run what is queued; returns the seconds until the next tick."""
+    """Run what is queued; returns the seconds until the next tick.
+
+    Blender removes a timer whose callback raises, and no call would be answered any more.
+    """
+    try:
+        _run_tick()
+    except Exception:
+        log.exception("a tick of Beam-BPy failed; the next one follows in %g seconds", ASLEEP)
+        return ASLEEP
+    return 0.0 if beam_server.any_running() else ASLEEP
+
+
+def _run_tick() -> None:
     global _last_call
     if _calls.expecting and _drain():
         _last_call = time.monotonic()
     if _timer is not None and (time.monotonic() - _last_call > preferences.pace().awake or _occupied()):
         _let_sleep()
-    _context.push_undo_step()
+    _context.end_tick()
     panel.redraw_if_changed()
-    return 0.0 if beam_server.any_running() else ASLEEP
 
 
 def _drain() -> int:
     pace, occupied = preferences.pace(), _occupied()
+    busy.read_preferences()
     served = _calls.drain(pace.modal_budget if occupied else pace.budget, pace.linger)
     if served and pace.awake and not occupied:
         _keep_awake()

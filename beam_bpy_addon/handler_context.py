@@ -3,8 +3,9 @@
 Context: in a timer's callback Blender has a window, but no area and no region; operators that want a 3D view refuse to
 run. So a handler runs inside `Context.temp_override` with a 3D view, if one is open.
 
-Undo: one step for all that one caller does within a tick, made once the next caller's turn or the end of the tick has
-come. Pushing a step copies the scene, so a step for each of a thousand calls would cost more than the calls.
+Undo: one step for all calls of one caller that end within a tick. The step is pushed before the next caller's call runs
+or at the end of the tick. Pushing a step copies the scene, so a step for each of a thousand calls would cost more than
+the calls. A long handler therefore makes its step when it ends, and not at each `yield`.
 
 Progress: what a long handler yields, if it says how far it is, shows at the mouse pointer.
 """
@@ -24,25 +25,35 @@ class HandlerContext:
     def __init__(self) -> None:
         self._caller: Any = None
         self._undo: dict[str, None] = {}
+        self._long_calls: dict[Runnable, str] = {}
         self._progress_of: Runnable | None = None
 
     def run(self, call: Runnable) -> bool:
         """Run a call, or a slice of it; returns whether there is more of it."""
         if self._undo and call.caller != self._caller:
             self.push_undo_step()
+        step = call.undo
+        if step is not None and not call.wanted:
+            step = None  # The call is dropped: it changes nothing.
         with bpy.context.temp_override(**_view()):
             more = call.run()
-        if call.undo is not None:
-            self._caller = call.caller
-            self._undo[call.undo] = None
+        if step is not None:
+            self._note_step(call, step)
         self._show_progress(call, more)
         return more
+
+    def end_tick(self) -> None:
+        """Push the undo step of this tick, and end the progress display of a long call that has been closed."""
+        if self._progress_of is not None and not self._progress_of.begun:
+            self._end_progress()
+        self.push_undo_step()
 
     def push_undo_step(self) -> None:
         """Push the undo step, if there is one to be pushed and no tool runs: a tool has its own step in progress.
 
         A handler may have started the tool. Its step is pushed once the tool has ended.
         """
+        self._note_ended_calls()
         if not self._undo or busy.tool() is not None or busy.job() is not None:
             return
         names, self._undo = self._undo, {}
@@ -53,6 +64,20 @@ class HandlerContext:
         """Leave nothing behind."""
         self.push_undo_step()
         self._end_progress()
+
+    def _note_step(self, call: Runnable, step: str) -> None:
+        if call.begun:
+            self._long_calls[call] = step
+            return
+        self._long_calls.pop(call, None)
+        self._caller = call.caller
+        self._undo[step] = None
+
+    def _note_ended_calls(self) -> None:
+        """Note the steps of long calls that were closed between two slices: what they have done can be undone."""
+        for call, step in list(self._long_calls.items()):
+            if not call.begun:
+                self._note_step(call, step)
 
     def _show_progress(self, call: Runnable, more: bool) -> None:
         share = share_of(call.progress) if more else None

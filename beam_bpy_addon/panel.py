@@ -34,7 +34,7 @@ class _Part(_Sidebar):
 
 
 class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
-    """State, name and port of this node"""
+    """State, name and port of this node, and the call that waits for the user"""
 
     bl_label = "BEAM Node"
 
@@ -44,6 +44,9 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
         _draw_state(layout, panel_state.shown)
         if panel_state.shown.error is not None:
             _draw_error(layout, panel_state.shown.error)
+        if panel_state.shown.waiting:
+            # Here, because the panels below may be closed or out of sight.
+            _draw_waiting(layout.box().column(align=True), panel_state.shown)
 
 
 class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
@@ -104,8 +107,6 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value))
         _draw_pair(column, "Failed", str(shown.failures))
-        if shown.waiting:
-            _draw_waiting(_layout(self).box().column(align=True), shown)
         if shown.failed is not None:
             box = _layout(self).box().column(align=True)
             box.label(text=textwrap.shorten(f"{shown.failed.handler}: {shown.failed.message}", 200), icon="ERROR")
@@ -158,8 +159,16 @@ def redraw_if_changed() -> None:
     if not bpy.app.background:
         _tag_sidebars()
         for sentence in panel_state.came_and_went(nodes):
-            # Only an operator that runs as Blender's own do, on an event, reaches the status bar and the Info editor.
-            bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
+            _tell(sentence)
+
+
+def _tell(sentence: str) -> None:
+    """Show a sentence in the status bar and the Info editor: only an operator that is invoked can do that."""
+    manager = bpy.context.window_manager
+    assert manager is not None
+    # The context has no window in a tick in which a handler has loaded a file.
+    with bpy.context.temp_override(window=manager.windows[0]):
+        bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
 
 
 def _tag_sidebars() -> None:
@@ -215,11 +224,9 @@ def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
 
 def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
     first, *more = shown.waiting
-    column.label(text="Waiting Calls", icon="SORTTIME")
+    column.label(text=f"{1 + len(more)} Calls Wait" if more else "A Call Waits", icon="SORTTIME")
     for line in textwrap.wrap(f"{first.handler} waits for {first.reason}", _LINE):
         column.label(text=line)
-    if more:
-        column.label(text=f"and {_count(len(more), 'more call')}")
 
 
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:

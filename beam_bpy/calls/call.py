@@ -102,6 +102,11 @@ class Call(Runnable):
         return self._reply.is_wanted()
 
     @property
+    def begun(self) -> bool:
+        """See `Runnable`."""
+        return self._generator is not None
+
+    @property
     def changes_scene(self) -> bool:
         """See `Runnable`."""
         return self.handler.changes_scene or self.handler.undo
@@ -187,6 +192,7 @@ class Call(Runnable):
         try:
             return False, next(self._generator)
         except StopIteration as end:
+            self._generator = None
             return True, end.value
 
     def _close_generator(self) -> None:

@@ -35,6 +35,11 @@ class Runnable:
         return True
 
     @property
+    def begun(self) -> bool:
+        """True if it has been run and will be run again, unless it is closed."""
+        return False
+
+    @property
     def changes_scene(self) -> bool:
         """True if a host with a window lets it wait while the user works with a tool."""
         return False

@@ -78,6 +78,11 @@ def erl(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    meanwhile(process)
+    try:
+        meanwhile(process)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     output, _ = process.communicate(timeout=PATIENCE)
     return value(output)

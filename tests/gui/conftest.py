@@ -1,4 +1,4 @@
-"""The rig of the tests in a window: one Blender for each test, with settings of its own."""
+"""The fixtures of the tests in a window: Blenders with settings of their own, one for each test or each class."""
 
 import contextlib
 import os
@@ -11,7 +11,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from window import REPOSITORY, System, Window
+from user import User
+from window import REPOSITORY, System, Window, eventually
 
 from tests.blender.erlang import COOKIE
 
@@ -26,9 +27,9 @@ def system() -> System:
     return System.from_environment()
 
 
-@pytest.fixture
-def folder(system: System) -> Iterator[Path]:
-    """A folder that this program and Blender see: the home of whoever sits at Blender, with the zips in it."""
+@contextlib.contextmanager
+def new_folder(system: System) -> Iterator[Path]:
+    """A folder that this program and Blender see: the home of Blender's user, with the zips in it."""
     made = Path(tempfile.mkdtemp(prefix="beam-bpy-gui-", dir=system.root / "tmp"))
     for manifest in MANIFESTS:
         fields = tomllib.loads(manifest.read_text(encoding="utf-8"))
@@ -37,8 +38,7 @@ def folder(system: System) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.fixture
-def environment(system: System, folder: Path) -> dict[str, str]:
+def new_environment(system: System, folder: Path) -> dict[str, str]:
     """What Blender and the nodes that call it see: settings, a node name and an epmd that nobody else uses."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -53,16 +53,30 @@ def environment(system: System, folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def folder(system: System) -> Iterator[Path]:
+    """See `new_folder`."""
+    with new_folder(system) as made:
+        yield made
+
+
+@pytest.fixture
+def environment(system: System, folder: Path) -> dict[str, str]:
+    """See `new_environment`."""
+    return new_environment(system, folder)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the fixtures know whether the test has failed."""
+    """Let the fixtures of the test and of its class know whether it has failed."""
     report = yield
-    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    for node in item.listchain():
+        node.stash[FAILED] = node.stash.get(FAILED, False) or report.failed
     return report
 
 
 @contextlib.contextmanager
-def started(window: Window, item: pytest.Item) -> Iterator[Window]:
+def started(window: Window, item: pytest.Item | pytest.Collector) -> Iterator[Window]:
     """Wait for the first frame; in the end close the window, and if the test failed keep what it showed and printed."""
     try:
         window.wait(lambda report: report["frames"] > 0, "the first frame")
@@ -86,11 +100,8 @@ def fresh(
         yield window
 
 
-@pytest.fixture
-def installed(
-    system: System, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
-) -> Iterator[Window]:
-    """A Blender with the extension, the tests' handlers, and no splash screen."""
+def install(system: System, folder: Path, environment: dict[str, str]) -> None:
+    """Install the extension, and choose a name for the node."""
     (package,) = folder.glob("beam_bpy-*.zip")
     command = system.command(
         system.blender, "--command", "extension", "install-file", "-r", "user_default", "-e", system.seen(package)
@@ -98,5 +109,35 @@ def installed(
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     environment["BPY_BEAM_NODE"] = f"gui_{os.getpid()}"
+
+
+@pytest.fixture
+def installed(
+    system: System, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[Window]:
+    """A Blender with the extension, the tests' handlers, and no splash screen."""
+    install(system, folder, environment)
     with started(Window(system, folder, environment, "handlers.py"), request.node) as window:
         yield window
+
+
+@pytest.fixture(scope="class")
+def blender(system: System, request: pytest.FixtureRequest) -> Iterator[User]:
+    """One Blender for all tests of a class: it is a node, and its sidebar shows that."""
+    with new_folder(system) as folder:
+        environment = new_environment(system, folder)
+        install(system, folder, environment)
+        with started(Window(system, folder, environment, "at_work.py"), request.node) as window:
+            eventually((folder / "start.blend").exists, "the node runs and the sidebar shows it")
+            yield User(window, environment)
+
+
+@pytest.fixture
+def user(blender: User, request: pytest.FixtureRequest) -> Iterator[User]:
+    """A user of the class's Blender, with the default scene and an undo history without steps."""
+    blender.begin_anew()
+    yield blender
+    if request.node.stash.get(FAILED, False):
+        blender.window.picture(f"failed_{request.node.name}")
+    else:
+        blender.ends_well()

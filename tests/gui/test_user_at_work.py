@@ -1,60 +1,11 @@
-"""Calls that arrive while the user paints, drags or renders: they wait, and Blender and the undo history survive."""
+"""Calls that arrive while the user paints, drags or renders: they wait, and Blender and the undo history survive.
 
-from collections.abc import Callable
-
-import pytest
-from test_window import click_start, node
-from window import Window, eventually
-
-from tests.blender.erlang import erl
-
-CENTRE = (560, 420)
-"""A point of the 3D view, far from its edges."""
-
-# One process changes the scene, another one reads; the reader is answered while the tool still runs.
-CHANGE_AND_READ = """
-    Me = self(),
-    Ask = fun(Function, Arguments) -> erpc:call('{node}', gui, Function, Arguments, 120000) end,
-    spawn(fun() -> Me ! {{changed, Ask({function}, [<<"{argument}">>])}} end),
-    timer:sleep(300),
-    Before = length(Ask(names, [])),
-    Early = receive {{changed, _}} -> true after 1000 -> false end,
-    {{Before > 0, Early, receive {{changed, Value}} -> Value end}}
+The tests of a class share a Blender, because its start takes several seconds. `User.ends_well` checks after each test
+that this Blender is alive and answers.
 """
 
-
-def ask(environment: dict[str, str], function: str, *arguments: str) -> object:
-    """Call a handler of the tests' Blender."""
-    listed = ", ".join(f'<<"{argument}">>' for argument in arguments)
-    return erl(f"erpc:call('{node()}', gui, {function}, [{listed}], 120000)", environment)
-
-
-def press_and_drag(window: Window) -> None:
-    """Begin a stroke in the middle of the view, and leave the button pressed."""
-    x, y = CENTRE
-    window.hover(x, y)
-    window.screen.run("xdotool", "mousedown", "1")
-    for step in range(1, 8):
-        window.screen.run("xdotool", "mousemove", str(x + 6 * step), str(y + 2 * step))
-        window.settle()
-
-
-def change_meanwhile(
-    window: Window, environment: dict[str, str], function: str, argument: str, finish: Callable[[], None]
-) -> tuple[bool, bool, str]:
-    """Call a handler that changes the scene and one that reads it; `finish` ends the tool once the first waits."""
-
-    def end_the_tool(_process: object) -> None:
-        window.wait(lambda report: function in report["waiting"], f"{function} waits")
-        # The reader is answered in the meantime: see CHANGE_AND_READ.
-        for _ in range(20):
-            window.settle()
-        finish()
-
-    code = CHANGE_AND_READ.format(node=node(), function=function, argument=argument)
-    answered, early, value = erl(code, environment, meanwhile=end_the_tool)
-    return answered, early, value
-
+import pytest
+from user import User
 
 STROKES = {
     "SCULPT": "SCULPT_OT_brush_stroke",
@@ -63,106 +14,268 @@ STROKES = {
     "TEXTURE_PAINT": "PAINT_OT_image_paint",
     "SCULPT_CURVES": "SCULPT_CURVES_OT_brush_stroke",
     "PAINT_GREASE_PENCIL": "GREASE_PENCIL_OT_brush_stroke",
+    "SCULPT_GREASE_PENCIL": "GREASE_PENCIL_OT_sculpt_paint",
     "PARTICLE_EDIT": "PARTICLE_OT_brush_edit",
 }
 
-
-@pytest.mark.parametrize("mode", STROKES)
-def test_a_scene_change_waits_for_the_end_of_a_stroke(
-    installed: Window, environment: dict[str, str], mode: str
-) -> None:
-    click_start(installed)
-    ask(environment, "enter", mode)
-    press_and_drag(installed)
-    installed.wait(lambda report: STROKES[mode] in report["tools"], f"a stroke in {mode}")
-    installed.picture(f"stroke_{mode.lower()}")
-
-    def finish() -> None:
-        installed.picture(f"waiting_{mode.lower()}")
-        installed.screen.run("xdotool", "mouseup", "1")
-
-    assert change_meanwhile(installed, environment, "add_empty", "Waited", finish) == (True, False, "Waited")
-    assert not installed.settle()["tools"]
-    # The handler's step is the last one, the stroke's the one before.
-    installed.press("ctrl+z")
-    installed.wait(lambda report: "Waited" not in report["objects"], "the handler's step is undone")
-    installed.press("ctrl+z")
-    installed.press("ctrl+shift+z", "ctrl+shift+z")
-    installed.wait(lambda report: "Waited" in report["objects"], "both steps are done again")
+SCULPT_STEP = "Sculpt"
+"""Blender's undo type of strokes in Sculpt Mode, before Blender 5 also in Vertex Paint Mode. Such a step holds only the
+stroke. So an undo back to it takes nothing else back, also not what an operator of Blender's own has done since."""
 
 
-def begin_to_move(window: Window) -> None:
-    """Select the cube and drag it."""
-    window.hover(*CENTRE)
-    window.press("g")
-    window.wait(lambda report: "TRANSFORM_OT_translate" in report["tools"], "the cube is dragged")
-    window.hover(CENTRE[0] + 80, CENTRE[1] + 20)
+class TestStrokes:
+    @pytest.mark.parametrize("mode", STROKES)
+    def test_a_change_waits_for_the_end_of_a_stroke(self, user: User, mode: str) -> None:
+        user.call("enter", mode)
+        user.drag()
+        user.uses(STROKES[mode])
+
+        def finish() -> None:
+            user.window.picture(f"stroke_{mode.lower()}")
+            user.button("mouseup")
+
+        assert user.call_while(STROKES[mode], "add_empty", "Waited", finish=finish) == "Waited"
+
+        original, ready, stroke, change = user.history()
+        assert (original.name, ready.name, change.name) == ("Original", "Ready", "add_empty")
+        assert change.present
+        user.press("ctrl+z")
+        assert ("Waited" in user.objects()) == (stroke.kind == SCULPT_STEP)
+        assert user.present() == 2
+        user.press("ctrl+z")
+        assert "Waited" not in user.objects()
+        assert user.present() == 1
+        user.press("ctrl+shift+z", "ctrl+shift+z")
+        assert "Waited" in user.objects()
+        assert user.present() == 3
 
 
-def test_the_object_that_is_dragged_is_deleted_after_the_drag(installed: Window, environment: dict[str, str]) -> None:
-    click_start(installed)
-    begin_to_move(installed)
-
-    def finish() -> None:
-        installed.hover(CENTRE[0] + 120, CENTRE[1])
-        installed.click(CENTRE[0] + 140, CENTRE[1])
-
-    assert change_meanwhile(installed, environment, "delete", "Cube", finish) == (True, False, "Cube")
-    assert "Cube" not in installed.settle()["objects"]
+def begin(user: User, key: str, tool: str) -> None:
+    """Begin a tool by its key, and use it."""
+    user.point()
+    user.press(key)
+    user.uses(tool)
+    user.point(80, 20)
 
 
-@pytest.mark.parametrize("end", ["Escape", "Return"])
-def test_undo_after_a_drag_ends_where_the_user_left_the_object(
-    installed: Window, environment: dict[str, str], end: str
-) -> None:
-    click_start(installed)
-    start = installed.settle()["objects"]["Cube"]
-    begin_to_move(installed)
-    waited = change_meanwhile(installed, environment, "add_empty", "Waited", lambda: installed.press(end))
-    assert waited == (True, False, "Waited")
-    left = installed.settle()["objects"]["Cube"]
-    assert (left == start) == (end == "Escape")
-    installed.press("ctrl+z")
-    report = installed.wait(lambda report: "Waited" not in report["objects"], "the handler's step is undone")
-    assert report["objects"]["Cube"] == pytest.approx(left)
+def end_background(user: User) -> None:
+    """End the operator of an add-on that runs all the time."""
+    user.call("end_background")
+    user.point(5, 5)
+    user.has_finished()
 
 
-def test_calls_wait_for_a_render_job(installed: Window, folder: object, environment: dict[str, str]) -> None:
-    click_start(installed)
-    ask(environment, "slow_render")
-    installed.hover(*CENTRE)
-    installed.press("F12")
-    installed.wait(lambda report: report["renders"], "the render job runs")
-    # A render handler gives up, with a sentence; a safe one is answered.
-    code = f"""
-        Ask = fun(Function, Arguments) -> erpc:call('{node()}', gui, Function, Arguments, 60000) end,
-        {{Ask(safe, []), try Ask(render, [<<"/tmp/never.png">>]) catch error:{{exception, E, _}} -> E end}}
-    """
-    safe, (reason, sentence) = erl(code, environment)
-    assert (safe, reason) == ("safe", "busy")
-    assert "a render" in sentence
-    assert installed.report()["renders"]
-
-    def stop_rendering(_process: object) -> None:
-        installed.wait(lambda report: "names" in report["waiting"], "the call waits")
-        installed.picture("waiting_for_a_render")
-        installed.until(
-            lambda: installed.press("Escape"), lambda report: not report["renders"], "the render job is stopped"
-        )
-
-    assert "Cube" in erl(f"erpc:call('{node()}', gui, names, [], 120000)", environment, meanwhile=stop_rendering)
+MOVE = "TRANSFORM_OT_translate"
+BACKGROUND = "GUI_OT_background"
 
 
-def test_a_waiting_call_is_dropped_with_its_caller(installed: Window, environment: dict[str, str]) -> None:
-    click_start(installed)
-    begin_to_move(installed)
-    code = f"try erpc:call('{node()}', gui, add_empty, [<<\"Never\">>], 2000) catch error:{{erpc, E}} -> E end"
+class TestTools:
+    @pytest.mark.parametrize(("key", "tool"), [("g", MOVE), ("r", "TRANSFORM_OT_rotate"), ("s", "TRANSFORM_OT_resize")])
+    def test_a_change_waits_for_the_end_of_a_drag(self, user: User, key: str, tool: str) -> None:
+        begin(user, key, tool)
+        assert user.call_while(tool, "add_empty", "Waited", finish=lambda: user.window.click(520, 450)) == "Waited"
+        assert [step.name for step in user.history()][2:] == ["add_empty"]
+        user.press("ctrl+z")
+        assert "Waited" not in user.objects()
 
-    def see_it_wait(_process: object) -> None:
-        installed.wait(lambda report: report["waiting"] == ["add_empty"], "the call waits")
+    def test_a_change_waits_for_the_end_of_a_box_selection(self, user: User) -> None:
+        user.press("b")
+        user.drag()
+        user.uses("VIEW3D_OT_select_box")
+        value = user.call_while("VIEW3D_OT_select_box", "add_empty", "Waited", finish=lambda: user.button("mouseup"))
+        assert value == "Waited"
+        assert user.history()[-1].name == "add_empty"
 
-    assert erl(code, environment, meanwhile=see_it_wait) == "timeout"
-    installed.wait(lambda report: not report["waiting"], "the call is dropped")
-    installed.press("Escape")
-    eventually(lambda: not installed.settle()["tools"], "the drag is over")
-    assert "Never" not in installed.settle()["objects"]
+    @pytest.mark.parametrize(("key", "tool"), [("k", "MESH_OT_knife_tool"), ("ctrl+r", "MESH_OT_loopcut_slide")])
+    def test_a_change_waits_for_the_end_of_a_cut(self, user: User, key: str, tool: str) -> None:
+        user.call("enter", "EDIT")
+        begin(user, key, tool)
+        assert user.call_while(tool, "add_empty", "Waited", finish=lambda: user.press("Escape")) == "Waited"
+        assert [step.name for step in user.history()] == ["Original", "Ready", "add_empty"]
+        user.press("ctrl+z")
+        assert "Waited" not in user.objects()
+
+    def test_the_object_that_is_dragged_is_deleted_after_the_drag(self, user: User) -> None:
+        begin(user, "g", MOVE)
+
+        def finish() -> None:
+            user.point(120, 0)
+            user.press("Return")
+
+        assert user.call_while(MOVE, "delete", "Cube", finish=finish) == "Cube"
+        assert "Cube" not in user.objects()
+        user.press("ctrl+z")
+        assert "Cube" in user.objects()
+
+    def test_undo_after_a_drag_that_was_cancelled(self, user: User) -> None:
+        start = user.objects()["Cube"]
+        begin(user, "g", MOVE)
+        user.call_while(MOVE, "add_empty", "Waited", finish=lambda: user.press("Escape"))
+        assert [step.name for step in user.history()] == ["Original", "add_empty"]
+        assert user.objects()["Cube"] == start
+        user.press("ctrl+z")
+        assert "Waited" not in user.objects()
+        assert user.objects()["Cube"] == start
+
+    def test_undo_after_a_drag_that_was_confirmed(self, user: User) -> None:
+        start = user.objects()["Cube"]
+        begin(user, "g", MOVE)
+        user.call_while(MOVE, "add_empty", "Waited", finish=lambda: user.press("Return"))
+        assert [step.name for step in user.history()] == ["Original", "Move", "add_empty"]
+        left = user.objects()["Cube"]
+        assert left != start
+        user.press("ctrl+z")
+        assert "Waited" not in user.objects()
+        assert user.objects()["Cube"] == left
+        user.press("ctrl+z")
+        assert user.objects()["Cube"] == start
+        user.press("ctrl+shift+z")
+        assert user.objects()["Cube"] == left
+
+    def test_each_caller_that_has_waited_makes_a_step(self, user: User) -> None:
+        begin(user, "g", MOVE)
+
+        def finish() -> None:
+            user.window.wait(lambda report: len(report["shown_waiting"]) == 3, "three calls wait")
+            user.window.settle()
+            user.window.picture("three_calls_wait")
+            user.press("Escape")
+
+        added = ["One", "Two", "Three"]
+        assert user.calls_at_once("add_empty", added, finish) == added
+        assert [step.name for step in user.history()] == ["Original", *["add_empty"] * 3]
+        user.press("ctrl+z", "ctrl+z")
+        assert len(user.objects().keys() & added) == 1
+
+    def test_a_call_whose_caller_dies_is_dropped_and_makes_no_step(self, user: User) -> None:
+        begin(user, "g", MOVE)
+        user.call_and_die("add_one", asked="waiting", kill='Value =:= [<<"add_one">>]', end="Value =:= []")
+        user.press("Escape")
+        user.has_finished()
+        assert "One" not in user.objects()
+        assert [step.name for step in user.history()] == ["Original"]
+
+    def test_a_call_that_waits_too_long_is_told_why(self, user: User) -> None:
+        begin(user, "g", MOVE)
+        reason, sentence = user.failed_call("add_soon", "Never")
+        assert reason == "busy"
+        assert MOVE in sentence
+        user.press("Escape")
+        assert "Never" not in user.objects()
+        assert [step.name for step in user.history()] == ["Original"]
+
+    def test_all_calls_wait_if_the_user_wants_that(self, user: User) -> None:
+        user.call("all_calls_wait")
+        begin(user, "g", MOVE)
+
+        def finish() -> None:
+            user.sees_waiting("names", MOVE)
+            user.press("Escape")
+
+        assert "Cube" in user.call_meanwhile("names", meanwhile=finish)
+
+    def test_no_call_waits_while_the_user_moves_the_view(self, user: User) -> None:
+        user.drag(2)
+        user.uses("VIEW3D_OT_rotate")
+        assert user.call("add_empty", "Added") == "Added"
+        assert "VIEW3D_OT_rotate" in user.window.report()["tools"]
+        user.button("mouseup", 2)
+        assert [step.name for step in user.history()] == ["Original", "add_empty"]
+
+    def test_no_call_waits_while_an_animation_plays(self, user: User) -> None:
+        user.press("space")
+        user.window.wait(lambda report: report["plays"], "the animation plays")
+        assert user.call("add_empty", "Added") == "Added"
+        assert user.window.report()["plays"]
+        user.press("space")
+        user.window.wait(lambda report: not report["plays"], "the animation stops")
+        # Blender 5 makes a step of its own when the animation stops.
+        assert [step.name for step in user.history()][:2] == ["Original", "add_empty"]
+
+    def test_a_change_waits_for_the_operator_of_an_add_on(self, user: User) -> None:
+        user.call("begin_background")
+        user.uses(BACKGROUND)
+        assert user.call_while(BACKGROUND, "add_empty", "Waited", finish=lambda: end_background(user)) == "Waited"
+
+    @pytest.mark.parametrize("name", [BACKGROUND, "gui.background", f"transform.translate, {BACKGROUND}"])
+    def test_no_call_waits_for_an_operator_that_is_ignored(self, user: User, name: str) -> None:
+        user.call("ignore_tools", name)
+        user.call("begin_background")
+        user.uses(BACKGROUND)
+        assert user.call("add_empty", "Added") == "Added"
+        assert BACKGROUND in user.window.report()["tools"]
+        assert [step.name for step in user.history()] == ["Original", "add_empty"]
+        end_background(user)
+
+    def test_a_call_goes_on_when_what_it_waits_for_is_ignored(self, user: User) -> None:
+        user.call("begin_background")
+        user.uses(BACKGROUND)
+        finish = lambda: user.call("ignore_tools", BACKGROUND)  # noqa: E731
+        assert user.call_while(BACKGROUND, "add_empty", "Waited", finish=finish) == "Waited"
+        end_background(user)
+
+    def test_a_long_handler_makes_one_step_when_it_ends(self, user: User) -> None:
+        assert user.call("add_empties", 20) == 20
+        assert [step.name for step in user.history()] == ["Original", "add_empties"]
+        assert "Empty 20" in user.objects()
+        user.press("ctrl+z")
+        assert "Empty 1" not in user.objects()
+
+    def test_a_long_handler_pauses_while_the_user_drags(self, user: User) -> None:
+        def drag() -> None:
+            user.window.wait(lambda report: "First" in report["objects"], "the long handler runs")
+            begin(user, "g", MOVE)
+            user.sees_waiting("work", MOVE)
+            user.call("end_work")
+            slices = user.call("slices")
+            user.objects()
+            assert user.call("slices") == slices
+            assert "Last" not in user.objects()
+            user.press("Return")
+
+        assert user.call_meanwhile("work", meanwhile=drag) > 0
+        assert [step.name for step in user.history()] == ["Original", "Move", "work"]
+        assert {"First", "Last"} <= user.objects().keys()
+
+    def test_what_the_call_of_a_dead_caller_has_done_is_a_step(self, user: User) -> None:
+        user.call_and_die("work", asked="slices", kill="Value > 0", end="Value =:= 0")
+        assert [step.name for step in user.history()] == ["Original", "work"]
+        assert "First" in user.objects()
+        user.press("ctrl+z")
+        assert "First" not in user.objects()
+
+
+F12 = "96"
+"""The number of the key: for its name, the xdotool of newer systems presses Alt too."""
+
+
+class TestJobs:
+    def test_calls_wait_for_a_render_job(self, user: User) -> None:
+        user.call("slow_render")
+        user.press(F12)
+        user.window.wait(lambda report: report["renders"], "the render job runs")
+        reason, sentence = user.failed_call("render", "/tmp/never.png")
+        assert reason == "busy"
+        assert "a render" in sentence
+        assert user.window.report()["renders"]
+
+        def finish() -> None:
+            user.window.picture("waiting_for_a_render")
+            user.window.until(
+                lambda: user.press("Escape"), lambda report: not report["renders"], "the render job is stopped"
+            )
+
+        assert user.call_while("a render", "delete", "Cube", finish=finish, answered="safe") == "Cube"
+        assert "Cube" not in user.objects()
+
+    def test_calls_wait_for_a_bake_job(self, user: User) -> None:
+        user.call("bake")
+        user.window.wait(lambda report: report["bakes"], "the bake job runs")
+
+        def finish() -> None:
+            user.window.until(
+                lambda: user.press("Escape"), lambda report: not report["bakes"], "the bake job is stopped"
+            )
+
+        assert user.call_while("a bake", "delete", "Cube", finish=finish, answered="safe") == "Cube"
+        assert "Cube" not in user.objects()

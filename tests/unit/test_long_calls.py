@@ -107,6 +107,35 @@ class TestTheAnswer:
         slices(house)
         assert (len(caller.heard()), len(house.queue)) == (1, 0)
 
+    @pytest.mark.parametrize("last", [0, 2])
+    def test_comes_when_a_call_that_has_begun_ends(self, house, caller, last):
+        begun = []
+
+        def run(call):
+            before = call.begun
+            more = call.run()
+            begun.append((before, call.begun))
+            return more
+
+        house.queue = CallQueue(run)
+        house.register("long", Long(last))
+        ask_erpc(caller, CRATES, A("long"), [])
+        house.serve()
+
+        assert begun == ([(False, False)] if last == 0 else [(False, True), (True, True), (True, False)])
+
+    def test_a_call_that_is_closed_has_not_begun_any_more(self, house, caller):
+        calls = []
+        house.queue = CallQueue(lambda call: (calls.append(call), call.run())[1])
+        house.register("long", Long())
+        ask_erpc(caller, CRATES, A("long"), [])
+        slices(house)
+        assert calls[0].begun
+
+        house.queue.close()
+
+        assert not calls[0].begun
+
 
 def receivers(caller):
     """What progress may be sent to: as it is asked for, who gets it, and its tag."""

@@ -52,18 +52,23 @@ def _report() -> float:
         "file": bpy.data.filepath,
         "windows": [_window(window) for window in bpy.context.window_manager.windows],
     }
-    host = sys.modules.get("beam_bpy.dispatch")
+    host = sys.modules.get("beam_bpy.dispatch.host_queue")
     calls = host and host.host_queue()
+    sidebar = sys.modules.get("bl_ext.user_default.beam_bpy.watch")
     windows = bpy.context.window_manager.windows
+    tools = [operator.bl_idname for window in windows for operator in window.modal_operators]
     told |= {
-        "tools": [operator.bl_idname for window in windows for operator in window.modal_operators],
-        "waiting": [entry.call.name for entry in calls.waiting] if calls else [],
+        # The message that a node has connected is not a tool.
+        "tools": [name for name in tools if name != "BEAM_BPY_OT_tell"],
+        "plays": any(window.screen.is_animation_playing for window in windows),
         "renders": bpy.app.is_job_running("RENDER"),
         "bakes": bpy.app.is_job_running("OBJECT_BAKE"),
+        "waiting": [entry.call.name for entry in calls.waiting] if calls else [],
+        "shown_waiting": list(map(list, sidebar.shown.waiting)) if sidebar else [],
         "mode": bpy.context.mode,
         "objects": {found.name: list(found.location) for found in bpy.data.objects},
     }
-    # Whoever reads it sees the old report or the new one, never half of one.
+    # A reader sees the old report or the new one, never half of one.
     written = TARGET.with_suffix(".new")
     written.write_text(json.dumps(told))
     written.replace(TARGET)
