@@ -32,8 +32,8 @@ def check_public_cookie(address: str, cookie: str) -> None:
     """
     if cookie == DEFAULT_COOKIE and not is_loopback(address):
         raise SettingsError(
-            f"other computers can connect to the address {address}, and the default cookie is publicly known: choose another "
-            "cookie (the command 'beam-bpy cookie' prints a random one), or set the host to localhost"
+            f"other computers can connect to the address {address}, and the default cookie is publicly known: choose "
+            "another cookie (the command 'beam-bpy cookie' prints a random one), or set the host to localhost"
         )
 
 
