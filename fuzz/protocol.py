@@ -1,7 +1,7 @@
 """Fuzz the modules of the distribution protocol. For any bytes, they must return events or raise ProtocolError.
 
-The first byte of an input selects the module. The second byte plus one is the number of bytes that arrive at once. The rest is
-the data from the peer. If a module reads a stream, its result must not depend on how the stream is split.
+The first byte of an input selects the module. The second byte plus one is the number of bytes that arrive at once. The
+rest is the data from the peer. If a module reads a stream, its result must not depend on how the stream is split.
 
 Run it with `make fuzz`, or for one input: fuzz/protocol.py FILE
 """

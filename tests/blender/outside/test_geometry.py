@@ -388,7 +388,7 @@ def test_curves_of_other_properties(scene: Scene, path: str) -> None:
         ('<<"location[1]">>, 0, [1], [2]', "'location[1]' is one number of a property: name the property, and pass"),
         ("location, 0, [1, 2], [2]", "there are 2 frames and 1 values, and each frame needs a value"),
         ("location, 0, [], []", "a curve needs at least one keyframe"),
-        ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be numbers: "),
+        ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be finite numbers"),
         ("location, 0, [1], [1], #{interpolation => sine}", "no interpolation 'sine'; there are: bezier, "),
     ],
 )
