@@ -12,7 +12,7 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         """Log a message. If a logging handler raises an exception, the exception is suppressed."""
         with contextlib.suppress(Exception):
-            # Two levels: the record names the caller of this method, not this method.
+            # With stacklevel 2, the log record names the caller of this method, and not this method.
             super().log(level, msg, *args, stacklevel=2, **options)
 
 

@@ -102,7 +102,7 @@ def plain(value: Any) -> Any:
         return bytes(value)
     if isinstance(value, numpy.ndarray):
         return value.tolist()
-    inner = getattr(value, "value", None)  # erlang_py's atoms and binaries
+    inner = getattr(value, "value", None)  # The atoms and binaries of erlang_py have an attribute `value`.
     return "an identifier" if inner is None else plain(inner)
 
 
@@ -119,7 +119,7 @@ def refusal(direction: str, function: Callable[[Any], Any], argument: Any, wante
         value = function(argument)
         if direction == "encode":
             value = decode(value)
-    except Exception as error:  # noqa: BLE001  what it raises is the codec's own business
+    except Exception as error:  # noqa: BLE001 - a codec may raise any exception
         text = f"{type(error).__name__}: {error}"
         return text if len(text) <= LONGEST_REFUSAL else text[: LONGEST_REFUSAL - 1] + "…"
     with deep_recursion():
