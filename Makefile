@@ -1,14 +1,15 @@
-# What a person does with this repository. `make help` lists it.
+# The commands for this repository. `make help` lists them.
 #
-# Environments, each made when something first needs it:
-#   .venv        Blender 4.5 as the Python module bpy, and what tests and builds need; not the project itself, which
-#                pytest finds in this folder, and Blender in the wheel inside the extension that is installed into it
-#   .venv-pytest-blender  pytest-blender, which starts pytest inside a Blender; apart from .venv because it takes over
-#                every pytest of its environment; with pytest 8, because pytest 9 warns of what it does
+# The commands use these Python environments. Each one is created when a command first needs it:
+#   .venv        Blender 4.5 as the Python module bpy, and the packages for tests and builds. The project itself is not
+#                installed: pytest finds it in this folder, and Blender finds it in the wheel of the installed extension.
+#   .venv-pytest-blender  pytest-blender, which runs pytest inside a Blender. It is not in .venv, because it changes
+#                every pytest run of its environment. It has pytest 8, because pytest 9 warns about pytest-blender.
 #   .venv-fuzz   atheris, which fuzzes the codec and the protocol
-#   .venv-types  the type stubs of bpy, mypy, ruff; apart from .venv because both own the import name bpy
-#   .venv-bench  the other codecs that `make bench` measures beside ours
-#   .venv-audit  pip-audit, which looks at all of them
+#   .venv-types  the type stubs of bpy, mypy and ruff. They are not in .venv, because the stubs and the real bpy have the
+#                same import name.
+#   .venv-bench  the other codecs, with which `make bench` compares
+#   .venv-audit  pip-audit, which checks all environments
 
 PYTHON ?= python3.11
 BPY := 4.5.15
@@ -25,7 +26,7 @@ BENCH := .venv-bench
 AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
-# First the tests that run inside one Blender, then those that start Blenders.
+# First the tests that run inside one Blender, then the tests that start a Blender each.
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
@@ -35,85 +36,85 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the picture as out/demo.png
-	@tools/need elixir || echo "Without Elixir, a Python program does the same."
+	@tools/need elixir || echo "Elixir is not installed, so a Python program makes the same calls."
 	$(PY) tools/run_demo.py
 
-test: $(VENV)/ready $(INSIDE)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
+test: $(VENV)/ready $(INSIDE)/ready zip ## Run all tests: unit tests, tests with real Erlang and Elixir, tests in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/unit
 	$(PY) -m pytest tests/interop
 	$(PY) -m pytest tests/chaos
 	$(TEST_BLENDER)
 
-unit: $(VENV)/ready ## Only the unit tests
+unit: $(VENV)/ready ## Run only the unit tests
 	$(PY) -m pytest tests/unit
 
-interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
+interop: $(VENV)/ready ## Run only the tests with real Erlang and Elixir
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/interop
 
-blender: $(VENV)/ready $(INSIDE)/ready zip ## Only the tests in real Blender
+blender: $(VENV)/ready $(INSIDE)/ready zip ## Run only the tests in real Blender
 	@tools/need elixir erlang
 	$(TEST_BLENDER)
 
-# BLENDER=path names a Blender of this system; without it, root builds a Debian 13 with Blender 4.3 beside this system.
+# BLENDER=path names a Blender of this system. Without it, root builds a Debian 13 with Blender 4.3 in a folder.
 BLENDER_HERE = $(if $(BLENDER),BLENDER="$(BLENDER)",BLENDER_ROOT="$$(tools/debian13 gui)")
 
-test-blender: $(VENV)/ready $(INSIDE)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
+test-blender: $(VENV)/ready $(INSIDE)/ready zip ## Run the tests in a Blender program: BLENDER=path, default Blender 4.3 in a Debian 13
 	@tools/need elixir erlang
 	$(BLENDER_HERE) && export BLENDER BLENDER_ROOT && $(TEST_BLENDER)
 
-test-gui: $(VENV)/ready zip ## The tests in a Blender with a window, BLENDER=path, by default Blender 4.3 of a Debian 13
+test-gui: $(VENV)/ready zip ## Run the tests in a Blender with a window: BLENDER=path, default Blender 4.3 in a Debian 13
 	@tools/need elixir erlang $(if $(BLENDER),screen)
 	$(BLENDER_HERE) $(PY) -m pytest tests/gui
 
-test-otp27: $(VENV)/ready ## The tests against Erlang 27 and Elixir 1.18, from a Debian 13 that root builds beside this system
+test-otp27: $(VENV)/ready ## Run the tests with Erlang 27 and Elixir 1.18, in a Debian 13 that root builds in a folder
 	@tools/need elixir erlang
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
 
-bench: $(VENV)/ready $(BENCH)/ready zip ## Measure what the documents claim, BLENDER=path, by default Blender 4.3 of a Debian 13
+bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentation: BLENDER=path, default Blender 4.3 in a Debian 13
 	@tools/need erlang compiler $(if $(BLENDER),screen)
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
-chaos: $(VENV)/ready ## Peers that die, stand still and are cut off, each fault for CHAOS_SECONDS (60); figures in out/chaos.json
+chaos: $(VENV)/ready ## Kill, stop and disconnect peers, each fault for CHAOS_SECONDS (60), and write out/chaos.json
 	@tools/need elixir erlang
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(PY) -m pytest -s tests/chaos/test_chaos.py
 
-hostile: $(VENV)/ready ## HOSTILE_INPUTS (100000) mutated handshakes and as many frames, with an honest node beside them
+hostile: $(VENV)/ready ## Send HOSTILE_INPUTS (100000) mutated handshakes and as many mutated frames, while a real node makes calls
 	@tools/need elixir erlang
 	HOSTILE_INPUTS=$(HOSTILE_INPUTS) $(PY) -m pytest tests/interop/test_hostile.py
 
-soak: $(VENV)/ready ## SOAK_CALLS (1000000) calls while callers, connections and nodes are killed; figures in out/soak.json
+soak: $(VENV)/ready ## Make SOAK_CALLS (1000000) calls, kill callers, connections and nodes, and write out/soak.json
 	@tools/need elixir erlang
 	SOAK_CALLS=$(SOAK_CALLS) $(PY) -m pytest -s tests/chaos/test_soak.py
 
-fuzz: $(FUZZ)/ready ## Feed hostile bytes to the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
+fuzz: $(FUZZ)/ready ## Fuzz the codec and the protocol for FUZZ_SECONDS (600) each; FUZZ_SEED repeats a run
 	PYTHONPATH=. FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(FUZZ)/bin/python fuzz/run.py
 
-# Strict: what the advisories cannot be asked about is an error too, and so is a service that gives no answer.
-audit: $(AUDIT)/ready ## Ask for known vulnerabilities of all that is installed in the environments; needs the public advisories
+# With --strict, it is also an error if a package cannot be checked, or if the service does not respond.
+audit: $(AUDIT)/ready ## Check all packages in the environments for known vulnerabilities; needs access to a public service
 	$(AUDIT)/bin/pip-audit --strict --progress-spinner off \
 		$(foreach packages,$(wildcard .venv*/lib/python*/site-packages),--path $(packages))
 
-zip: $(VENV)/ready ## Build dist/*.zip, the extension and the example extension, validate them, and list what is in them
+zip: $(VENV)/ready ## Build and validate dist/*.zip, the extension and the example extension, and write their bills of materials
 	$(PY) tools/build_zip.py
 
-check: lint types ## lint and types
+check: lint types ## Run lint and types
 
-lint: $(TYPES)/ready ## Check style with ruff
+lint: $(TYPES)/ready ## Check the style with ruff
 	$(TYPES)/bin/ruff check .
 	$(TYPES)/bin/ruff format --check .
 
-types: $(TYPES)/ready ## Check types with mypy and the stubs of Blender 4.5
+types: $(TYPES)/ready ## Check the types with mypy and the stubs of Blender 4.5
 	$(TYPES)/bin/mypy
 
 format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff check --fix .
 	$(TYPES)/bin/ruff format .
 
-clean: ## Remove what the other commands have made
+clean: ## Remove all environments and all files that the other commands have created
 	rm -rf build dist out $(VENV) $(INSIDE) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need

@@ -1,4 +1,4 @@
-"""Cookies: the default one, strong ones, and the one in `~/.erlang.cookie`."""
+"""Cookies: the default cookie, random cookies, and the cookie in `~/.erlang.cookie`."""
 
 import os
 import secrets
@@ -12,42 +12,42 @@ DEFAULT_COOKIE = "beam_bpy_cookie"
 
 _LETTERS = string.ascii_letters + string.digits
 _LENGTH = 32
-"""Of 62 letters and digits: 190 bits."""
+"""The length of a random cookie, in characters. 32 of 62 possible characters are 190 bits."""
 
 
 def generate_cookie() -> str:
-    """A cookie that nobody can guess: 32 random letters and digits."""
+    """Return a random cookie of 32 letters and digits, from a cryptographically secure source."""
     return "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
 def check_public_cookie(address: str, cookie: str) -> None:
-    """Refuse the default cookie on an address that other computers reach.
+    """Refuse the default cookie on an address to which other computers can connect.
 
     Args:
         address: the numeric address on which the node listens.
         cookie: its cookie.
 
     Raises:
-        SettingsError: other computers reach the address, and the cookie is the default one.
+        SettingsError: other computers can connect to the address, and the cookie is the default cookie.
     """
     if cookie == DEFAULT_COOKIE and not is_loopback(address):
         raise SettingsError(
-            f"other computers reach {address}, and everybody knows the default cookie: choose a cookie of your own, "
-            "such as 'beam-bpy cookie' prints, or the host localhost"
+            f"other computers can connect to the address {address}, and the default cookie is publicly known: choose "
+            "another cookie (the command 'beam-bpy cookie' prints a random one), or set the host to localhost"
         )
 
 
 def erlang_cookie(home: Path | None = None) -> str:
-    """The default cookie of the Erlang and Elixir nodes of this user.
+    """Return the default cookie of this user's Erlang and Elixir nodes.
 
-    Erlang keeps it in `.erlang.cookie` of the home folder, else in `erlang` of the user's configuration folder
-    (reference manual, "Distributed Erlang", section "Security").
+    Erlang stores it in `.erlang.cookie` in the home folder, or in `erlang/.erlang.cookie` in the configuration folder
+    of the user. Source: Erlang reference manual, chapter "Distributed Erlang", section "Security".
 
     Args:
-        home: the home folder; default that of this user.
+        home: the home folder; default the home folder of this user.
 
     Raises:
-        SettingsError: there is no such file, or it holds no valid cookie.
+        SettingsError: there is no such file, it cannot be read, or it does not contain a valid cookie.
     """
     folder = home or Path.home()
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or folder / ".config")
@@ -55,19 +55,19 @@ def erlang_cookie(home: Path | None = None) -> str:
         if path.exists():
             return _cookie_in(path)
     raise SettingsError(
-        f"there is no {folder / '.erlang.cookie'}: Erlang makes it when it first starts a node with a name, "
-        "such as by 'erl -name me@127.0.0.1'"
+        f"there is no {folder / '.erlang.cookie'}: Erlang creates it when you first start a node with a name, "
+        "for example with 'erl -name me@127.0.0.1'"
     )
 
 
 def _cookie_in(path: Path) -> str:
     try:
-        # Any bytes are valid Latin-1; check_cookie looks for characters that a cookie must not hold.
+        # All bytes are valid Latin-1. `check_cookie` finds the characters that are not allowed in a cookie.
         cookie = path.read_text(encoding="latin-1").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     if not cookie:
-        raise SettingsError(f"{path} is empty: remove it, and Erlang makes a new one")
+        raise SettingsError(f"{path} is empty: delete it, and Erlang creates a new one")
     try:
         check_cookie(cookie)
     except SettingsError as error:
@@ -76,12 +76,12 @@ def _cookie_in(path: Path) -> str:
 
 
 def check_cookie(cookie: str) -> None:
-    """Refuse a cookie that cannot be used.
+    """Check that a cookie can be used.
 
     Raises:
-        SettingsError: it is too long, or holds a character that the handshake cannot send.
+        SettingsError: the cookie has more than 255 characters, or a character that is not printable Latin-1.
     """
     if len(cookie) > 255 or not cookie.isprintable() or max(map(ord, cookie)) > 255:
         raise SettingsError(
-            "the cookie cannot be used: it has to be printable, Latin-1 and at most 255 characters long"
+            "the cookie cannot be used: use at most 255 printable characters of Latin-1, such as letters and digits"
         )

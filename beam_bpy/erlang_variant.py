@@ -1,7 +1,7 @@
-"""Application values and terms: `vendor_term_codec` with the types that programs like Blender bring along.
+"""Encode and decode the values of an application: `vendor_term_codec` plus the types of mathutils, bpy and idprop.
 
-Numbers in numpy arrays are the codec's own business. What is added here are types that the codec cannot know without
-importing their package: they are recognised by the names of module and class, so that nothing is imported.
+The codec itself encodes Python's types and numpy arrays. This module adds types of Blender. It must not import their
+packages, so it recognises these types by the names of their module and class.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from beam_bpy.protocol.control import BinaryType
 from vendor_term_codec import decode, encode, encode_term
 
 Converter = Callable[[Any], Any]
-"""Turns a value of an application's type into one that has a term."""
+"""Converts a value of an application's type to a value that can be encoded."""
 
 
 def _rows(matrix: Any) -> list[list[float]]:
@@ -23,7 +23,7 @@ def _nested(array: Any) -> list[Any]:
 
 
 _MODULES = frozenset(("builtins", "mathutils", "bpy_types", "idprop.types"))
-"""Blender's own types are written in C, and most of them say that they are from `builtins`."""
+"""The modules of Blender's types. They are written in C, and for most of them `__module__` is "builtins"."""
 
 _BY_NAME: dict[str, Converter] = {
     "Vector": list,
@@ -38,25 +38,54 @@ _BY_NAME: dict[str, Converter] = {
 
 
 class ErlangVariantEncoder:
-    """Encodes what handlers return. Types of an application's own can be added with `register`."""
+    """Encodes the results of handlers. `register` adds types of an application.
+
+    These types are encoded from the start:
+
+        types of `vendor_term_codec.encode`    see there; among them numpy arrays
+        Vector, Color, Euler, Quaternion       a list of floats
+        Matrix                                 a list of rows
+        bpy_prop_array, IDPropertyArray        a list, nested for each dimension
+        IDPropertyGroup                        a map
+    """
 
     def __init__(self) -> None:
         self._converters: dict[type[Any], Converter] = {}
 
     def register(self, type_: type[Any], function: Converter) -> None:
-        """Encode values of `type_`, and of its subclasses, as what `function` makes of them."""
+        """Encode values of `type_`, and of its subclasses, as the value that `function` returns for them.
+
+        A value takes part only if neither the codec nor numpy knows its type. So `register` has no effect for:
+
+        - None, bool, int, float, str, bytes, bytearray, memoryview, list, tuple and dict
+        - subclasses of int, float, str, bytes, bytearray, list, tuple and dict, such as an IntEnum or a NamedTuple
+        - the types of `vendor_term_codec`
+        - numpy arrays and scalars of numbers or booleans
+
+        For the types of Blender in the list above, it replaces the encoding.
+
+        If several classes in the method resolution order of a value have a function, the first one is used. Virtual
+        base classes (`abc.ABCMeta.register`) have no effect.
+
+        Args:
+            type_: a class. A second call with the same class replaces the function.
+            function: takes the value and returns another value. The result is encoded in the same way, so it may
+                contain values of registered types. If the function raises TypeError or returns its argument, `encode`
+                raises EncodeError. `encode` does not catch other exceptions of the function.
+        """
         self._converters[type_] = function
 
     def encode(self, value: Any) -> bytes:
-        """The external format of `value`, with the version byte.
+        """Encode a value in the External Term Format, with the version byte 131.
 
         Raises:
-            EncodeError: a value has no term; the message names its type and the path to it.
+            EncodeError: `value`, or a value inside it, has no Erlang term. The message names its type and the path to
+                it. See `vendor_term_codec.encode`.
         """
         return encode(value, default=self._convert)
 
     def encode_term(self, value: Any) -> bytes:
-        """As `encode`, without the version byte: the form inside a distribution message."""
+        """Encode a value without the version byte, as in a distribution message. For the exceptions see `encode`."""
         return encode_term(value, default=self._convert)
 
     def _convert(self, value: Any) -> Any:
@@ -72,11 +101,12 @@ def _known(type_: type[Any]) -> Converter | None:
 
 
 class ErlangVariantDecoder:
-    """Decodes terms into values.
+    """Decodes terms to Python values.
 
     Args:
-        binaries: str (valid UTF-8 as str, else bytes), bytes, or memoryview, which copies nothing.
-        arrays: number runs become numpy arrays.
+        binaries: the type for binaries: `str` (default; str if the binary is valid UTF-8, otherwise bytes), `bytes`, or
+            `memoryview` (a read-only view of the data, without a copy).
+        arrays: True: lists of at least 16 floats or 16 integers become numpy arrays. Default False.
     """
 
     def __init__(self, binaries: BinaryType = str, arrays: bool = False) -> None:
@@ -84,9 +114,9 @@ class ErlangVariantDecoder:
         self._arrays = arrays
 
     def decode(self, data: bytes | bytearray | memoryview) -> Any:
-        """The value of one term in external format, version byte included.
+        """Decode one term in the External Term Format, with the version byte 131.
 
         Raises:
-            DecodeError: it is no valid term, or bytes follow it.
+            DecodeError: `data` are not exactly one valid term. See `vendor_term_codec.decode`.
         """
         return decode(data, binaries=self._binaries, arrays=self._arrays)

@@ -1,4 +1,4 @@
-"""Giving a future its outcome, unless it has one: whoever waited may have given it up on another thread."""
+"""Set the result or the exception of a future, unless it is done: another thread may have cancelled it."""
 
 import concurrent.futures
 from typing import Any
@@ -7,26 +7,29 @@ from beam_bpy.logger import log
 
 
 def set_result(future: "concurrent.futures.Future[Any]", value: Any) -> None:
-    """Let the future end with a value, if it has not ended."""
+    """Set the result of a future. Does nothing if the future is done."""
     if _claim(future):
         with _Callbacks():
             future.set_result(value)
 
 
 def set_error(future: "concurrent.futures.Future[Any]", error: Exception) -> None:
-    """Let the future end with an exception, if it has not ended."""
+    """Set the exception of a future. Does nothing if the future is done."""
     if _claim(future):
         with _Callbacks():
             future.set_exception(error)
 
 
 def _claim(future: "concurrent.futures.Future[Any]") -> bool:
-    """False when the future has an outcome already, or was cancelled."""
+    """Return False if the future is done or was cancelled. Otherwise prevent that it is cancelled, and return True."""
     return not future.done() and future.set_running_or_notify_cancel()
 
 
 class _Callbacks:
-    """What a future's callbacks raise ends here: the future itself stops an Exception, but no SystemExit."""
+    """Logs and suppresses all exceptions of a future's callbacks.
+
+    The future itself suppresses an Exception, but not other exceptions such as SystemExit.
+    """
 
     def __enter__(self) -> None:
         pass

@@ -1,6 +1,6 @@
-"""The logger of this package: what the program does with a message is no reason for anything here to end.
+"""The logger of this package. It suppresses exceptions of the program's logging handlers.
 
-A handler of `logging` that raises would else close connections, lose answers and end threads.
+Otherwise a logging handler that raises an exception would close connections, lose replies and end threads.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ from typing import Any
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
-        """Log; whatever the program's handlers raise is dropped with the message."""
+        """Log a message. If a logging handler raises an exception, the exception is suppressed."""
         with contextlib.suppress(Exception):
-            # The message comes from whoever has called this method.
+            # With stacklevel 2, the log record names the caller of this method, and not this method.
             super().log(level, msg, *args, stacklevel=2, **options)
 
 

@@ -1,7 +1,8 @@
 """Settings: node name, cookie, host and port.
 
-An explicit argument has precedence over the environment, the environment over the default. In the extension the
-environment has precedence over the preferences too: it passes no preference that the environment sets.
+An argument has precedence over the environment variable, and the environment variable over the default. In the
+extension, the environment variable also has precedence over the preference: if the variable is set, the extension does
+not pass the preference as an argument.
 """
 
 import os
@@ -31,20 +32,20 @@ DEFAULT_HOST = "localhost"
 DEFAULT_PORT = 0
 
 LOOPBACK = "127.0.0.1"
-"""The host in the name of a node on `localhost`: long names, which Elixir's examples use, need a dot in the host."""
+"""The host part of the node name for the host `localhost`. A node with a long name needs a host with a dot."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
 
 DEFAULT_TICK_TIME = 60.0
-"""Seconds of silence after which a peer counts as gone: the BEAM's own `net_ticktime`."""
+"""Seconds without data after which a peer is disconnected; the default of `net_ticktime` (kernel(6))."""
 
 DEFAULT_LIMITS = Limits()
 
 
 class Unset(Enum):
-    """Marks an argument of `BeamServer.configure` that is not given; None has a meaning of its own there."""
+    """The default of the arguments of `BeamServer.configure`. None means something else there: use the default."""
 
     UNSET = "unset"
 
@@ -53,7 +54,7 @@ UNSET = Unset.UNSET
 
 
 class NetworkOptions(TypedDict, total=False):
-    """The options of `BeamServer` that have no environment variable; it documents them."""
+    """The options of `BeamServer` that have no environment variable. For their meaning see `BeamServer`."""
 
     tick_time: float
     epmd: EpmdMode
@@ -63,7 +64,10 @@ class NetworkOptions(TypedDict, total=False):
 
 
 class ServerOptions(NetworkOptions, total=False):
-    """All options of `BeamServer`, for `BeamServer.configure`. None: the environment variable, then the default."""
+    """All options of `BeamServer`, for `BeamServer.configure`.
+
+    None for one of the four options below means: use the environment variable, otherwise the default.
+    """
 
     node_name: str | None
     cookie: str | None
@@ -73,9 +77,9 @@ class ServerOptions(NetworkOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class GivenOptions:
-    """What the constructor and `configure` have been given so far.
+    """The options from the constructor of `BeamServer` and from all calls of `configure`.
 
-    None in the first four means the environment variable, then the default.
+    None for `node_name`, `cookie`, `host` or `port` means: use the environment variable, otherwise the default.
     """
 
     node_name: str | None = None
@@ -89,10 +93,10 @@ class GivenOptions:
     limits: Limits = DEFAULT_LIMITS
 
     def changed(self, **options: Unpack[ServerOptions]) -> "GivenOptions":
-        """These options, but for the ones in `options`.
+        """Return a copy with the values of `options`.
 
         Raises:
-            TypeError: there is no option of that name.
+            TypeError: there is no option with this name.
         """
         given: dict[str, Any] = dict(options)
         if "allow" in given:
@@ -103,19 +107,19 @@ class GivenOptions:
 def _patterns(allow: Iterable[str] | None) -> tuple[str, ...] | None:
     if allow is None:
         return None
-    # A string is one pattern, not one pattern for each of its characters.
+    # A str is one pattern. Without this case, each of its characters would be a pattern.
     return (allow,) if isinstance(allow, str) else tuple(allow)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings that have been checked.
+    """Valid settings.
 
     Attributes:
-        node_name: the full name, `name@host`.
-        cookie: the shared secret; not part of the repr.
+        node_name: the full node name, `name@host`.
+        cookie: the cookie; the repr does not show it.
         bind_host: the address or host name to listen on.
-        port: the TCP port to listen on; 0 takes any free one.
+        port: the TCP port to listen on; 0 means any free port.
     """
 
     node_name: str
@@ -125,17 +129,17 @@ class Settings:
 
     @property
     def short_name(self) -> str:
-        """The name before the @, under which epmd knows the node."""
+        """The part of the node name before the @. The node registers this name with epmd."""
         return self.node_name.partition("@")[0]
 
     @property
     def host(self) -> str:
-        """The host after the @."""
+        """The part of the node name after the @."""
         return self.node_name.partition("@")[2]
 
 
 def overridden(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """The names of the settings that the environment sets: `node_name`, `cookie`, `host`, `port`."""
+    """Return the names of the settings whose environment variable is set and not empty; see `ENVIRONMENT`."""
     return {setting for setting, variable in ENVIRONMENT.items() if environment.get(variable)}
 
 
@@ -148,18 +152,20 @@ def resolve(
     *,
     look_up: bool = True,
 ) -> Settings:
-    """The settings to use, each from the argument, else the environment, else the default.
+    """Return the settings. Each value is the argument, otherwise the environment variable, otherwise the default.
 
     Args:
-        node_name: `name` or `name@host`; a name alone gets the host. Default `beam_bpy`.
-        cookie: default `beam_bpy_cookie`.
-        host: the address or name to listen on; default `localhost`, or the host of a whole `node_name`.
-        port: 0 to 65535; default 0, any free port.
-        environment: the environment variables.
-        look_up: False queries no name server: a bare name on all addresses gets the short name of this machine then.
+        node_name: `name` or `name@host`. Without a host, the host part is made from `host`. Default `beam_bpy`.
+        cookie: the cookie; default `beam_bpy_cookie`.
+        host: the address or host name to listen on; default the host part of `node_name`, otherwise `localhost`.
+        port: the TCP port, 0 to 65535; default 0, any free port.
+        environment: the environment variables; default those of this process.
+        look_up: this matters if the node listens on all addresses and the name has no host part. True (default): the
+            host part is the full host name of this computer, which may need a query to a name server. False: it is
+            the short host name, without a query.
 
     Raises:
-        SettingsError: a value cannot be used.
+        SettingsError: a value cannot be used. The message says which values are valid.
     """
     name = node_name or environment.get("BPY_BEAM_NODE") or DEFAULT_NODE_NAME
     secret = cookie or environment.get("BPY_BEAM_COOKIE") or DEFAULT_COOKIE
@@ -181,14 +187,14 @@ def resolve(
 def _host_part(host: str, *, look_up: bool) -> str:
     if host == "localhost":
         return LOOPBACK
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - a node on all addresses has the name of the machine
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - the user wants to listen on all addresses
         return socket.getfqdn() if look_up else socket.gethostname()
     return host
 
 
 def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
     if not pattern.match(text):
-        raise SettingsError(f"{what} cannot be used: letters, digits, _ and - make a name, with . and : also a host")
+        raise SettingsError(f"{what} cannot be used: use only letters, digits, _ and -, in a host also . and :")
 
 
 def _port(environment: Mapping[str, str]) -> int:
@@ -196,7 +202,7 @@ def _port(environment: Mapping[str, str]) -> int:
     if not text:
         return DEFAULT_PORT
     if not text.isdecimal():
-        raise SettingsError(f"BPY_BEAM_PORT is {text!r}; it has to be a number from 0 to 65535, 0 for any free port")
+        raise SettingsError(f"BPY_BEAM_PORT is {text!r}: set it to a number from 1 to 65535, or 0 for any free port")
     return _checked_port(int(text))
 
 

@@ -1,22 +1,26 @@
-"""Beam-BPy for Blender: this Blender as a node of the BEAM, with a switch in the 3D view's sidebar.
+"""Beam-BPy for Blender: makes this Blender a node of the BEAM. The 3D view's sidebar has a button to start the node.
 
-The node itself is the package `beam_bpy`, which the extension brings along as a wheel. What is here belongs to
-Blender: the main thread that handlers run on, the preferences, the panel, the operators and the command line.
+The package `beam_bpy` implements the node. The extension contains it as a wheel. The modules of this package connect
+the node to Blender: they run handlers on the main thread, and define preferences, panels, operators and a command.
 """
 
 from . import console_log, drain, headless, lifecycle, operators, panel, panel_state, preferences
 
-# Each knows how to register itself and how to undo it. Classes come first, so that the rest may use them.
+# Each module has the functions `register` and `unregister`. The modules with classes come first, because other modules
+# use these classes.
 _MODULES = (console_log, preferences, operators, panel_state, panel, drain, lifecycle, headless)
 
 
 def register() -> None:
-    """Called by Blender when the extension is enabled."""
+    """Register all modules. Blender calls this when the user enables the extension."""
     for module in _MODULES:
         module.register()
 
 
 def unregister() -> None:
-    """Called by Blender when the extension is disabled: leaves no thread, timer, class or command behind."""
+    """Unregister all modules, so that no thread, timer, class or command remains.
+
+    Blender calls this when the user disables the extension.
+    """
     for module in reversed(_MODULES):
         module.unregister()

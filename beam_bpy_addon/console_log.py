@@ -1,7 +1,7 @@
-"""Where the messages of the logger "beam_bpy" go: to the terminal that Blender was started from.
+"""Write the messages of the logger "beam_bpy" to the terminal from which Blender was started.
 
-Blender configures no logging, and Python then shows warnings only. A program or script that does configure it gets the
-messages its own way, and nothing twice.
+Blender does not configure Python's logging, so Python would show only warnings and errors. If a script configures
+logging, its handlers write the messages, and this module writes nothing. So no message appears twice.
 """
 
 import logging
@@ -13,12 +13,16 @@ _level_before = logging.NOTSET
 
 
 def set_level(level: str) -> None:
-    """Show messages from `level` on: `error`, `warning`, `info` or `debug`."""
+    """Show messages with this level or a higher one.
+
+    Args:
+        level: `error`, `warning`, `info` or `debug`.
+    """
     _log.setLevel(level.upper())
 
 
 def register() -> None:
-    """Show the messages."""
+    """Start to write the messages to the terminal."""
     global _console, _level_before
     _level_before = _log.level
     _console = logging.StreamHandler()
@@ -28,7 +32,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undo `register`, and `set_level`."""
+    """Undo `register` and `set_level`."""
     assert _console is not None
     _log.removeHandler(_console)
     _log.setLevel(_level_before)

@@ -1,7 +1,7 @@
-"""`blender --command beam_bpy serve`: a Blender without a window as a node, until it is told to stop.
+"""`blender --command beam_bpy serve`: run a Blender without a window as a node, until SIGTERM or SIGINT.
 
-Without a window no timer runs, so `BeamServer.serve_forever` drains the handlers' queue on the main thread. Scripts
-for `blender -b` and programs with the bpy module call it themselves: `beam_bpy.get_beam_server().serve_forever()`.
+Blender without a window runs no timers. So `BeamServer.serve_forever` runs the queued handlers on the main thread. A
+script for `blender -b`, or a program with the bpy module, calls `beam_bpy.get_beam_server().serve_forever()` itself.
 """
 
 import argparse
@@ -18,28 +18,28 @@ from . import lifecycle
 COMMAND = "beam_bpy"
 
 STOPPED, FAILED, USAGE = 0, 1, 2
-"""Exit codes: stopped on request; could not start; wrong arguments, or handlers that cannot be loaded."""
+"""Exit codes: 0 a signal stopped the node; 1 it cannot start; 2 wrong arguments, or the handlers cannot be loaded."""
 
 _EPILOG = """\
-Settings that are not given come from the environment (BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST,
-BPY_BEAM_PORT), then from the extension's preferences. Other users of this computer can read a command line:
-BPY_BEAM_COOKIE is the better place for a cookie.
+If an option is missing, the node uses the environment variable (BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST,
+BPY_BEAM_PORT). If the variable is not set either, it uses the preferences of the extension. Other users of this
+computer can read your command line, so set the cookie with BPY_BEAM_COOKIE.
 
-When the node is ready, one line says so on standard output. SIGTERM and SIGINT stop it.
-Exit codes: 0 it was stopped, 1 it could not start, 2 wrong arguments or handlers that cannot be loaded.
+When the node is ready, it prints one line to standard output. SIGTERM or SIGINT stops the node.
+Exit codes: 0 a signal stopped the node, 1 it cannot start, 2 wrong arguments or the handlers cannot be loaded.
 """
 
-# The bpy module has no program of its own; bpy.app.module, which says it outright, is younger than Blender 4.2.
+# True if Blender is the Python module bpy, which has no program file. `bpy.app.module` does not exist in Blender 4.2.
 _IS_MODULE = not bpy.app.binary_path
 
 _command: object = None
 
 
 def main(arguments: list[str]) -> int:
-    """What `blender --command beam_bpy` runs; returns the exit code."""
+    """Run `blender --command beam_bpy` with these arguments. Return the exit code."""
     try:
         options = _parser().parse_args(arguments)
-    except SystemExit as end:  # argparse has printed the help or the error; ending Blender is Blender's business.
+    except SystemExit as end:  # argparse has printed the help or the error. Blender exits with the returned code.
         return USAGE if end.code else STOPPED
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s")
     return _serve(options)
@@ -48,28 +48,28 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"blender --background [FILE] --command {COMMAND}",
-        description="This Blender as a node of the BEAM.",
+        description="Make this Blender a node of the BEAM.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="serve")
     serve = commands.add_parser(
         "serve",
-        help="answer calls from Erlang and Elixir until it is told to stop",
-        description="Answer calls from Erlang and Elixir until it is told to stop.",
+        help="answer calls from Erlang and Elixir until SIGTERM or SIGINT",
+        description="Answer calls from Erlang and Elixir until SIGTERM or SIGINT.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.add_argument("--node", metavar="NAME", help="name, or name@host, of this node")
-    serve.add_argument("--cookie", help="the secret that all nodes of the cluster share")
+    serve.add_argument("--node", metavar="NAME", help="the name of this node, or name@host")
+    serve.add_argument("--cookie", help="the password that all nodes of the cluster share")
     serve.add_argument("--host", help="the address to listen on")
-    serve.add_argument("--port", type=int, help="the TCP port to listen on; 0 for any free one")
+    serve.add_argument("--port", type=int, help="the TCP port to listen on; 0 for any free port")
     serve.add_argument(
         "--handlers",
         metavar="FILE_OR_MODULE",
         action="append",
         default=[],
-        help="a Python file or module with a function register(server); may be given more than once",
+        help="a Python file or module with a function register(server); repeat the option for several of them",
     )
     return parser
 
@@ -95,10 +95,10 @@ def _fail(problem: str, code: int) -> int:
 
 
 def register() -> None:
-    """Register the command with Blender; the bpy module has no command line."""
+    """Register the command with Blender, unless Blender is the bpy module, which has no command line."""
     global _command
     if _IS_MODULE:
-        # A command that is still registered there when Python ends crashes or hangs the process.
+        # If the command is still registered when Python ends, the bpy module crashes or hangs.
         return
     _command = bpy.utils.register_cli_command(COMMAND, main)  # type: ignore[func-returns-value]
 

@@ -1,4 +1,4 @@
-"""Starting and stopping the extension's server with the settings that apply."""
+"""Start and stop the server of the extension, with settings from arguments, the environment and the preferences."""
 
 import ipaddress
 import logging
@@ -18,15 +18,16 @@ _applied: dict[str, Any] = {}
 
 
 def problem() -> str | None:
-    """Why the last start through the extension failed, as a sentence; None after one that did not."""
+    """The reason why the extension's last start of the server failed, as a sentence; None if it did not fail."""
     return _problem
 
 
 def start(**arguments: Any) -> str | None:
-    """Start the server; returns `problem`.
+    """Start the server, if it does not run. Return `problem()`.
 
     Args:
-        arguments: settings that win over the environment and the preferences, as for `BeamServer.configure`.
+        arguments: options of `BeamServer.configure`. They have precedence over the environment and the preferences;
+            None means that the option is not given.
     """
     global _problem
     _problem = None if get_beam_server().running else _start(_chosen(arguments))
@@ -34,33 +35,38 @@ def start(**arguments: Any) -> str | None:
 
 
 def stop() -> None:
-    """Stop the server. Handlers stay registered."""
+    """Stop the server. The handlers stay registered."""
     global _problem
     _problem = None
     get_beam_server().stop()
 
 
 def restart() -> str | None:
-    """Stop the server and start it with the preferences as they are now; returns `problem`."""
+    """Stop the server and start it with the current preferences. Return `problem()`."""
     stop()
     return start()
 
 
 def register() -> None:
-    """Give the server the preferences, so that a script which starts it gets the node that the user set up."""
+    """Apply the preferences to the server, so that a script that starts the server also uses them."""
     server = get_beam_server()
     if server.running:
-        log.warning("the server was running before the extension: restart it to apply the preferences")
+        log.warning(
+            "the server already ran when the extension was enabled: restart the server to apply the preferences"
+        )
         return
     _apply(preferences.take())
     holder = preferences.current()
     if holder is not None and holder.start_with_blender and not bpy.app.background:
-        # Later: other extensions register their handlers first, and Blender may still be about to load a file.
+        # Start in a timer: by then, other extensions have registered their handlers, and Blender has loaded the file.
         bpy.app.timers.register(_start_with_blender, persistent=True)
 
 
 def unregister() -> None:
-    """Stop every server, those of scripts too: no handler may touch bpy once nothing drains on the main thread."""
+    """Stop all servers, also those of scripts.
+
+    Without the extension, the queue of the main thread is no longer used, and no other thread may run a handler of bpy.
+    """
     if bpy.app.timers.is_registered(_start_with_blender):
         bpy.app.timers.unregister(_start_with_blender)
     stop()
@@ -81,13 +87,13 @@ def _start(arguments: dict[str, Any]) -> str | None:
 
 
 def _apply(arguments: dict[str, Any]) -> None:
-    """Give the server the settings, and say which of a script's they replace; a script's other settings stay."""
+    """Apply settings to the server. Log a warning if they replace settings of a script; its other settings stay."""
     global _applied
     server = get_beam_server()
     replaced = [name for name, value in arguments.items() if _set_by_a_script(server.options, name, value)]
     if replaced:
         labels = ", ".join(preferences.label(name) for name in replaced)
-        log.warning("the preferences of Beam-BPy replace settings that a script has given the server: %s", labels)
+        log.warning("the preferences of Beam-BPy replace these settings of a script: %s", labels)
     server.configure(**arguments)
     _applied = arguments
 
@@ -98,7 +104,7 @@ def _set_by_a_script(options: GivenOptions, name: str, value: Any) -> bool:
 
 
 def _refusal(arguments: dict[str, Any]) -> str | None:
-    """Why a server with these settings may not be started."""
+    """The reason why a server with these settings must not be started, as a sentence; None if it may be started."""
     try:
         checked = _checked(arguments)
     except SettingsError as error:
@@ -107,7 +113,7 @@ def _refusal(arguments: dict[str, Any]) -> str | None:
         return None
     return (
         f"to listen on {checked.bind_host}, allow online access in Preferences, System, Network; "
-        "or set the host to localhost, which only this computer can reach"
+        "or set the host to localhost, so that only programs on this computer can connect"
     )
 
 
@@ -125,5 +131,5 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        # A name may stand for any address; only this one is sure to stay on this computer.
+        # A host name can have any address. Only localhost is always an address of this computer.
         return host == "localhost"

@@ -1,4 +1,4 @@
-"""The operators: what the buttons do, also by search or from a script."""
+"""The operators of the extension. Users run them with buttons or with the search menu; scripts can call them."""
 
 import os
 import textwrap
@@ -31,14 +31,14 @@ class BEAMBPY_OT_start_server(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible while the server does not run."""
+        """Return True if the server does not run."""
         if get_beam_server().running:
             cls.poll_message_set("The node is already running")
             return False
         return True
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Start the server, or report why that failed."""
+        """Start the server, or report the error."""
         return _started(self, lifecycle.start())
 
 
@@ -51,7 +51,7 @@ class BEAMBPY_OT_stop_server(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible while the server runs."""
+        """Return True if the server runs."""
         return _runs(cls)
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
@@ -80,11 +80,11 @@ class BEAMBPY_OT_restart_server(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible while the server runs."""
+        """Return True if the server runs."""
         return _runs(cls)
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Stop the server and start it, or report why that failed."""
+        """Stop the server and start it again, or report the error."""
         return _started(self, lifecycle.restart())
 
 
@@ -97,11 +97,11 @@ class BEAMBPY_OT_generate_cookie(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible where a cookie can be set."""
+        """Return True if the cookie can be set in the preferences."""
         return _cookie_can_be_set(cls)
 
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Set the preference."""
+        """Set the preference and copy the cookie to the clipboard."""
         cookie = generate_cookie()
         _set_cookie(context, cookie)
         _copy(context, cookie)
@@ -118,11 +118,11 @@ class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible where a cookie can be set."""
+        """Return True if the cookie can be set in the preferences."""
         return _cookie_can_be_set(cls)
 
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Set the preference, or report why there is no such cookie."""
+        """Set the preference, or report why the cookie cannot be read."""
         try:
             _set_cookie(context, erlang_cookie())
         except SettingsError as error:
@@ -141,11 +141,11 @@ class BEAMBPY_OT_copy_node_name(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible where there is a clipboard."""
+        """Return True if Blender has a clipboard."""
         return _has_clipboard(cls)
 
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Copy it."""
+        """Copy the node name and report it."""
         name = get_beam_server().node_name
         _copy(context, name)
         self.report({"INFO"}, f"Copied {name}")
@@ -161,11 +161,11 @@ class BEAMBPY_OT_copy_snippet(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible where there is a clipboard."""
+        """Return True if Blender has a clipboard."""
         return _has_clipboard(cls)
 
     def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Copy it."""
+        """Copy the code and report it."""
         server = get_beam_server()
         _copy(context, snippets.elixir(server.node_name, server.handlers))
         self.report({"INFO"}, "Copied Elixir code that calls this node. Paste it into iex and fill in the cookie")
@@ -181,7 +181,7 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Possible once a call has failed with a Python exception."""
+        """Return True if the last failed call has a Python traceback."""
         last = get_beam_server().activity.last_failure
         if last is None or not last.traceback:
             cls.poll_message_set(
@@ -191,14 +191,14 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
         return True
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Show it in a popup."""
+        """Copy the traceback to the clipboard and show it in a popup."""
         manager = context.window_manager
         assert manager is not None
         _copy(context, _traceback())
         return manager.invoke_popup(self, width=_POPUP_WIDTH)
 
     def draw(self, _context: bpy.types.Context) -> None:
-        """Draw the popup."""
+        """Draw the popup: the last lines of the traceback."""
         layout = self.layout
         assert layout is not None
         column = layout.column(align=True)
@@ -209,7 +209,7 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
             column.label(text=line)
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
-        """Report it, for scripts."""
+        """Report the traceback. This runs if a script calls the operator."""
         self.report({"INFO"}, _traceback())
         return {"FINISHED"}
 
@@ -224,14 +224,17 @@ class BEAMBPY_OT_tell(bpy.types.Operator):
     text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Wait for the next event, which Blender makes up at once: a report made here would go to the caller only."""
+        """Become modal until the next event. Blender sends an event at once.
+
+        A report from this method would go to the Python code that called the operator, and not to the status bar.
+        """
         manager = context.window_manager
         assert manager is not None
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, _context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Tell it, and leave the event to whom it was meant for."""
+        """Report the message, and pass the event on to other operators."""
         self.report({"INFO"}, self.text)
         return {"FINISHED", "PASS_THROUGH"}
 
@@ -281,7 +284,7 @@ def _set_cookie(context: bpy.types.Context, cookie: str) -> None:
     assert holder is not None
     assert context.preferences is not None
     holder.cookie = cookie
-    # Blender saves on exit what was changed by hand; a change by Python has to say so.
+    # Blender saves changed preferences on exit. If Python changes them, it must set this flag.
     context.preferences.is_dirty = True
 
 

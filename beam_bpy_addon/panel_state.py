@@ -1,4 +1,7 @@
-"""What the panels show. It is looked at between two draws: a panel only draws, and only when something has changed."""
+"""The data that the panels show. A tick reads the data from the server, and the panels are redrawn if it has changed.
+
+The panels only draw this data. They do not read the server.
+"""
 
 import time
 from collections import deque
@@ -14,14 +17,14 @@ from beam_bpy.dispatch.host_queue import host_queue
 from . import lifecycle, preferences
 
 INTERVAL = 0.25
-"""Seconds between two looks."""
+"""The time between two updates of the data, in seconds."""
 
 _RATE_LOOKS = 8
-"""How many looks the calls per second are the mean of."""
+"""The number of updates over which the calls per second are averaged."""
 
 
 class NodeRow(NamedTuple):
-    """A connected node."""
+    """A connected node: its name, the time since it connected, and the number of its calls."""
 
     name: str
     uptime: str
@@ -29,7 +32,7 @@ class NodeRow(NamedTuple):
 
 
 class HandlerRow(NamedTuple):
-    """A registered handler."""
+    """A registered handler, with the numbers of its calls and of its failed calls."""
 
     name: str
     module: str
@@ -39,12 +42,12 @@ class HandlerRow(NamedTuple):
     failures: int
 
     def matches(self, words: str) -> bool:
-        """Whether `words` is part of its name, module or owner."""
+        """Return True if the name, module or owner contains `words`. Upper and lower case are equal."""
         return words.casefold() in f"{self.module}.{self.name}\n{self.owner}".casefold()
 
 
 class WaitingRow(NamedTuple):
-    """A call that waits for a tool or a job to end."""
+    """A call that waits until a tool or a job ends: the name of its handler, and what it waits for."""
 
     handler: str
     reason: str
@@ -59,7 +62,7 @@ class Failed(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """All that the panels show. They are drawn anew when this differs from what was drawn last."""
+    """All data that the panels show. When it changes, the panels are redrawn."""
 
     state: str = "stopped"
     address: str = ""
@@ -76,41 +79,45 @@ class Shown(NamedTuple):
 
 
 shown = Shown()
-"""What was seen at the last look."""
+"""The data of the last update."""
 
 _next_look = 0.0
 _calls: deque[tuple[float, int]] = deque(maxlen=_RATE_LOOKS)
 
 
 class BEAMBPY_PG_handler(bpy.types.PropertyGroup):  # noqa: N801 - Blender's convention
-    """A line of the list of handlers. Its name is the key in `Shown.handlers`, where all else is found."""
+    """A row in the list of handlers. Its name is a key of `Shown.handlers`, which contains the data of the row."""
 
 
 class BEAMBPY_PG_state(bpy.types.PropertyGroup):  # noqa: N801
-    """What a list needs properties for, `WindowManager.beam_bpy`; files do not hold it."""
+    """The properties of the list of handlers, in `WindowManager.beam_bpy`. Blend files do not contain them."""
 
     handlers: CollectionProperty(type=BEAMBPY_PG_handler)  # type: ignore[valid-type]
     active: IntProperty(options={"HIDDEN"})  # type: ignore[valid-type]
 
 
 def due() -> bool:
-    """Whether it is time for a look. This is what a tick costs most of the time."""
+    """Return True if the data must be updated. Most ticks only call this function, so it must be fast."""
     return time.monotonic() >= _next_look
 
 
 def look() -> bool:
-    """Look at the server; returns whether `shown` has changed."""
+    """Update `shown` from the server. Return True if it has changed."""
     global shown, _next_look
     now = time.monotonic()
     _next_look = now + INTERVAL
     before, shown = shown, _seen(now)
-    # Each time, not only after a change: a file that is loaded brings a window manager with an empty list.
+    # Always fill the list, even if nothing has changed: after a file is loaded, the list is empty.
     _list(shown.handlers)
     return shown != before
 
 
 def came_and_went(before: tuple[NodeRow, ...]) -> list[str]:
-    """Sentences about the nodes that have connected or left since the list `before`; none when the server stopped."""
+    """Return a sentence for each node that has connected or disconnected. If the server has stopped, return none.
+
+    Args:
+        before: the nodes that were connected before.
+    """
     if shown.state != "running":
         return []
     old, new = ({node.name: None for node in nodes} for nodes in (before, shown.nodes))
@@ -120,7 +127,11 @@ def came_and_went(before: tuple[NodeRow, ...]) -> list[str]:
 
 
 def uptime(seconds: float) -> str:
-    """A time in words; to the minute, so that the panel is not drawn every second for its sake."""
+    """Return a duration as text, without seconds. With seconds, the panel would be redrawn every second.
+
+    Args:
+        seconds: the duration, in seconds.
+    """
     minutes = int(seconds) // 60
     if minutes < 1:
         return "under 1 min"
@@ -134,7 +145,7 @@ def _seen(now: float) -> Shown:
     error = lifecycle.problem() or server.last_error
     return Shown(
         state="failed" if error and not server.running else server.state,
-        # While it doesn't run, an address would be a promise, and for some hosts a slow question to a name server.
+        # A stopped server has no address. Its future address could need a slow query to a name server.
         address=server.get_address() if server.running else "",
         error=error,
         outdated=preferences.outdated(),
@@ -191,7 +202,7 @@ _CLASSES: tuple[type[bpy.types.PropertyGroup], ...] = (BEAMBPY_PG_handler, BEAMB
 
 
 def register() -> None:
-    """Register the list's properties with Blender."""
+    """Register the properties of the list with Blender."""
     for group in _CLASSES:
         bpy.utils.register_class(group)
     bpy.types.WindowManager.beam_bpy = PointerProperty(type=BEAMBPY_PG_state)  # type: ignore[attr-defined,func-returns-value]

@@ -1,4 +1,4 @@
-"""The preferences: what the node is called, its cookie, where it listens, what it may cost."""
+"""The preferences: node name, cookie, host, port and epmd, and how Blender answers calls."""
 
 import os
 import textwrap
@@ -15,7 +15,7 @@ from . import console_log
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
 
-# What the preferences show of a line in their default width.
+# The number of characters in a line of the Preferences window in its default width.
 _LINE = 66
 
 _LABELS = {"node_name": "Node Name", "cookie": "Cookie", "host": "Host", "port": "Port"}
@@ -44,19 +44,19 @@ _LEVELS = (
 )
 
 DEFAULT_BUDGET = 8.0
-"""Milliseconds: half a frame at 60 Hz."""
+"""In milliseconds. This is half of the time of a frame at 60 Hz."""
 
 DEFAULT_MODAL_BUDGET = 2.0
-"""Milliseconds: a tool or an animation gets most of a frame."""
+"""In milliseconds. Most of the time of a frame remains for the tool or the animation."""
 
 DEFAULT_LINGER = 1.0
-"""Milliseconds: a caller on this computer needs a tenth of it for its next call."""
+"""In milliseconds. A caller on this computer needs a tenth of this time to send its next call."""
 
 DEFAULT_AWAKE = 0.1
-"""Seconds: for so long a call takes a fifth of a processor (`make bench` prints it)."""
+"""In seconds. During this time after a call, Blender uses a fifth of a processor; `make bench` prints this figure."""
 
 DEFAULT_KEEPALIVE = 60
-"""Seconds: the BEAM's own net_ticktime."""
+"""In seconds. This is the default of `net_ticktime` (kernel(6))."""
 
 DEFAULT_LEVEL = "info"
 
@@ -68,9 +68,9 @@ def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context
 
 
 class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
-    """What a user sets under Preferences, Add-ons, Beam-BPy."""
+    """The settings of the user in Preferences, Add-ons, Beam-BPy."""
 
-    # The name under which Blender knows the extension depends on the repository that it was installed from.
+    # Blender's name for the extension depends on the repository from which it was installed.
     bl_idname = __package__
 
     node_name: StringProperty(  # type: ignore[valid-type]
@@ -181,7 +181,7 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
-        """Draw the settings, each with what is wrong with it or what overrides it."""
+        """Draw the settings. An invalid setting is drawn with its error, an overridden one with the variable's name."""
         layout = self.layout
         assert layout is not None
         if outdated():
@@ -199,7 +199,7 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
 
 
 def current() -> BEAMBPY_AP_preferences | None:
-    """What the user has set; None if a script has enabled the extension for this session only."""
+    """Return the preferences of the user, or None if a script has enabled the extension without preferences."""
     preferences = bpy.context.preferences
     assert preferences is not None
     addon = preferences.addons.get(__package__)
@@ -207,7 +207,7 @@ def current() -> BEAMBPY_AP_preferences | None:
 
 
 def stored() -> dict[str, Any]:
-    """The preferences as arguments of `BeamServer.configure`; None for an option that the environment sets."""
+    """Return the preferences as arguments of `BeamServer.configure`; None for an option that the environment sets."""
     holder = current()
     if holder is None:
         return {}
@@ -217,30 +217,30 @@ def stored() -> dict[str, Any]:
 
 
 def take() -> dict[str, Any]:
-    """What `stored` returns, for the server: `outdated` compares with it from now on."""
+    """Return the same as `stored`, and remember it: `outdated` compares the preferences with these values."""
     global _taken
     _taken = stored()
     return dict(_taken)
 
 
 def outdated() -> bool:
-    """Whether the server runs with other settings than the preferences now hold."""
+    """Return True if the server runs, and the preferences have changed since the last `take`."""
     return get_beam_server().running and stored() != _taken
 
 
 def label(name: str) -> str:
-    """What the preferences call an option of `BeamServer`."""
+    """Return the label of an option of `BeamServer` in the preferences, or the name of the option if it has none."""
     return _LABELS.get(name) or _MORE_LABELS.get(name, name)
 
 
 class Pace(NamedTuple):
-    """How Blender's main thread answers calls: see `drain`. All in seconds.
+    """The times that control how Blender's main thread answers calls, in seconds; see `drain`.
 
     Attributes:
-        budget: of a tick, after which no further call is begun.
-        modal_budget: the same beside a modal tool or an animation that is played.
-        linger: for which a tick waits after each call for the next one.
-        awake: after a call, for which the main loop is kept from sleeping.
+        budget: the time that one tick may use. After this time, the tick starts no further call.
+        modal_budget: the same while a modal operator runs or an animation plays.
+        linger: the time that a tick waits for the next call after each call.
+        awake: the time after a call during which the main loop does not sleep.
     """
 
     budget: float = DEFAULT_BUDGET / 1000.0
@@ -250,7 +250,7 @@ class Pace(NamedTuple):
 
 
 def pace() -> Pace:
-    """What the user has set of it; it holds from the next tick on."""
+    """Return the times from the preferences. A change takes effect in the next tick."""
     holder = current()
     if holder is None:
         return Pace()
@@ -259,26 +259,30 @@ def pace() -> Pace:
 
 
 def all_calls_wait() -> bool:
-    """Whether all calls wait while the user works with a tool, and not only those that change the scene."""
+    """Return True if all calls wait while the user works with a tool; False if only scene changes wait."""
     holder = current()
     return holder is not None and holder.while_tool == "all"
 
 
 def ignored_tools() -> frozenset[str]:
-    """The modal operators that no call waits for, by their `bl_idname` as Blender's C code writes it."""
+    """Return the modal operators for which no call waits, such as `TRANSFORM_OT_translate`."""
     holder = current()
     names = holder.ignored_tools.replace(",", " ").split() if holder is not None else ()
     return frozenset(map(operator_identifier, names))
 
 
 def operator_identifier(name: str) -> str:
-    """`TRANSFORM_OT_translate`, of an operator that may be named as Python calls it: `transform.translate`."""
+    """Return the identifier of an operator, `TRANSFORM_OT_translate`.
+
+    Args:
+        name: the identifier itself, or the name in Python, `transform.translate`.
+    """
     module, dot, function = name.partition(".")
     return f"{module.upper()}_OT_{function}" if dot else name
 
 
 def without_cookie(text: str) -> str:
-    """`text` as it may be shown: a handler's message or traceback may hold the cookie."""
+    """Replace the cookie in a text that is shown to the user, such as the error message or traceback of a handler."""
     holder = current()
     for cookie in (os.environ.get(settings.ENVIRONMENT["cookie"]), holder and holder.cookie, DEFAULT_COOKIE):
         if cookie:
@@ -343,7 +347,7 @@ def _draw_override(column: bpy.types.UILayout, name: str) -> None:
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Why this value cannot be used, as a sentence."""
+    """The reason why this value cannot be used, as a sentence; None if it can be used."""
     try:
         settings.resolve(**{name: value}, environment={})
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Elixir to try a node with: what the panel's button puts on the clipboard."""
+"""Elixir code that calls this node. The panel's button copies it to the clipboard."""
 
 import inspect
 import re
@@ -16,11 +16,16 @@ _REGISTER_ONE = """\
 
 
 def elixir(node_name: str, handlers: Iterable[Handler]) -> str:
-    """Elixir that calls a handler of this node, one without parameters if there is one. It does not hold the cookie."""
+    """Return Elixir code that calls one of the handlers. It does not contain the cookie.
+
+    Args:
+        node_name: the name of this node, `name@host`.
+        handlers: the registered handlers. The code calls the one with the fewest parameters.
+    """
     ordered = sorted(handlers, key=lambda handler: len(_parameters(handler)))
     handler = ordered[0] if ordered else None
     host = node_name.partition("@")[2]
-    # Short names are for hosts without a dot, and nodes of the two kinds do not talk.
+    # A host without a dot means a short name. Nodes with long names cannot connect to nodes with short names.
     start = f"iex --name me@{host}" if "." in host or ":" in host else f"iex --sname me@{host}"
     return (
         f"# {start}\n"
@@ -40,12 +45,12 @@ def _erpc(node_name: str, module: str, function: str, arguments: str) -> str:
 
 
 def _parameters(handler: Handler) -> list[str]:
-    """The names of the parameters that a call has to give values for."""
+    """The names of the parameters without a default value."""
     if not handler.spread:
         return []
     try:
         parameters = inspect.signature(handler.function).parameters.values()
-    except (TypeError, ValueError):  # Some functions written in C do not tell.
+    except (TypeError, ValueError):  # Some functions written in C have no signature.
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [one.name for one in parameters if one.kind in positional and one.default is inspect.Parameter.empty]

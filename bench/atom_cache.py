@@ -1,12 +1,12 @@
-"""Would the atom cache of the distribution header make calls faster here? Prints a ratio; docs/protocol.md quotes it.
+"""Measure whether the atom cache of the distribution header would make calls faster. docs/protocol.md quotes the ratio.
 
-Chapter "External Term Format", section "Normal Distribution Header". With the cache a message begins with the list of
-the cache entries that it uses, and each atom in it is two bytes that point into that list. What is compared, for the
-message of an `erpc:call`:
+Source of the format: ERTS user's guide, chapter "External Term Format", section "Normal Distribution Header". With the
+cache, a message starts with a list of cache entries, and each atom in the message is an index of two bytes into this
+list. The benchmark compares two times, for the message of an `erpc:call`:
 
-    without   decoding the message as it is
-    with      reading the list, and decoding the message with a small integer (two bytes as well) in the place of each
-              atom: a lower bound, because looking the atoms up, and putting them into pids and references, comes on top
+    without   decode the message without a cache
+    with      read the list, and decode the message with a small integer (also two bytes) instead of each atom. This is
+              a lower bound: a real decoder must also look up the atoms, and insert them into pids and references.
 """
 
 import sys
@@ -23,7 +23,7 @@ ATOMS = [NODE, "erpc", "execute_call", "monitor", "Elixir.Blender", "move"]
 
 
 def message(atom: Any) -> bytes:
-    """Control tuple and arguments of a call, with `atom(name)` for each atom."""
+    """Return the control tuple and the arguments of a call, encoded, with `atom(name)` instead of each atom."""
     pid, ref = Pid(NODE, 120, 0, 1_700_000_000), Reference(NODE, 1_700_000_000, (1, 2, 3))
     control = (29, ref, pid, pid, (atom("erpc"), atom("execute_call"), 4), [atom("monitor")])
     arguments = [ref, atom("Elixir.Blender"), atom("move"), ["Cube", 1.0, 2.0, 3.0]]
@@ -31,18 +31,18 @@ def message(atom: Any) -> bytes:
 
 
 def decode(data: bytes) -> None:
-    """Both terms of a message."""
+    """Decode both terms of a message."""
     _control, offset = decode_term(data, 0)
     decode_term(data, offset)
 
 
 def header(count: int) -> bytes:
-    """A distribution header with `count` references to entries that the cache has already."""
+    """Return a distribution header with `count` references to existing entries of the cache."""
     return bytes((131, 68, count)) + bytes(count // 2 + 1) + bytes(range(count))
 
 
 def read_header(frame: bytes, cache: list[Atom]) -> tuple[list[Atom], int]:
-    """The atoms that a header refers to, and where it ends."""
+    """Return the atoms to which a header refers, and the offset after the header."""
     count = frame[2]
     at = 4 + count // 2
     atoms = []
@@ -54,7 +54,7 @@ def read_header(frame: bytes, cache: list[Atom]) -> tuple[list[Atom], int]:
 
 
 def main() -> int:
-    """Measure both in turn; print the medians' ratio."""
+    """Measure both cases in turn, and print the ratio of the medians."""
     plain, without_atoms = message(Atom), message(lambda _name: 1)
     frame, cache = header(len(ATOMS)), [Atom(name) for name in ATOMS]
 

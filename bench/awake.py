@@ -1,8 +1,8 @@
-"""Keeps a processor awake until the standard input ends, without keeping anybody from it.
+"""Keep a processor busy until standard input ends, so that it does not enter an idle state.
 
-A virtual processor that sleeps takes between 50 µs and a millisecond to wake, as the machine under it pleases: more
-than a call takes, and never the same twice. A program of the scheduling class SCHED_IDLE runs when nobody else wants
-to.
+A virtual processor needs between 50 µs and 1 ms to leave its idle state. This is longer than a call, and it differs
+each time, so it would disturb the measurements. This program has the scheduling class SCHED_IDLE: it runs only while no
+other program needs the processor.
 """
 
 import os
@@ -11,7 +11,7 @@ import threading
 
 
 def end_with_the_input() -> None:
-    """Wait for the end of the standard input, and end."""
+    """Wait for the end of standard input, then end the program."""
     sys.stdin.read()
     os._exit(0)
 

@@ -1,8 +1,7 @@
-"""Calls from a node of the BEAM to each kind of node that can answer them: one caller, 8, 64, and 16 MB at once.
+"""Measure calls from a BEAM node to each kind of node: with 1, 8 and 64 callers, and with an argument of 16 MB.
 
-All nodes are real programs of their own and stay connected for the whole run. In each round each of them takes its turn
-at each measurement, so that what else the machine does meets all of them. A ratio is the median of the ratios of each
-round.
+Each node is a separate program, and all stay connected during the whole run. Each round measures all nodes one after
+the other, so that other load on the computer affects all of them. A ratio is the median of the ratios of all rounds.
 """
 
 import sys
@@ -20,9 +19,14 @@ LARGE = 16_000_000
 
 @dataclass(frozen=True)
 class Shape:
-    """One measurement: how many processes call, and with how many bytes; 0 is a small integer.
+    """One measurement.
 
-    `awake`: the processors are kept awake meanwhile.
+    Attributes:
+        name: the key of the results.
+        label: the name in the table.
+        callers: the number of processes that make calls at the same time.
+        size: the size of the argument, in bytes; 0 means a small integer.
+        awake: True: the processors do not enter an idle state; see bench/awake.py.
     """
 
     name: str
@@ -43,7 +47,7 @@ SHAPES = (
 
 @dataclass
 class Target:
-    """A node that answers, and the way in which it is called."""
+    """A node that answers calls, the kind of calls, and the measured rates."""
 
     name: str
     label: str
@@ -55,7 +59,7 @@ class Target:
     rates: dict[str, list[float]] = field(default_factory=dict)
 
     def turn(self, caller: Caller, shape: Shape) -> float:
-        """Calls per second; the first turn finds out how many calls a turn has."""
+        """Measure the calls per second. The first run also determines the number of calls for the next runs."""
         function = self.prefix + ("size_of" if shape.size else "echo")
         if shape.name not in self.counts:
             probe = 2 if shape.size else 50
@@ -65,7 +69,7 @@ class Target:
 
 
 def targets(rig: Rig) -> list[Target]:
-    """Start the nodes. The first of a kind is what the others are compared with."""
+    """Start the nodes. The first node of each kind is the baseline for the others."""
     rig.beam("bench_beam")
     beam = "bench_beam@127.0.0.1"
     worker, main = rig.python("bench_worker", "worker").node, rig.python("bench_main", "main").node
@@ -83,7 +87,7 @@ def targets(rig: Rig) -> list[Target]:
 
 
 def measure(rounds: int) -> Results:
-    """Run it; the figures of each target, and the release of the BEAM."""
+    """Measure all targets. Return the figures of each target, and the OTP release."""
     with Rig() as rig:
         caller = rig.beam("bench_caller")
         found = targets(rig)
@@ -99,7 +103,7 @@ def measure(rounds: int) -> Results:
 
 
 def result_of(target: Target, found: list[Target]) -> Results:
-    """The figures of one target, beside those of what it is compared with."""
+    """Return the figures of one target, with the ratios to its baseline."""
     rates = {target.name: target.rates for target in found}
     base, c_node = rates[target.baseline], rates["c_gen"]
     result: dict[str, Any] = {"name": target.name, "label": target.label, "compared_with": target.baseline}
@@ -117,7 +121,7 @@ def result_of(target: Target, found: list[Target]) -> Results:
 
 
 def table(results: Results) -> list[str]:
-    """The lines of the table."""
+    """Return the lines of the table."""
     lines = ["| | " + " | ".join(shape.label for shape in SHAPES) + " |", "|---|" + "--:|" * len(SHAPES)]
     for target in results["targets"]:
         cells = [cell(target[shape.name], own=target["name"] == target["compared_with"]) for shape in SHAPES]
@@ -126,7 +130,7 @@ def table(results: Results) -> list[str]:
 
 
 def cell(entry: Results, *, own: bool) -> str:
-    """The ratio to the BEAM and, beside it for scale, the rate."""
+    """Return a cell of the table: the ratio to the BEAM, and the rate in brackets."""
     rate = figure(entry["megabytes_per_second"] if "megabytes_per_second" in entry else entry["per_second"])
     if own:
         return f"1 ({rate})"
@@ -135,7 +139,7 @@ def cell(entry: Results, *, own: bool) -> str:
 
 
 def report(results: Results) -> str:
-    """The part of the document."""
+    """Return this part of the document, in Markdown."""
     parts = [
         "## Calls to a plain program",
         "How many times as much as the BEAM in the same run (the first line of each kind): above 1 is faster. `x C` "

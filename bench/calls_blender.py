@@ -1,10 +1,10 @@
-"""Calls that Blender's main thread answers: without a window (the bpy module) and in a window, beside the BEAM.
+"""Measure calls that Blender's main thread answers, without a window (the bpy module) and with a window.
 
-Where a Blender with a window comes from: BLENDER, a program of this system (it needs a DISPLAY of nobody: a screen
-without a monitor is made with Xvfb), or BLENDER_ROOT, the folder of another system, `tools/debian13 gui` prints one.
-The extension is the one in dist/ (`make zip`).
+The results are compared with a BEAM node. Two environment variables select the Blender with a window. BLENDER is a
+program of this system; the benchmark starts a virtual screen for it (Xvfb). BLENDER_ROOT is the folder of another
+system, such as the one that `tools/debian13 gui` prints. The extension comes from dist/ (`make zip`).
 
-In each round each node takes its turn at each measurement; a ratio is the median of the ratios of each round.
+Each round measures all nodes one after the other. A ratio is the median of the ratios of all rounds.
 """
 
 import json
@@ -32,7 +32,7 @@ QUIET_CALLS = 30
 IDLE = 10.0
 SETTLE = 3.0
 REPORTED = 15.0
-"""Seconds for which the status bar tells that a node has connected, and is drawn again and again."""
+"""Seconds to wait until the message about a new connection has left the status bar, because it causes redraws."""
 
 BESIDE = {"modal": "a modal tool with a timer of 10 ms, events", "playback": "an animation that is played, frames"}
 BESIDE_TIME = 5.0
@@ -44,14 +44,14 @@ SHAPES = {
 }
 MOVE = "move"
 SHAPES_AND_MOVE = {**SHAPES, MOVE: ("sequential, moves an object", MOVE, 1)}
-"""A window draws what has moved, and for a while after that, to smooth it; so this is measured after all the rest."""
+"""Blender redraws the window after each move, and for some time after the last one. So moves are measured last."""
 
 LEAST = {**dict.fromkeys(SHAPES, 30), MOVE: 300}
-"""Calls of a turn: so few moves as fit between two pictures would say nothing of drawing."""
+"""The least number of calls in one run. A run with fewer moves could end before the window is redrawn."""
 
 
 class Window:
-    """A Blender with a window, in which the extension is installed and bench/calls_window.py runs."""
+    """A Blender with a window and the installed extension. It runs bench/calls_window.py."""
 
     def __init__(self, rig: Rig, system: System) -> None:
         self._folder = rig.folder
@@ -82,7 +82,7 @@ class Window:
             )
 
     def start_server(self) -> tuple[str, int]:
-        """Start the extension's server; the node, and the port of the add-on with a plain socket."""
+        """Start the extension's server. Return the node name, and the port of the add-on with a plain socket."""
         (self._folder / "order").write_text("start")
         deadline = time.monotonic() + PATIENCE
         started = self._folder / "started"
@@ -94,7 +94,7 @@ class Window:
         return node, int(port)
 
     def stop(self) -> None:
-        """End it."""
+        """End Blender."""
         self.process.kill()
         self.process.wait(20)
         self._screen.stop()
@@ -114,7 +114,7 @@ class Window:
 
 @dataclass
 class Target:
-    """A node and what was measured of it."""
+    """A node, and the results of its measurements."""
 
     label: str
     node: str
@@ -123,7 +123,7 @@ class Target:
     latencies: list[float] = field(default_factory=list)
 
     def turn(self, caller: Caller, shape: str) -> float:
-        """Calls per second; the first turn finds out how many calls a turn has."""
+        """Measure the calls per second. The first run also determines the number of calls for the next runs."""
         _label, function, callers = SHAPES_AND_MOVE[shape]
         if shape not in self.counts:
             rate = caller.rate("erpc", self.node, function, callers, LEAST[shape])
@@ -132,7 +132,7 @@ class Target:
 
 
 def idle(pids: dict[str, int]) -> dict[str, float]:
-    """The share of one processor that each process takes while nothing happens."""
+    """Measure the processor time of each process while nothing happens, as a share of one processor."""
     time.sleep(SETTLE)
     before = {name: cpu_time(pid) for name, pid in pids.items()}
     time.sleep(IDLE)
@@ -140,7 +140,10 @@ def idle(pids: dict[str, int]) -> dict[str, float]:
 
 
 def idle_states(rig: Rig, window: Window, bpy_pid: int) -> tuple[Results, str, int, Caller]:
-    """What an idle Blender takes: without the server, with it, with a peer that says nothing."""
+    """Measure the processor time of an idle Blender: without the server, with it, and with one idle peer.
+
+    Return the shares, the node name of the Blender with a window, the port of its socket add-on, and the caller.
+    """
     pids = {"window": window.process.pid}
     wait_for_window(window)
     off = idle(pids)
@@ -156,7 +159,7 @@ def idle_states(rig: Rig, window: Window, bpy_pid: int) -> tuple[Results, str, i
 
 
 def wait_for_window(window: Window) -> None:
-    """Wait until Blender has stopped using the processor: it has drawn its window."""
+    """Wait until Blender has drawn its window. Then it uses little processor time."""
     deadline = time.monotonic() + PATIENCE
     busy = True
     time.sleep(4)
@@ -167,13 +170,13 @@ def wait_for_window(window: Window) -> None:
 
 
 def ticks(caller: Caller, node: str) -> list[float]:
-    """The window's ticks since they were begun: p50 and p99 in milliseconds."""
+    """Return the time between two ticks of the window since `begin_ticks`: p50 and p99, in milliseconds."""
     found: list[float] = json.loads(caller.text(node, "end_ticks"))
     return found
 
 
 def measure(rounds: int) -> Results:
-    """Run it."""
+    """Measure everything in this module."""
     if not {"BLENDER", "BLENDER_ROOT"} & set(os.environ):
         raise UsageError("set BLENDER to a Blender, or BLENDER_ROOT to what 'tools/debian13 gui' prints")
     system = System.from_environment()
@@ -215,7 +218,10 @@ def measure(rounds: int) -> Results:
 
 
 def rates(caller: Caller, targets: dict[str, Target], shapes: Iterable[str], rounds: int) -> dict[str, list[float]]:
-    """Let all take their turns; the window's ticks during its own, as p50 and p99 in milliseconds."""
+    """Measure all shapes for all targets.
+
+    Return the times between two ticks of the window during its calls, for each shape: p50 and p99, in milliseconds.
+    """
     window = targets["window"]
     gaps: dict[str, list[list[float]]] = {shape: [] for shape in shapes}
     for target in targets.values():
@@ -233,7 +239,7 @@ def rates(caller: Caller, targets: dict[str, Target], shapes: Iterable[str], rou
 
 
 def idle_ticks(caller: Caller, node: str) -> list[float]:
-    """The window's ticks while nothing is called."""
+    """Measure the times between two ticks of the window while there are no calls."""
     time.sleep(1)
     caller.value(node, "begin_ticks")
     time.sleep(2)
@@ -241,7 +247,10 @@ def idle_ticks(caller: Caller, node: str) -> list[float]:
 
 
 def busy_states(caller: Caller, node: str, pid: int) -> dict[str, float]:
-    """The share of one processor that the window takes while it draws nothing, called now and then, and always."""
+    """Measure the processor time of the window, as a share of one processor.
+
+    The calls cause no redraw. There are four calls per second, or calls without a pause.
+    """
     time.sleep(SETTLE)
     return {
         "now_and_then": share(pid, lambda: caller.each("erpc", node, "echo", round(4 * IDLE), 0.25)),
@@ -250,14 +259,17 @@ def busy_states(caller: Caller, node: str, pid: int) -> dict[str, float]:
 
 
 def share(pid: int, work: Callable[[], object]) -> float:
-    """The share of one processor that a process takes during some work of others."""
+    """Run `work`. Return the processor time of a process during that time, as a share of one processor."""
     before, begin = cpu_time(pid), time.monotonic()
     work()
     return round((cpu_time(pid) - before) / (time.monotonic() - begin), 4)
 
 
 def beside(caller: Caller, node: str, what: str) -> dict[str, list[float]]:
-    """What else runs in the window, in a second and 99 of 100 at most: without calls, with one caller, with 64."""
+    """Measure how calls slow down other work in the window, without calls, with one caller and with 64 callers.
+
+    Return the number of events or frames per second, and the p99 of the time between them, in milliseconds.
+    """
     found = {}
     for callers in (0, 1, 64):
         caller.value(node, f"begin_{what}")
@@ -274,10 +286,13 @@ def beside(caller: Caller, node: str, what: str) -> dict[str, list[float]]:
 
 
 def after_quiet(caller: Caller, targets: dict[str, Target]) -> Results:
-    """A single call after a second without any: p50 and p99 in milliseconds."""
+    """Measure single calls after a second without calls.
+
+    Return the median and the maximum for each target, in milliseconds, and the ratio to the BEAM.
+    """
     for _ in range(QUIET_CALLS):
         for target in targets.values():
-            # The others have their turn in between, so each has been quiet for a second.
+            # The calls to the other targets are in between, so each target has had no calls for a second.
             target.latencies += caller.each("erpc", target.node, "echo", 1, QUIET / len(targets))
     base = targets["beam"].latencies
     return {
@@ -291,7 +306,7 @@ def after_quiet(caller: Caller, targets: dict[str, Target]) -> Results:
 
 
 def socket_rate(port: int) -> float:
-    """Sequential calls per second of the add-on with a plain socket, in the same window."""
+    """Measure the sequential calls per second to the add-on with a plain socket, in the same window."""
     times = []
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
         time.sleep(1.0)
@@ -304,7 +319,7 @@ def socket_rate(port: int) -> float:
 
 
 def result_of(target: Target, beam: Target) -> Results:
-    """The rates of one node, beside the BEAM's."""
+    """Return the rates of one node, and their ratios to those of the BEAM."""
     result: dict[str, Any] = {"label": target.label}
     for shape, own in target.rates.items():
         result[shape] = {"per_second": round(median(own)), "ratio": round(ratio(own, beam.rates[shape]), 3)}
@@ -312,7 +327,7 @@ def result_of(target: Target, beam: Target) -> Results:
 
 
 def report(results: Results) -> str:
-    """The part of the document."""
+    """Return this part of the document, in Markdown."""
     targets, gaps = results["targets"], results["ticks_ms"]
     labels = [label for label, _function, _callers in SHAPES_AND_MOVE.values()]
     lines = [f"| `erpc:call` | {' | '.join(labels)} | after a second |", "|---|" + "--:|" * (len(labels) + 1)]
@@ -359,12 +374,12 @@ def report(results: Results) -> str:
 
 
 def modal_note(found: list[str]) -> list[str]:
-    """What to say when somebody, or Blender itself, was doing something in the window."""
+    """Return a note for the document if modal operators ran in the window during the measurement."""
     return [f"A modal operator ran in the window ({', '.join(found)}): the figures are too low."] if found else []
 
 
 def percent(share: float) -> str:
-    """A share of one processor as text."""
+    """Return a share of one processor as text."""
     return f"{100 * share:.1f} %"
 
 

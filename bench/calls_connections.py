@@ -1,19 +1,18 @@
-"""Many nodes that call one, in a single process that `bench/calls_load.py` drives: each connection is a hidden node.
+"""Many nodes in one process that call one server. `bench/calls_load.py` controls it. Each connection is a hidden node.
 
-They speak the protocol themselves, with as little as a node needs: the messages of the calls are written beforehand,
-and an answer is only looked for by the reference that it holds. A BEAM for each connection would take more of this
-machine than what is measured.
+The program implements only the part of the protocol that it needs for calls. A BEAM node for each connection would use
+more of this computer than the server that is measured.
 
     calls_connections.py NODE PORT
 
 It prints "ready", then answers each line of standard input:
 
-    connect COUNT             until there are COUNT connections          -> COUNT
-    run CALLERS COUNT         each connection has CALLERS calls under    -> nanoseconds, answered calls, lost calls
-                              way until it has made COUNT calls
-    queue COUNT               COUNT calls over all connections, without  -> COUNT
-                              waiting for answers
-    collect                   wait for the answers of those              -> how many there were
+    connect COUNT             connect until there are COUNT connections  -> COUNT
+    run CALLERS COUNT         make COUNT calls on each connection,       -> nanoseconds, answered calls, lost calls
+                              CALLERS of them at the same time
+    queue COUNT               make COUNT calls on all connections        -> COUNT
+                              together, without waiting for replies
+    collect                   wait for the replies to these calls        -> number of replies
 """
 
 import os
@@ -34,7 +33,7 @@ SPAWN_REQUEST, SPAWN_REPLY = 29, 31
 
 
 class Connection:
-    """One node with one process, whose calls have references that count up."""
+    """A connection of one node with one process. The references of its calls contain ascending numbers."""
 
     def __init__(self, node: str, port: int, number: int, cookie: str) -> None:
         self.name = f"bench_{os.getpid()}_{number}@127.0.0.1"
@@ -52,11 +51,11 @@ class Connection:
         self.outstanding: set[int] = set()
 
     def fileno(self) -> int:
-        """For a selector."""
+        """Return the file descriptor, for a selector."""
         return self._socket.fileno()
 
     def begin(self, count: int) -> None:
-        """Send so many calls."""
+        """Send this many calls."""
         frames = []
         for _ in range(count):
             self._references += 1
@@ -65,7 +64,7 @@ class Connection:
         self._socket.sendall(b"".join(frames))
 
     def answers(self) -> int:
-        """Read what has come; how many calls it answers."""
+        """Read the replies that have arrived. Return their number."""
         data = self._socket.recv(262144)
         if not data:
             raise RuntimeError("the server has closed a connection")
@@ -104,7 +103,7 @@ class Connection:
 
 
 class Connections:
-    """All of them."""
+    """All connections to the server."""
 
     def __init__(self, node: str, port: int) -> None:
         self._node, self._port = node, port
@@ -113,7 +112,7 @@ class Connections:
         self._selector = selectors.DefaultSelector()
 
     def connect(self, count: int) -> int:
-        """Connect until there are so many."""
+        """Connect until there are this many connections. Return their number."""
         while len(self._all) < count:
             made = Connection(self._node, self._port, len(self._all), self._cookie)
             self._selector.register(made, selectors.EVENT_READ)
@@ -121,7 +120,10 @@ class Connections:
         return len(self._all)
 
     def run(self, callers: int, count: int) -> tuple[int, int, int]:
-        """Let each have `callers` calls under way, a new one for each answer, until it has made `count`."""
+        """Make `count` calls on each connection, `callers` of them at the same time.
+
+        Return the time in nanoseconds, the number of replies, and the number of calls without a reply.
+        """
         left = dict.fromkeys(self._all, count)
         start = time.perf_counter_ns()
         for each in self._all:
@@ -134,7 +136,7 @@ class Connections:
         return took, answered, count * len(self._all) - answered
 
     def queue(self, count: int) -> int:
-        """Send so many calls in all."""
+        """Send this many calls on all connections together, without waiting for replies."""
         shares = [count // len(self._all)] * len(self._all)
         for index in islice(range(len(shares)), count % len(shares)):
             shares[index] += 1
@@ -143,7 +145,7 @@ class Connections:
         return count
 
     def collect(self) -> int:
-        """Wait for the answers to all that were sent; how many have come."""
+        """Wait for the replies to all calls. Return the number of replies."""
         return sum(got for _each, got in self._wait())
 
     def _begin(self, connection: Connection, count: int, left: dict[Connection, int]) -> None:
@@ -152,7 +154,10 @@ class Connections:
             connection.begin(count)
 
     def _wait(self) -> Iterator[tuple[Connection, int]]:
-        """The connections that have got answers, until none is wanted or none comes."""
+        """Yield each connection that receives replies, with their number.
+
+        Stop when there is no call without a reply, or when no reply arrives for `PATIENCE` seconds.
+        """
         while any(each.outstanding for each in self._all):
             ready = self._selector.select(PATIENCE)
             if not ready:
@@ -163,7 +168,7 @@ class Connections:
 
 
 def main() -> int:
-    """Serve standard input."""
+    """Execute the commands from standard input."""
     connections = Connections(sys.argv[1], int(sys.argv[2]))
     print("ready", flush=True)
     for line in sys.stdin:

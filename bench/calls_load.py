@@ -1,8 +1,8 @@
-"""What connections and waiting calls cost the server, and whether it loses any: memory, throughput, counts.
+"""Measure memory and throughput of a server with many connections and queued calls, and check that it loses no call.
 
-The server is a plain program whose handlers run on its worker thread. What calls it is a Python program that speaks
-the protocol itself (`bench/calls_connections.py`), because 200 nodes of the BEAM would not fit beside it. So the rates
-below are that program's, too: they say how the server's rate changes with the connections, not how fast it is.
+The server is a Python program that runs its handlers on its worker thread. The caller is another Python program with
+many connections (`bench/calls_connections.py`), because this computer cannot run 200 BEAM nodes. The caller limits the
+rates. So the rates show how the number of connections changes them, and not how fast the server is.
 """
 
 import sys
@@ -15,19 +15,19 @@ from calls_rig import HERE, Program, Results, Rig, figure, main, ratio, resident
 
 ROUNDS = 5
 STEPS = (1, 10, 100)
-"""Connections of the rates."""
+"""The numbers of connections for the rates."""
 UNDER_WAY = 100
-"""Calls under way in all, shared by the connections."""
+"""The number of calls at the same time, on all connections together."""
 CALLS = 3000
 IDLE = (100, 120, 140, 160, 180, 200)
-"""Connections of the memory for one."""
+"""The numbers of connections for the memory of one connection."""
 QUEUED = (0, 1500, 3000, 4500, 6000, 7500, 9000)
 CALLERS, EACH = 100, 300
-"""Of the last part, for each of 100 connections."""
+"""The callers, and the calls of each, on each of 100 connections; see `crowd`."""
 
 
 def rates(rig: Rig, rounds: int) -> Results:
-    """Calls per second with 1, 10 and 100 connections; one server for each, all alive at once."""
+    """Measure the calls per second with 1, 10 and 100 connections. Each case has its own server."""
     servers = {count: rig.python(f"bench_load_{count}", "worker") for count in STEPS}
     clients = {count: connections(rig, server) for count, server in servers.items()}
     found: dict[int, list[float]] = {count: [] for count in STEPS}
@@ -55,7 +55,7 @@ def rates(rig: Rig, rounds: int) -> Results:
 
 
 def memory(rig: Rig) -> Results:
-    """Bytes for a connection and for a queued call, as the slopes of the resident memory."""
+    """Measure the bytes for a connection and for a queued call, as the slopes of the resident memory."""
     server = rig.python("bench_memory", "worker")
     client, caller = connections(rig, server), rig.beam("bench_memory_caller")
     pid = server.process.pid
@@ -90,7 +90,7 @@ def memory(rig: Rig) -> Results:
 
 
 def crowd(rig: Rig) -> Results:
-    """100 connections with 100 callers each: how many calls are answered, and what memory grows by."""
+    """Make calls on 100 connections with 100 callers each. Return the number of replies and the growth of memory."""
     server = rig.python("bench_crowd", "worker")
     client = connections(rig, server)
     client.ask("connect", STEPS[-1])
@@ -106,12 +106,12 @@ def crowd(rig: Rig) -> Results:
 
 
 def connections(rig: Rig, server: Program) -> Program:
-    """The program that connects to a server."""
+    """Start the program that connects to a server."""
     return rig.program([sys.executable, str(Path(HERE, "calls_connections.py")), server.node, str(server.port)])
 
 
 def slope(steps: Sequence[int], go_to: Callable[[int], None], pid: int) -> float:
-    """By how many bytes the resident memory grows for each one more."""
+    """Return the growth of the resident memory for each further connection or call, in bytes."""
     sizes = []
     for step in steps:
         go_to(step)
@@ -121,18 +121,18 @@ def slope(steps: Sequence[int], go_to: Callable[[int], None], pid: int) -> float
 
 
 def measure(rounds: int) -> Results:
-    """Run it all."""
+    """Measure everything in this module."""
     with Rig() as rig:
         return {"rounds": rounds, "rates": rates(rig, rounds), "memory": memory(rig), "crowd": crowd(rig)}
 
 
 def megabytes(size: float) -> str:
-    """Bytes as text."""
+    """Return a number of bytes as text."""
     return f"{size / 1e6:.1f} MB"
 
 
 def report(results: Results) -> str:
-    """The part of the document."""
+    """Return this part of the document, in Markdown."""
     steps, memory_, crowd_ = results["rates"]["steps"], results["memory"], results["crowd"]
     rows = [
         f"| {step['connections']} | {figure(step['ratio'])} x ({figure(step['per_second'])}) "

@@ -1,13 +1,16 @@
-"""A mesh of a million vertices and as many faces into Blender: binaries from the BEAM, and JSON over a plain socket.
+"""Measure the upload of a mesh with a million vertices and a million faces to Blender, as binaries and as JSON.
 
-All go into the same Blender, a bpy module without a window, one after the other in each round. The BEAM has the mesh
-as binaries and calls `upload_mesh` of the example extension. The other way it writes JSON of the same binaries and
-sends it over a socket, which is served on Blender's main thread without waiting for any timer: `json.loads`, and then a
-list for each vertex and face into `from_pydata`, as add-ons do it.
+All uploads go to the same Blender, a bpy module without a window, one after the other in each round. These cases are
+measured:
 
-Besides: JSON that costs nothing to write, because a Python program has it ready, with six decimals and no more, and the
-same as flat lists into `foreach_set`, which is as fast as JSON can be; numbers that the BEAM has as lists instead of
-binaries; and `move_vertices`, when the faces are there already.
+- A BEAM node has the mesh as binaries, and calls `upload_mesh` of the example extension.
+- A BEAM node has the mesh as lists of numbers, and calls `upload_mesh`.
+- A BEAM node converts the binaries to JSON and sends it over a socket. Blender's main thread reads the socket without
+  waiting for a timer. It calls `json.loads` and `from_pydata`, with a list for each vertex and face, as many add-ons
+  do.
+- A Python program sends JSON that it has prepared before, with six decimals.
+- It sends prepared JSON with flat lists for `foreach_set`. This is the fastest way with JSON.
+- A BEAM node calls `move_vertices` for a mesh that already has its faces.
 """
 
 import json
@@ -33,7 +36,10 @@ WAYS = {
 
 
 def grid(folder: Path) -> tuple[Path, Path, dict[str, bytes]]:
-    """A wavy square of SIDE * SIDE vertices: files of the binaries for the BEAM, and a line of JSON for each way."""
+    """Create a wavy square of SIDE * SIDE vertices.
+
+    Return the files of its vertices and faces for the BEAM node, and a line of JSON for each case with prepared JSON.
+    """
     across = np.linspace(-5.0, 5.0, SIDE, dtype=np.float32)
     x, y = np.meshgrid(across, across)
     vertices = np.stack([x, y, np.sin(x) * np.cos(y)], axis=-1).reshape(-1)
@@ -42,7 +48,7 @@ def grid(folder: Path) -> tuple[Path, Path, dict[str, bytes]]:
     vertices_file, quads_file = folder / "vertices", folder / "quads"
     vertices_file.write_bytes(vertices.astype("<f4").tobytes())
     quads_file.write_bytes(quads.tobytes())
-    # Six decimals, as a program that keeps float32 writes them: seventeen digits would only help the binaries.
+    # Six decimals, like a program that stores float32. With seventeen digits, JSON would be slower.
     numbers = [round(value, 6) for value in vertices.tolist()]
     points = [numbers[at : at + 3] for at in range(0, len(numbers), 3)]
     lines = {
@@ -53,12 +59,12 @@ def grid(folder: Path) -> tuple[Path, Path, dict[str, bytes]]:
 
 
 def line_of(value: object) -> bytes:
-    """A line of JSON."""
+    """Encode a value as a line of JSON."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def by_json(caller: Caller, node: str, port: int, line: bytes) -> Upload:
-    """Upload it as JSON that is ready."""
+    """Upload a mesh as prepared JSON."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
         caller.cast(node, "json_mesh")
         lines.readline()
@@ -69,7 +75,7 @@ def by_json(caller: Caller, node: str, port: int, line: bytes) -> Upload:
 
 
 def measure(rounds: int) -> Results:
-    """Run it."""
+    """Measure everything in this module."""
     with Rig() as rig:
         vertices, quads, lines = grid(rig.folder)
         node, caller = rig.python("bench_mesh", "bpy").node, rig.beam("bench_caller")
@@ -98,7 +104,7 @@ def measure(rounds: int) -> Results:
 
 
 def way(runs: list[Upload], beam: list[Upload]) -> Results:
-    """The figures of one way: seconds, how many times those of the BEAM, and the share of each part in them."""
+    """Return the figures of one case: seconds, the ratio to the binaries of the BEAM, and the share of each part."""
     seconds = [each.seconds for each in runs]
     return {
         "bytes": runs[0].size,
@@ -110,12 +116,12 @@ def way(runs: list[Upload], beam: list[Upload]) -> Results:
 
 
 def rest(upload: Upload) -> float:
-    """The seconds that do not go into what Blender itself does with any numbers."""
+    """Return the seconds of an upload without the work of Blender itself, which is equal in all cases."""
     return upload.seconds - upload.parts["foreach_set"] - upload.parts["update"]
 
 
 def report(results: Results) -> str:
-    """The part of the document."""
+    """Return this part of the document, in Markdown."""
     lines = [
         "| | bytes | time | without Blender's own | parse | foreach_set | update | the way there |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",

@@ -1,6 +1,6 @@
-"""All measurements of calls; `make bench` runs it. Writes docs/bench/calls.md, calls.json and the plots.
+"""Run all measurements of calls, and write docs/bench/calls.md, calls.json and the plots. `make bench` runs it.
 
-Each part is a program of its own that prints its figures: calls.py, calls_blender.py, calls_mesh.py, calls_load.py.
+Each part can also run as a separate program: calls.py, calls_blender.py, calls_mesh.py, calls_load.py.
 """
 
 import argparse
@@ -25,7 +25,7 @@ WIDTH, LABEL, ROW, TOP = 780, 340, 22, 34
 
 
 def bars(title: str, rows: Sequence[tuple[str, float]], unit: str = " x") -> str:
-    """A bar chart as SVG: a label and a value for each line."""
+    """Return a bar chart as SVG, with a label and a value for each bar."""
     largest = max(value for _label, value in rows)
     height = TOP + ROW * len(rows) + 6
     parts = [
@@ -46,13 +46,13 @@ def bars(title: str, rows: Sequence[tuple[str, float]], unit: str = " x") -> str
 
 
 def plot_calls(results: Results) -> str:
-    """Each kind of node with 64 callers."""
+    """Return the plot of each kind of node with 64 callers."""
     rows = [(target["label"].replace("`", ""), target["callers_64"]["ratio"]) for target in results["targets"]]
     return bars("64 callers: calls/s, as a multiple of the BEAM's (same kind of call)", rows)
 
 
 def plot_blender(results: Results) -> str:
-    """Each Blender, by one caller and by 64."""
+    """Return the plot of each Blender with one caller and with 64 callers."""
     rows = [
         (f"{target['label']}, {label}", target[shape]["ratio"])
         for shape, label in (("sequential", "sequential"), ("callers_64", "64 callers"))
@@ -62,13 +62,13 @@ def plot_blender(results: Results) -> str:
 
 
 def plot_mesh(results: Results) -> str:
-    """Each way of a mesh."""
+    """Return the plot of each way to upload a mesh."""
     rows = [(label.replace("`", ""), results["ways"][name]["ratio"]) for name, label in calls_mesh.WAYS.items()]
     return bars("A mesh of a million vertices into Blender: time, less is better", rows)
 
 
 def plot_load(results: Results) -> str:
-    """Connections."""
+    """Return the plot of the rates with many connections."""
     rows = [(f"{step['connections']} connections", step["ratio"]) for step in results["rates"]["steps"]]
     return bars("As many calls under way, more connections: calls/s", rows)
 
@@ -82,7 +82,7 @@ PLOTS: dict[str, Callable[[Results], str]] = {
 
 
 def document(results: Results, environment: Results) -> str:
-    """The whole document."""
+    """Return the whole document, in Markdown."""
     parts = [
         "# Calls beside the BEAM, C and a plain socket",
         "Written by `make bench` (`bench/calls_report.py`); the same figures for programs: `calls.json`.",
@@ -98,7 +98,7 @@ def document(results: Results, environment: Results) -> str:
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure all parts, print the document, and write the files. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="rounds of each part (default: each part's own, under 7 minutes in all)"

@@ -1,6 +1,6 @@
-"""What the call benchmarks have in common: programs that they start, what the system says of a process, medians.
+"""Common code of the call benchmarks: start programs, read the memory and processor time of a process, compute medians.
 
-Every program gets an epmd that only this run uses, and ends with the `Rig`.
+All programs of a run use an epmd of their own, and end with the `Rig`.
 """
 
 import argparse
@@ -29,11 +29,11 @@ Results = dict[str, Any]
 
 
 class UsageError(Exception):
-    """What is missing to measure, as a sentence for whoever has called the program."""
+    """Something that the measurement needs is missing. The message is a sentence for the user."""
 
 
 class Program:
-    """A child process that announces itself with a line and answers lines with lines."""
+    """A child process. It prints one line when it is ready, and then answers each line with a line."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
@@ -43,23 +43,23 @@ class Program:
 
     @property
     def node(self) -> str:
-        """The name of the node that it is, if it is one."""
+        """The node name, if the program is a node."""
         return self.said.split()[0]
 
     @property
     def port(self) -> int:
-        """The port that it listens on, if it says."""
+        """The TCP port of the program, if it prints one."""
         return int(self.said.split()[1])
 
     def ask(self, *words: object) -> str:
-        """Send a line and wait for the answer."""
+        """Send a line, and return the line of the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
         return self.read()
 
     def read(self) -> str:
-        """The next line."""
+        """Return the next line of the program's output."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line:
@@ -67,7 +67,7 @@ class Program:
         return line
 
     def stop(self) -> None:
-        """End it: all of these programs end with their standard input."""
+        """End the program. All these programs end when their standard input ends."""
         try:
             self.process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
@@ -80,7 +80,7 @@ PARTS = ("parse", "foreach_set", "update")
 
 
 class Upload(NamedTuple):
-    """A mesh that was uploaded: its bytes on the way, the seconds of all of it, and those of each part in Blender."""
+    """The figures of an upload: bytes sent, seconds of the whole upload, and seconds of each part in Blender."""
 
     size: int
     seconds: float
@@ -88,44 +88,44 @@ class Upload(NamedTuple):
 
 
 class Caller(Program):
-    """The node of the BEAM that calls: bench/calls_beam.erl."""
+    """The BEAM node that makes the calls; it runs bench/calls_beam.erl."""
 
     def rate(self, kind: str, node: str, function: str, callers: int, count: int, size: int = 0) -> float:
-        """Calls per second of `callers` processes that make `count` calls each."""
+        """Measure the calls per second of `callers` processes that make `count` calls each."""
         (took,) = self._seconds("rate", kind, node, function, callers, count, size)
         return callers * count / took
 
     def each(self, kind: str, node: str, function: str, count: int, pause: float = 0.0) -> list[float]:
-        """The seconds that each of `count` calls takes, each after `pause` seconds of silence."""
+        """Measure the seconds of each of `count` calls. Before each call there are `pause` seconds without calls."""
         return self._seconds("each", kind, node, function, round(pause * 1000), count)
 
     def upload(self, node: str, vertices: Path, quads: Path) -> Upload:
-        """Upload a mesh."""
+        """Upload a mesh as binaries."""
         return self._upload("upload", node, vertices, quads)
 
     def upload_lists(self, node: str, vertices: Path, quads: Path) -> Upload:
-        """The same, as lists of numbers; making them is not counted."""
+        """Upload a mesh as lists of numbers. The time to create the lists is not measured."""
         return self._upload("upload_lists", node, vertices, quads)
 
     def upload_json(self, node: str, port: int, vertices: Path, quads: Path) -> Upload:
-        """The same as JSON over the socket of `json_mesh`; writing it is counted."""
+        """Upload a mesh as JSON over the socket of `json_mesh`. The time to write the JSON is measured, too."""
         return self._upload("upload_json", node, port, vertices, quads)
 
     def move(self, node: str, vertices: Path) -> float:
-        """Move the vertices of the mesh that `upload` has made; the seconds that the call took."""
+        """Move the vertices of the uploaded mesh. Return the seconds of the call."""
         (took,) = self._seconds("move", node, vertices)
         return took
 
     def cast(self, node: str, function: str) -> None:
-        """Call a handler without arguments and wait for nothing."""
+        """Call a handler without arguments, and do not wait for its reply."""
         self.ask("cast", node, function)
 
     def value(self, node: str, function: str) -> int:
-        """Call a handler without arguments whose answer is an integer."""
+        """Call a handler without arguments. Return its result, an integer."""
         return int(self.ask("value", node, function))
 
     def text(self, node: str, function: str) -> str:
-        """Call a handler without arguments whose answer is a line of text."""
+        """Call a handler without arguments. Return its result, a line of text."""
         return self.ask("text", node, function)
 
     def _upload(self, *words: object) -> Upload:
@@ -145,7 +145,7 @@ class Caller(Program):
 
 
 class Rig:
-    """A folder, an epmd and the programs of a run; they end with the block."""
+    """The folder, the epmd and the programs of a run. All are removed or ended at the end of the `with` block."""
 
     def __init__(self, folder_in: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="beam-bpy-bench-", dir=folder_in))
@@ -175,7 +175,7 @@ class Rig:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def beam(self, name: str) -> Caller:
-        """A node of the BEAM."""
+        """Start a BEAM node."""
         if not self._compiled:
             source = str(HERE / "calls_beam.erl")
             subprocess.run(["erlc", "-Werror", "-o", str(self.folder), source], check=True, timeout=60)
@@ -187,11 +187,11 @@ class Rig:
         return caller
 
     def python(self, name: str, mode: str) -> Program:
-        """A node of ours; see bench/calls_server.py."""
+        """Start a Python node; see bench/calls_server.py."""
         return self.program([sys.executable, str(HERE / "calls_server.py"), name, mode])
 
     def c_node(self, name: str) -> Program:
-        """A C node on erl_interface, compiled here."""
+        """Compile and start a C node that uses erl_interface."""
         (interface,) = Path("/usr/lib/erlang/lib").glob("erl_interface-*")
         target = str(self.folder / "cnode")
         paths = [f"-I{interface}/include", f"-L{interface}/lib"]
@@ -201,7 +201,7 @@ class Rig:
 
     @contextlib.contextmanager
     def kept_awake(self) -> Iterator[None]:
-        """Keep the processors from sleeping within the block; see bench/awake.py."""
+        """Keep the processors from entering an idle state in the `with` block; see bench/awake.py."""
         count = os.cpu_count() or 1
         programs = [Program([sys.executable, str(HERE / "awake.py")], self.environment) for _ in range(count)]
         try:
@@ -211,14 +211,14 @@ class Rig:
                 program.stop()
 
     def program(self, command: Sequence[str]) -> Program:
-        """Any other program that says when it is ready and ends with its standard input."""
+        """Start another program. It must print a line when it is ready, and end when standard input ends."""
         program = Program(command, self.environment)
         self._programs.append(program)
         return program
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -226,7 +226,7 @@ def free_port() -> int:
 
 
 def wait_until_open(port: int) -> None:
-    """Wait until somebody listens on a port of this machine."""
+    """Wait until a program listens on a port of this computer."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -236,42 +236,42 @@ def wait_until_open(port: int) -> None:
 
 
 def resident(pid: int) -> int:
-    """The bytes of a process that are in memory."""
+    """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 def cpu_time(pid: int) -> float:
-    """The seconds of processor time that a process has used."""
+    """Return the processor time of a process, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The value below which `part` of them lie, 0.99 for the 99th percentile."""
+    """Return a percentile of the values. `part` is a share, such as 0.99 for the 99th percentile."""
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over the rounds of ours / theirs."""
+    """Return the median of ours / theirs over all rounds."""
     return median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
 def figure(number: float) -> str:
-    """Two digits that count, all of them before the point."""
+    """Return a number as text: two significant digits, or all digits before the decimal point."""
     return f"{number:,.0f}".replace(",", " ") if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2g}"
 
 
 def main(
     document: str | None, rounds: int, turns: str, measure: Callable[[int], Results], report: Callable[[Results], str]
 ) -> int:
-    """What each of the measuring programs does: measure as often as the command line says, and print.
+    """Run a benchmark program: parse the command line, measure, and print the results. Return the exit code.
 
     Args:
-        document: what `--help` says of the program.
+        document: the description of the program for `--help`.
         rounds: the default of `--rounds`.
-        turns: what `--help` says of `--rounds`.
-        measure: gives the figures of so many rounds.
-        report: turns them into the part of the document.
+        turns: the help text of `--rounds`.
+        measure: takes the number of rounds and returns the figures.
+        report: converts the figures to a part of the document.
     """
     parser = argparse.ArgumentParser(description=document, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=turns)

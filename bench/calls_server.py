@@ -1,13 +1,13 @@
-"""The Python node that `bench/calls*.py` calls: handlers, and what a process says about itself.
+"""The Python node and the handlers that `bench/calls*.py` call.
 
-As a program it is a node of its own:
+Usage as a program:
 
-    calls_server.py NAME worker   queued handlers run on the server's worker thread
-    calls_server.py NAME main     on the main thread, inside `serve_forever`
-    calls_server.py NAME bpy      likewise, with the bpy module loaded: a Blender without a window
+    calls_server.py NAME worker   run queued handlers on the worker thread of the server
+    calls_server.py NAME main     run them on the main thread, in `serve_forever`
+    calls_server.py NAME bpy      the same, with the bpy module: a Blender without a window
 
-It prints its node name and its port once it answers, and ends with standard input. `bench/calls_window.py` registers
-the same handlers inside a Blender with a window.
+When it is ready, it prints its node name and its port. It ends when standard input ends. `bench/calls_window.py`
+registers the same handlers in a Blender with a window.
 """
 
 import json
@@ -23,12 +23,12 @@ PATIENCE = 60.0
 
 
 def size_of(data: memoryview) -> int:
-    """How many bytes a binary has."""
+    """Return the number of bytes of a binary."""
     return len(data)
 
 
 def register(server: BeamServer) -> None:
-    """The handlers that every measurement calls; an inline one runs on the network thread."""
+    """Register the handlers for all measurements. Inline handlers run on the network thread."""
     server.register_handler("echo", lambda args: args[0])
     server.register_handler("inline_echo", lambda args: args[0], inline=True)
     server.expose(binaries=memoryview)(size_of)
@@ -36,7 +36,7 @@ def register(server: BeamServer) -> None:
 
 
 def register_gate(server: BeamServer) -> None:
-    """Handlers that keep calls in the queue: `hold` blocks its thread until `release` is called."""
+    """Register handlers that keep calls in the queue: `hold` blocks its thread until `release` is called."""
     gate, entered = threading.Event(), threading.Event()
 
     def hold() -> bool:
@@ -60,7 +60,7 @@ def register_gate(server: BeamServer) -> None:
 
 
 def register_blender(server: BeamServer) -> None:
-    """Handlers that need a Blender: moving an object, and a mesh by either way."""
+    """Register handlers that need Blender: they move an object, or create a mesh from binaries or JSON."""
     import bpy
 
     from examples.scene_handlers import geometry
@@ -77,11 +77,12 @@ def register_blender(server: BeamServer) -> None:
         return port
 
     def json_mesh() -> dict[str, float]:
-        """Serve one request of a plain socket: the mesh as a line of JSON, answered with a line of JSON."""
+        """Accept one connection on the plain socket, read a mesh as a line of JSON, and answer with a line of JSON."""
         connection, _address = listener.accept()
         with connection, connection.makefile("rb") as lines:
             connection.sendall(b"ready\n")
-            # What the numbers took is free again before the answer, and no burden to whoever calls next.
+            # The function frees the memory of the numbers before the answer, so that this does not slow down the next
+            # measurement.
             seconds = _mesh_from_line(lines.readline())
             connection.sendall(json.dumps(seconds).encode() + b"\n")
         return seconds
@@ -100,7 +101,7 @@ def _mesh_from_line(line: bytes) -> dict[str, float]:
 
 
 def _mesh_from_json(parts: dict[str, Any]) -> dict[str, float]:
-    """What an add-on does with numbers from JSON; the seconds that it takes to fill the mesh, and to update it."""
+    """Create a mesh from JSON, as an add-on does. Return the seconds to fill the mesh, and to update it."""
     import bpy
 
     begin = time.perf_counter()
@@ -109,7 +110,7 @@ def _mesh_from_json(parts: dict[str, Any]) -> dict[str, float]:
         bpy.data.meshes.remove(previous.data)
     mesh: Any = bpy.data.meshes.new("json")
     if "faces" in parts:
-        # It updates the mesh itself.
+        # from_pydata updates the mesh itself.
         mesh.from_pydata(parts["vertices"], [], parts["faces"])
     else:
         _fill(mesh, parts["vertices"], parts["quads"])
@@ -132,7 +133,7 @@ def _fill(mesh: Any, vertices: list[float], quads: list[int]) -> None:
 
 
 def main() -> int:
-    """Be that node."""
+    """Run the node until standard input ends. Return the exit code."""
     _program, name, mode = sys.argv
     server = BeamServer(name, epmd="host")
     register(server)

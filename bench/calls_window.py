@@ -1,7 +1,7 @@
-"""What `bench/calls_blender.py` lets a Blender with a window run: the handlers, and what the window's ticks are like.
+"""A script that `bench/calls_blender.py` runs in a Blender with a window. It registers handlers and measures ticks.
 
-It does what it finds as the file in BENCH_ORDER: "start" starts the extension's server. So nothing of the server runs
-while the Blender is measured without it.
+The environment variable BENCH_ORDER names a file with a command for this script. The command "start" starts the server
+of the extension. So Blender can be measured first without the server.
 """
 
 import json
@@ -35,7 +35,7 @@ _frames: list[float] = []
 
 
 def obey() -> float:
-    """Look for an order."""
+    """Execute the command in the file BENCH_ORDER, if the file exists. A timer calls this function."""
     if ORDER.exists() and ORDER.read_text() == "start":
         server = get_beam_server()
         server.start()
@@ -45,13 +45,13 @@ def obey() -> float:
 
 
 def tick() -> float:
-    """A timer that runs as often as the main loop goes round."""
+    """Record the time. A timer calls this function in each iteration of the main loop."""
     _ticks.append(time.perf_counter())
     return 0.0
 
 
 def begin_ticks() -> int:
-    """Note from now on when the main loop goes round."""
+    """Start to record the times of the iterations of the main loop."""
     if not bpy.app.timers.is_registered(tick):
         bpy.app.timers.register(tick)
     _ticks[:] = [time.perf_counter()]
@@ -59,27 +59,27 @@ def begin_ticks() -> int:
 
 
 def end_ticks() -> str:
-    """Milliseconds between two rounds: half of them, and 99 of 100, are no longer."""
-    _ticks.append(time.perf_counter())  # A main loop that has not gone round at all is one long gap.
+    """Return the p50 and p99 of the time between two iterations of the main loop, in milliseconds, as JSON."""
+    _ticks.append(time.perf_counter())  # If the main loop has made no iteration, this makes one long gap.
     gaps = sorted(later - earlier for earlier, later in pairwise(_ticks))
     return json.dumps([1000 * gaps[len(gaps) // 2], 1000 * gaps[int(len(gaps) * 0.99)]])
 
 
 class BENCH_OT_modal(bpy.types.Operator):  # noqa: N801 - Blender's convention
-    """Somebody's tool: a modal operator that wants an event every 10 ms"""
+    """A modal operator with a timer event every 10 ms, like the tool of another add-on"""
 
     bl_idname = "bench.modal"
     bl_label = "Modal"
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Any:
-        """Begin."""
+        """Start the timer and become modal."""
         manager: Any = context.window_manager
         self._timer = manager.event_timer_add(MODAL_INTERVAL, window=context.window)
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
-        """Note the event, until there is nobody who wants to know."""
+        """Record the time of each timer event. End the operator after `end_modal`."""
         if _modal_events:
             if event.type == "TIMER":
                 _modal_events.append(time.perf_counter())
@@ -97,7 +97,10 @@ def begin_modal() -> int:
 
 
 def end_modal() -> str:
-    """End it; how many events it got in a second, and the milliseconds that 99 of 100 came after the last at most."""
+    """End the modal operator.
+
+    Return its events per second, and the p99 of the time between two events, in milliseconds, as JSON.
+    """
     gaps = sorted(later - earlier for earlier, later in pairwise(_modal_events))
     rate = len(gaps) / (_modal_events[-1] - _modal_events[0])
     _modal_events.clear()
@@ -105,12 +108,12 @@ def end_modal() -> str:
 
 
 def note_frame(*_arguments: object) -> None:
-    """A frame of the animation is shown."""
+    """Record the time of a frame. Blender calls this after each change of the frame."""
     _frames.append(time.perf_counter())
 
 
 def begin_playback() -> int:
-    """Play the scene's animation, of a cube that moves, as fast as it goes."""
+    """Animate the cube, and play the animation without dropping frames."""
     cube: Any = bpy.data.objects["Cube"]
     for frame in (1, 250):
         cube.location.y = frame / 250
@@ -124,7 +127,10 @@ def begin_playback() -> int:
 
 
 def end_playback() -> str:
-    """Stop it; how many frames were shown in a second, and the milliseconds that 99 of 100 took at most."""
+    """Stop the animation.
+
+    Return the frames per second, and the p99 of the time between two frames, in milliseconds, as JSON.
+    """
     bpy.ops.screen.animation_cancel(restore_frame=False)
     bpy.app.handlers.frame_change_post.remove(note_frame)
     gaps = sorted(later - earlier for earlier, later in pairwise(_frames))
@@ -132,16 +138,17 @@ def end_playback() -> str:
 
 
 def move(x: float) -> float:
-    """Change what the window shows."""
+    """Move the cube, so that Blender redraws the window."""
     cube: Any = bpy.data.objects["Cube"]
     cube.location.x = x % 100 / 100
     return x
 
 
 def socket_addon() -> int:
-    """What add-ons with a plain socket do: a thread reads lines of JSON, a timer answers one in each tick.
+    """Start a server like that of an add-on with a plain socket. Return its port.
 
-    Returns its port. The timer lives only while a caller is connected.
+    A thread reads lines of JSON, and a timer answers one line in each tick. The timer has a long interval until a
+    caller connects.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     requests: queue.SimpleQueue[tuple[socket.socket, bytes]] = queue.SimpleQueue()
@@ -171,9 +178,10 @@ def socket_addon() -> int:
 
 
 def modal() -> str:
-    """The modal operators that run in the window, which get most of a tick; none, or it is no idle one.
+    """Return the names of the modal operators that run in the window, or "none".
 
-    The extension's own, which waits to tell in the status bar that a node has connected, is no tool: see `drain`.
+    A modal operator changes the results, because calls then get less time of a tick. The extension's own operator for
+    messages in the status bar does not count, because the extension does not treat it as a tool; see `busy`.
     """
     windows: Any = bpy.context.window_manager.windows  # type: ignore[union-attr]
     found = [operator.bl_idname for window in windows for operator in window.modal_operators]

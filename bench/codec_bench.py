@@ -1,11 +1,11 @@
-"""Encoding and decoding, side by side with the other codecs for Python and with the BEAM. `make bench` runs it.
+"""Compare encoding and decoding with other codecs for Python and with the BEAM. `make bench` runs this program.
 
-In each round every codec takes its turn at every input, so that what else the machine does meets all of them. A turn
-is as many calls as take 30 ms. A time is the median over the rounds; a ratio is the median of the ratios of each round.
-The garbage collector stays on, as it is in a program.
+Each round measures all codecs with all inputs one after the other, so that other load on the computer affects all of
+them. One measurement takes about 30 ms. A time is the median of all rounds. A ratio is the median of the ratios of all
+rounds. The garbage collector is on, as in a normal program.
 
-What is decoded is the BEAM's own `term_to_binary` of the value. A codec that raises, or whose result is another value,
-gets no figure but a footnote.
+The codecs decode the output of the BEAM's `term_to_binary`. If a codec raises an exception or returns another value,
+the table contains a footnote instead of a ratio.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MODES = {
 
 @dataclass
 class Cell:
-    """One codec's way with one input in one direction."""
+    """The measurement of one codec with one input in one direction."""
 
     codec: str
     mode: str
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass
 class Row:
-    """One input in one direction: the cells that work, and what the others raised."""
+    """One input in one direction: the measurements, and the errors of the codecs that do not support it."""
 
     input: Input
     direction: str
@@ -64,7 +64,7 @@ class Row:
 
 
 def timed(function: Callable[[Any], Any], value: Any) -> Callable[[int], float]:
-    """How long so many calls of `function` take, in seconds."""
+    """Return a function that calls `function(value)` this many times, and returns the time in seconds."""
 
     def run(count: int) -> float:
         start = perf_counter()
@@ -77,7 +77,7 @@ def timed(function: Callable[[Any], Any], value: Any) -> Callable[[int], float]:
 
 @contextmanager
 def deep_recursion() -> Iterator[None]:
-    """For what is not measured: a codec gets Python's own limit."""
+    """Raise Python's recursion limit for code that is not measured. The codecs run with the default limit."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(10_000)
     try:
@@ -87,7 +87,7 @@ def deep_recursion() -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """`value` with text, atoms and binaries as bytes: what all codecs agree on."""
+    """Convert text, atoms and binaries to bytes, so that the results of all codecs can be compared."""
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -102,17 +102,24 @@ def plain(value: Any) -> Any:
         return bytes(value)
     if isinstance(value, numpy.ndarray):
         return value.tolist()
-    inner = getattr(value, "value", None)  # erlang_py's atoms and binaries
+    inner = getattr(value, "value", None)  # The atoms and binaries of erlang_py have an attribute `value`.
     return "an identifier" if inner is None else plain(inner)
 
 
 def refusal(direction: str, function: Callable[[Any], Any], argument: Any, wanted: Any) -> str:
-    """Why `function` is no way to decode or encode `argument`, which stands for `wanted`; "" if it is one."""
+    """Return the reason why a codec cannot encode or decode a value, or "" if it can.
+
+    Args:
+        direction: "encode" or "decode".
+        function: the function of the codec.
+        argument: the value or the bytes.
+        wanted: the expected value.
+    """
     try:
         value = function(argument)
         if direction == "encode":
             value = decode(value)
-    except Exception as error:  # noqa: BLE001  what it raises is the codec's own business
+    except Exception as error:  # noqa: BLE001 - a codec may raise any exception
         text = f"{type(error).__name__}: {error}"
         return text if len(text) <= LONGEST_REFUSAL else text[: LONGEST_REFUSAL - 1] + "…"
     with deep_recursion():
@@ -120,7 +127,7 @@ def refusal(direction: str, function: Callable[[Any], Any], argument: Any, wante
 
 
 def rows_of(item: Input, data: bytes, codecs: list[Codec], beam: Beam) -> list[Row]:
-    """Both directions of one input."""
+    """Return the rows of one input, for both directions."""
     rows = {direction: Row(item, direction, len(data)) for direction in DIRECTIONS}
     for codec in codecs:
         if codec.mode and codec.mode not in item.modes:
@@ -140,7 +147,7 @@ def rows_of(item: Input, data: bytes, codecs: list[Codec], beam: Beam) -> list[R
 
 
 def measure(rows: list[Row], rounds: int) -> None:
-    """Let every cell take its turns; the first one is for warming up and for finding out how many calls a turn has."""
+    """Measure all cells in all rounds. A first run determines the number of calls in one measurement."""
     cells = [cell for row in rows for cell in row.cells]
     for cell in cells:
         once = min(cell.run(1) for _ in range(3))
@@ -152,7 +159,7 @@ def measure(rows: list[Row], rounds: int) -> None:
 
 
 def result_of(row: Row, own: Cell) -> dict[str, Any]:
-    """One line of the table: one way of ours beside all the others."""
+    """Return the figures of one line of the table: one mode of our codec, and the ratios of the other codecs to it."""
     ratios = {
         cell.codec: round(median(theirs / mine for theirs, mine in zip(cell.times, own.times, strict=True)), 4)
         for cell in row.cells
@@ -171,12 +178,12 @@ def result_of(row: Row, own: Cell) -> dict[str, Any]:
 
 
 def figure(number: float) -> str:
-    """Two digits that count, three from 100 on."""
+    """Return a number as text: two significant digits, or all digits before the decimal point."""
     return f"{number:.0f}" if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2g}"
 
 
 def table(results: list[dict[str, Any]], direction: str, notes: list[str]) -> list[str]:
-    """The lines of one direction. What the codecs raised is added to `notes`."""
+    """Return the lines of the table for one direction. The errors of the codecs are appended to `notes`."""
     lines = [
         f"| {direction} | bytes | {OURS}, µs | {' | '.join(COLUMNS)} |",
         "|---|--:|--:|" + "--:|" * len(COLUMNS),
@@ -191,7 +198,7 @@ def table(results: list[dict[str, Any]], direction: str, notes: list[str]) -> li
 
 
 def figure_or_note(result: dict[str, Any], name: str, notes: list[str]) -> str:
-    """The ratio, or "no" and the number of the note that says why."""
+    """Return the ratio, or "no" and the number of the footnote."""
     if name in result["ratios"]:
         return f"{figure(result['ratios'][name])} x"
     note = f"{name}: `{result['refusals'][name]}`"
@@ -201,7 +208,7 @@ def figure_or_note(result: dict[str, Any], name: str, notes: list[str]) -> str:
 
 
 def report(results: list[dict[str, Any]], environment: dict[str, Any]) -> str:
-    """The document."""
+    """Return the document, in Markdown."""
     notes: list[str] = []
     tables = ["\n".join(table(results, direction, notes)) for direction in DIRECTIONS]
     found = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
@@ -222,7 +229,7 @@ def report(results: list[dict[str, Any]], environment: dict[str, Any]) -> str:
 
 
 def run(rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Measure. Returns the lines of the tables, and what they were measured with."""
+    """Measure all codecs. Return the figures of all lines, and the versions of the programs."""
     items, codecs = inputs(), ours() + peers()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -250,7 +257,7 @@ def run(rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print the document, and write the files. Return the exit code."""
     parser = argparse.ArgumentParser(description="Measure the codec beside its peers and the BEAM; about a minute.")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each codec takes its turn (%(default)s)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The values that `bench/codec_bench.py` measures: what a Blender on the BEAM sends and gets."""
+"""The values for `bench/codec_bench.py`. They are typical for the messages of a Blender that is a node of the BEAM."""
 
 import math
 import random
@@ -17,12 +17,13 @@ class Input:
     """A value to encode and decode.
 
     Attributes:
-        name: file name of its term, and its key in the JSON.
-        label: what the table calls it.
+        name: the file name of its term, and its key in the JSON file.
+        label: the name in the table.
         value: the value, in the types of `vendor_term_codec`.
-        minor_version: of `term_to_binary`: 1 writes atoms of Latin-1 with a tag that every codec reads, 2 as UTF-8,
-            which is what OTP 26 does by default, and what every release sends to another node.
-        modes: the ways to go about it that `vendor_term_codec` has besides the plain one.
+        minor_version: the option `minor_version` of `term_to_binary`. With 1, it writes atoms in Latin-1, with a tag
+            that every codec can read. With 2, it writes atoms in UTF-8. This is the default since OTP 26, and all
+            releases send this form to other nodes.
+        modes: the modes of `vendor_term_codec` to measure in addition to the default mode.
     """
 
     name: str
@@ -50,7 +51,7 @@ def _scene_object(index: int) -> dict[str, Any]:
 
 
 def _struct(index: int) -> dict[Atom, Any]:
-    """`%Blender.Object{}`, with a vector as a tuple."""
+    """Return the Elixir struct `%Blender.Object{}`. Its location is a tuple."""
     fields = {Atom(key): value for key, value in _scene_object(index).items()}
     return fields | {
         Atom("__struct__"): Atom("Elixir.Blender.Object"),
@@ -67,14 +68,14 @@ def _nested(levels: int) -> list[Any]:
 
 
 def inputs() -> list[Input]:
-    """All of them, the same at every run."""
+    """Return all inputs. They are the same in each run."""
     numbers = random.Random(45)
     move = Atom("Elixir.Blender"), Atom("move"), ["Cube", 1.0, 2.0, 3.0]
     node = "app@127.0.0.1"
     pid, ref = Pid(node, 120, 0, 1_700_000_000), Reference(node, 1_700_000_000, (1, 2, 3))
     floats = [numbers.uniform(-100, 100) for _ in range(NUMBERS)]
     ints = [numbers.choice((-1, 1)) * numbers.randrange(256, 100_000) for _ in range(NUMBERS)]
-    # Indices of faces: one in eight below 256.
+    # Vertex indices of faces: one of eight indices is below 256.
     mixed = [numbers.randrange(2048) for _ in range(NUMBERS)]
     even = [numbers.choice((numbers.randrange(256), numbers.randrange(256, 100_000))) for _ in range(NUMBERS)]
     return [

@@ -1,6 +1,6 @@
-"""The codecs that `bench/codec_bench.py` compares, each with the values that it takes for a term.
+"""The codecs that `bench/codec_bench.py` compares. Each one has a function to convert a value to its types.
 
-The peers come from the package index and are no dependency of the project, so they are imported by name.
+The other codecs come from the package index. The project does not depend on them, so they are imported by name.
 """
 
 import subprocess
@@ -26,10 +26,10 @@ class Codec:
     """A codec written for Python.
 
     Attributes:
-        name: what the table calls it.
-        encode, decode: its functions.
-        leaf: what it takes in the place of one of our values that is no list, tuple or dict.
-        mode: the name of the mode, where it is one of ours.
+        name: the name in the table.
+        encode, decode: the functions of the codec.
+        leaf: converts a value of `vendor_term_codec` that is not a list, tuple or dict to the types of this codec.
+        mode: the name of the mode of `vendor_term_codec`; empty for its default mode and for other codecs.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Codec:
     mode: str = ""
 
     def prepare(self, value: Any) -> Any:
-        """Our `value` in the types of this codec."""
+        """Convert a value of `vendor_term_codec` to the types of this codec."""
         if type(value) is list or type(value) is tuple:
             if self.mode == "arrays":
                 return numpy.array(value)
@@ -50,7 +50,7 @@ class Codec:
 
 
 def ours() -> list[Codec]:
-    """The plain way first, then the modes."""
+    """Return our codec: the default mode first, then the other modes."""
     return [
         Codec(OURS, encode, decode),
         Codec(OURS, encode, partial(decode, arrays=True), mode="arrays"),
@@ -59,12 +59,12 @@ def ours() -> list[Codec]:
 
 
 def peers() -> list[Codec]:
-    """The other codecs for Python, pure ones first."""
+    """Return the other codecs for Python, those in pure Python first."""
     return [_erlang_py(), _erlastic(), _earl(), _erlpack()]
 
 
 def versions() -> dict[str, str]:
-    """The releases of the peers and of numpy."""
+    """Return the versions of the other codecs and of numpy."""
     names = {"earl": "earl-etf"}
     return {name: metadata.version(names.get(name, name)) for name in (*PURE, *NATIVE, "numpy")}
 
@@ -96,7 +96,7 @@ def _word(number: int) -> bytes:
 
 
 def _typed(module: Any, value: Any) -> Any:
-    """`value` in the types that erlastic and erlpack have in common."""
+    """Convert a value to the types that erlastic and erlpack both have."""
     if type(value) is Atom:
         return module.Atom(value)
     if type(value) is Pid:
@@ -110,7 +110,9 @@ def _erlastic() -> Codec:
     erlastic: Any = import_module("erlastic")
 
     def leaf(value: Any) -> Any:
-        return erlastic.Atom("nil") if value is None else _typed(erlastic, value)  # its own None is the atom none
+        return (
+            erlastic.Atom("nil") if value is None else _typed(erlastic, value)
+        )  # erlastic encodes None as the atom none.
 
     return Codec("erlastic", erlastic.encode, erlastic.decode, leaf)
 
@@ -121,7 +123,7 @@ def _erlpack() -> Codec:
 
 
 def _earl() -> Codec:
-    # It has no type for atoms: told to write str as atoms, it still writes bytes as binaries.
+    # earl has no type for atoms. With ENCODE_AS_ATOM, it encodes str as atoms, and bytes as binaries.
     earl: Any = import_module("earl")
 
     def leaf(value: Any) -> Any:
@@ -133,10 +135,10 @@ def _earl() -> Codec:
 
 
 class Beam:
-    """`term_to_binary` and `binary_to_term`, in a BEAM that runs beside.
+    """Measures `term_to_binary` and `binary_to_term` in a BEAM process.
 
     Args:
-        folder: holds the terms as NAME.MINOR_VERSION.term; the BEAM writes NAME.beam beside each.
+        folder: the folder with the terms as NAME.MINOR_VERSION.term; for each one the BEAM writes a file NAME.beam.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -147,14 +149,14 @@ class Beam:
         self.release = self._answer()
 
     def time(self, direction: str, name: str, count: int) -> float:
-        """The seconds that `count` runs take."""
+        """Measure `count` runs. Return the time in seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{direction} {name} {count}\n")
         self._process.stdin.flush()
         return int(self._answer()) / 1e9
 
     def close(self) -> None:
-        """End the BEAM."""
+        """End the BEAM process."""
         self._process.communicate(timeout=10)
 
     def _answer(self) -> str:

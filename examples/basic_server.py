@@ -6,7 +6,8 @@ Start it, then call it from another terminal:
     elixir --name me@127.0.0.1 --cookie beam_bpy_cookie -e \
         'IO.inspect(:erpc.call(:"beam_bpy@127.0.0.1", Basic, :add, [1, 2]))'
 
-The environment variables BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST and BPY_BEAM_PORT change what it is called.
+The environment variables BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST and BPY_BEAM_PORT set its name, cookie, host and
+port.
 """
 
 import logging
@@ -18,7 +19,7 @@ from beam_bpy import BeamServer
 
 
 def register(server: BeamServer) -> None:
-    """Register this example's handlers; `beam-bpy serve --handlers` calls it too."""
+    """Register the handlers of this example. `beam-bpy serve --handlers` calls this function, too."""
     server.register_handler("ping", lambda args: "pong")
     server.register_handler("echo", lambda args: args)
     server.expose(add)
@@ -31,18 +32,18 @@ def add(a: float, b: float) -> float:
 
 
 def info() -> dict[str, Any]:
-    """What answers here."""
+    """Return the Python version and the operating system of this program."""
     return {"python": platform.python_version(), "system": platform.system()}
 
 
 def main() -> int:
-    """Serve until Ctrl-C."""
+    """Answer calls until Ctrl-C. Return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     server = BeamServer()
     register(server)
     if not server.start():
         return 1
-    print(f"{server.get_address()} is ready; Ctrl-C ends it", flush=True)
+    print(f"{server.get_address()} is ready; press Ctrl-C to stop it", flush=True)
     server.serve_forever()
     return 0
 

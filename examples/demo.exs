@@ -1,16 +1,17 @@
-# Builds a drop of beads in Blender, lets it assemble itself along keyframes, and renders one moment of that.
+# Builds a drop of beads in Blender, animates the beads with keyframes, and renders one frame.
 #
 #     BPY_BEAM_COOKIE=... elixir examples/demo.exs NODE PICTURE
 #
-# NODE is a Blender with the extensions Beam-BPy and Scene Handlers, such as beam_bpy@127.0.0.1.
+# NODE is the node name of a Blender with the extensions Beam-BPy and Scene Handlers, such as beam_bpy@127.0.0.1.
+# PICTURE is the file to write.
 
 defmodule Blender do
-  @moduledoc "Calls the handlers of the node that `connect/2` found."
+  @moduledoc "Calls handlers of the node to which `connect/2` has connected."
 
   def connect(node, cookie) do
     {:ok, _} = Node.start(:"demo_#{System.pid()}@127.0.0.1")
     Node.set_cookie(cookie)
-    Node.connect(node) || raise "#{node} does not answer: is it running, and is the cookie right?"
+    Node.connect(node) || raise "cannot connect to #{node}: check that it runs, and that BPY_BEAM_COOKIE is its cookie"
     Application.put_env(:demo, :node, node)
   end
 
@@ -20,7 +21,7 @@ defmodule Blender do
 end
 
 defmodule Drop do
-  @moduledoc "The drop: beads on a surface of revolution, each a golden angle further around than the one below."
+  @moduledoc "The drop: beads on a surface of revolution. Each bead is turned by the golden angle from the last."
 
   @golden_angle :math.pi() * (3 - :math.sqrt(5))
   @width 1.22
@@ -28,7 +29,7 @@ defmodule Drop do
   @lift 2.62
   @steps 4000
 
-  @doc "The places of `count` beads, from the bottom to the tip: `{position, radius, share of the height}`."
+  @doc "The places of `count` beads, from the bottom to the tip: `{position, distance to the next bead, share of the height}`."
   def places(count) do
     strips = strips()
     area = strips |> Enum.map(&elem(&1, 2)) |> Enum.sum()
@@ -45,7 +46,7 @@ defmodule Drop do
     places
   end
 
-  # Thin rings of the surface, bottom first: radius, height, area.
+  # Thin rings of the surface, from the bottom to the tip: radius, height and area of each.
   defp strips do
     for step <- 0..(@steps - 1) do
       {r0, z0} = profile(step / @steps)
@@ -69,7 +70,7 @@ end
 defmodule Demo do
   @beads 420
   @frames 120
-  # The moment of the picture: the lower part of the drop is there, the rest is on its way.
+  # The frame of the picture: the lower beads have reached their places, and the upper beads still move.
   @moment 82
   @palette ~w(#2B0B5E #43178A #5B2BB5 #7A3FD0 #A04BE0 #C24FD8 #8F6BEA #4F8CF0 #22B4E6 #18D6CF #54F0C4)
 
@@ -123,7 +124,7 @@ defmodule Demo do
   defp beads do
     say("Making #{@beads} beads, each with its keyframes.")
     {time, _} = :timer.tc(fn -> Drop.places(@beads) |> Enum.with_index() |> Enum.each(&bead/1) end)
-    say("That was #{@beads * 7} calls in #{Float.round(time / 1.0e6, 1)} s.")
+    say("Made #{@beads * 7} calls in #{Float.round(time / 1.0e6, 1)} s.")
   end
 
   defp bead({{[x, y, z] = home, spacing, share}, index}) do
@@ -132,7 +133,7 @@ defmodule Demo do
     Blender.call(:create_primitive, ["uv_sphere", name, %{size: size, segments: 40, smooth: true}])
     Blender.call(:set_material, [name, look(share, index)])
 
-    # From a wide spiral above, past a narrower one, to its place: the lower, the earlier.
+    # The bead moves from a wide spiral above, over a narrower spiral, to its place. Lower beads arrive earlier.
     arrival = 12 + round(share * (@frames - 24))
     start = max(arrival - 44, 1)
     Blender.call(:keyframe_insert, [name, "location", start, swirl(x, y, z, 1.5, 3.4, 2.2)])
@@ -142,7 +143,7 @@ defmodule Demo do
     Blender.call(:keyframe_insert, [name, "scale", arrival, [1, 1, 1]])
   end
 
-  # The place turned around the axis by `turn`, `wider` metres further out, `higher` metres up.
+  # The position (x, y, z), turned around the z axis by `turn` radians, `wider` metres further out, `higher` metres up.
   defp swirl(x, y, z, turn, wider, higher) do
     angle = :math.atan2(y, x) + turn
     radius = :math.sqrt(x * x + y * y) + wider
@@ -162,12 +163,13 @@ defmodule Demo do
 
   defp shoot(picture) do
     Blender.call(:set_property, [~s(scenes["Scene"].frame_end), @frames])
-    # What glows is to be seen, not to light the rest: as lights, all these triangles would cost most of the time.
+    # Glowing materials should be visible, but not light the scene: to sample all their triangles as lights would take
+    # most of the time.
     for name <- glowing() do
       Blender.call(:set_property, [~s(materials["#{name}"].cycles.emission_sampling), "NONE"])
     end
 
-    # Four bounces are enough here, and pixels that are clean early get no more samples.
+    # Four bounces are enough here. With adaptive sampling, pixels with little noise get no more samples.
     Blender.call(:set_property, [~s(scenes["Scene"].cycles.max_bounces), 4])
     Blender.call(:set_property, [~s(scenes["Scene"].cycles.adaptive_threshold), 0.05])
     Blender.call(:set_property, [~s(scenes["Scene"].view_settings.look), "AgX - Medium High Contrast"])
@@ -175,7 +177,7 @@ defmodule Demo do
     say("Rendering frame #{@moment} of #{@frames} with Cycles.")
     options = %{engine: "cycles", width: 960, height: 540, samples: 24, denoise: true}
     {time, png} = :timer.tc(fn -> Blender.call(:render_still, [options], 240_000) end)
-    say("Rendered in #{Float.round(time / 1.0e6, 1)} s; #{byte_size(png)} bytes came back as the call's answer.")
+    say("Rendered in #{Float.round(time / 1.0e6, 1)} s. The call returned a picture of #{byte_size(png)} bytes.")
     File.write!(picture, png)
   end
 

@@ -1,9 +1,9 @@
-"""What demo.exs does, from Python: builds a drop of beads in a Blender elsewhere, animates it, renders one moment.
+"""Build a drop of beads in another Blender, animate it, and render one frame. It does the same as demo.exs, in Python.
 
     BPY_BEAM_COOKIE=… python examples/demo.py NODE PICTURE
 
-NODE is a Blender with the extensions Beam-BPy and Scene Handlers, such as beam_bpy@127.0.0.1. This program is a node
-of its own for as long as it runs, and needs no Erlang, no Elixir and no bpy.
+NODE is the node name of a Blender with the extensions Beam-BPy and Scene Handlers, such as beam_bpy@127.0.0.1. PICTURE
+is the file to write. While this program runs, it is a node itself. It needs no Erlang, no Elixir and no bpy.
 """
 
 import math
@@ -18,7 +18,7 @@ from beam_bpy import BeamServer
 
 BEADS = 420
 FRAMES = 120
-MOMENT = 82  # The lower part of the drop is there, the rest is on its way.
+MOMENT = 82  # In this frame the lower beads have reached their places, and the upper beads still move.
 PALETTE = "#2B0B5E #43178A #5B2BB5 #7A3FD0 #A04BE0 #C24FD8 #8F6BEA #4F8CF0 #22B4E6 #18D6CF #54F0C4".split()
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -27,7 +27,13 @@ STEPS = 4000
 
 
 class Place(NamedTuple):
-    """Where a bead belongs: its position, its distance to the next one, its share of the drop's height."""
+    """The final place of a bead.
+
+    Attributes:
+        position: x, y and z in metres.
+        spacing: the distance to the next bead, in metres.
+        share: the height of the bead in the drop, 0 (bottom) to 1 (tip).
+    """
 
     position: tuple[float, float, float]
     spacing: float
@@ -35,7 +41,7 @@ class Place(NamedTuple):
 
 
 def places(count: int) -> Iterator[Place]:
-    """The places of `count` beads, bottom first, each a golden angle further around than the one below."""
+    """The places of `count` beads, from the bottom to the tip. Each one is turned by the golden angle from the last."""
     rings = list(_rings())
     area = sum(ring[2] for ring in rings)
     ring, below = 0, 0.0
@@ -51,7 +57,7 @@ def places(count: int) -> Iterator[Place]:
 
 
 def _rings() -> Iterator[tuple[float, float, float]]:
-    """Thin rings of the surface, bottom first: radius, height, area."""
+    """Thin rings of the surface, from the bottom to the tip: radius, height and area of each."""
     for step in range(STEPS):
         (r0, z0), (r1, z1) = _profile(step / STEPS), _profile((step + 1) / STEPS)
         yield (r0 + r1) / 2, (z0 + z1) / 2, math.pi * (r0 + r1) * math.hypot(r1 - r0, z1 - z0)
@@ -63,7 +69,7 @@ def _profile(share: float) -> tuple[float, float]:
 
 
 class Demo:
-    """The scene, made by calls to `node`."""
+    """Builds the scene by calls to `node`."""
 
     def __init__(self, server: BeamServer, node: str) -> None:
         self._server = server
@@ -74,7 +80,7 @@ class Demo:
         return self._server.call(self._node, "Elixir.Scene", function, list(args), timeout, binaries=bytes)
 
     def run(self, picture: Path) -> None:
-        """Build it, animate it, and save the picture."""
+        """Build the scene, animate it, render one frame and save the picture."""
         self._server.connect(self._node)
         say(f"Connected to {self._node}, as {self._server.node_name}.")
         self._clear()
@@ -117,14 +123,14 @@ class Demo:
         begin = time.monotonic()
         for index, place in enumerate(places(BEADS)):
             self._bead(place, index)
-        say(f"That was {BEADS * 7} calls in {time.monotonic() - begin:.1f} s.")
+        say(f"Made {BEADS * 7} calls in {time.monotonic() - begin:.1f} s.")
 
     def _bead(self, place: Place, index: int) -> None:
         name = f"Bead {index}"
         size = place.spacing * (1.02 + 0.12 * math.sin(index * 2.4))
         self.call("create_primitive", "uv_sphere", name, {"size": size, "segments": 40, "smooth": True})
         self.call("set_material", name, _look(place.share, index))
-        # From a wide spiral above, past a narrower one, to its place: the lower, the earlier.
+        # The bead moves from a wide spiral above, over a narrower spiral, to its place. Lower beads arrive earlier.
         arrival = 12 + round(place.share * (FRAMES - 24))
         start = max(arrival - 44, 1)
         self.call("keyframe_insert", name, "location", start, _swirl(place, 1.5, 3.4, 2.2))
@@ -135,11 +141,12 @@ class Demo:
 
     def _shoot(self, picture: Path) -> None:
         self.call("set_property", 'scenes["Scene"].frame_end', FRAMES)
-        # What glows is to be seen, not to light the rest: as lights, all these triangles would cost most of the time.
+        # Glowing materials should be visible, but not light the scene: to sample all their triangles as lights would
+        # take most of the time.
         for name in (raw.decode() for raw in self.call("get_property", "materials")):
             if name.startswith(("Glow", "Ripple")):
                 self.call("set_property", f'materials["{name}"].cycles.emission_sampling', "NONE")
-        # Four bounces are enough here, and pixels that are clean early get no more samples.
+        # Four bounces are enough here. With adaptive sampling, pixels with little noise get no more samples.
         self.call("set_property", 'scenes["Scene"].cycles.max_bounces', 4)
         self.call("set_property", 'scenes["Scene"].cycles.adaptive_threshold', 0.05)
         self.call("set_property", 'scenes["Scene"].view_settings.look', "AgX - Medium High Contrast")
@@ -148,12 +155,19 @@ class Demo:
         begin = time.monotonic()
         options = {"engine": "cycles", "width": 960, "height": 540, "samples": 24, "denoise": True}
         png = self.call("render_still", options, timeout=240.0)
-        say(f"Rendered in {time.monotonic() - begin:.1f} s; {len(png)} bytes came back as the call's answer.")
+        say(f"Rendered in {time.monotonic() - begin:.1f} s. The call returned a picture of {len(png)} bytes.")
         picture.write_bytes(png)
 
 
 def _swirl(place: Place, turn: float, wider: float, higher: float) -> list[float]:
-    """The place turned around the axis by `turn`, `wider` metres further out, `higher` metres up."""
+    """Return the position of `place`, turned around the z axis, further out and higher.
+
+    Args:
+        place: the place.
+        turn: the angle, in radians.
+        wider: the distance outwards, in metres.
+        higher: the distance upwards, in metres.
+    """
     x, y, z = place.position
     angle, radius = math.atan2(y, x) + turn, math.hypot(x, y) + wider
     return [radius * math.cos(angle), radius * math.sin(angle), z + higher]
@@ -169,7 +183,7 @@ def _look(share: float, index: int) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Print what happens."""
+    """Print a line with the prefix "python:"."""
     print(f"  python: {line}", flush=True)
 
 

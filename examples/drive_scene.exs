@@ -1,4 +1,5 @@
-# The shortest way to a Blender that has the extensions Beam-BPy and Scene Handlers: no dependency, no client library.
+# Calls handlers of a Blender with the extensions Beam-BPy and Scene Handlers. It needs no dependency and no client
+# library.
 #
 #     BPY_BEAM_COOKIE=... elixir examples/drive_scene.exs [NODE]
 #
@@ -7,9 +8,9 @@
 node = String.to_atom(List.first(System.argv()) || "beam_bpy@127.0.0.1")
 {:ok, _} = Node.start(:"drive_scene_#{System.pid()}@127.0.0.1")
 Node.set_cookie(String.to_atom(System.get_env("BPY_BEAM_COOKIE", "beam_bpy_cookie")))
-Node.connect(node) || raise "#{node} does not answer: is it running, and is the cookie right?"
+Node.connect(node) || raise "cannot connect to #{node}: check that it runs, and that BPY_BEAM_COOKIE is its cookie"
 
-# Any module name will do: it is the function's name that finds the handler.
+# The function name selects the handler. These handlers are registered without a module, so any module name works.
 call = fn function, arguments -> :erpc.call(node, Scene, function, arguments, 60_000) end
 
 IO.inspect(call.(:list_objects, []), label: "objects")
@@ -21,7 +22,7 @@ IO.inspect(call.(:set_transform, [crate, %{rotation: [0, 0, 0.7]}]), label: crat
 call.(:set_property, [~s(objects["#{crate}"].hide_render), false])
 IO.inspect(call.(:get_property, [~s(objects["#{crate}"].location)]), label: "location")
 
-# What goes wrong in Python comes back as an error that says so.
+# A Python exception in the handler becomes an Erlang error in the caller. The reason contains the message.
 try do
   call.(:delete_object, ["No such crate"])
 rescue

@@ -1,14 +1,14 @@
-# A mesh of a million faces, made in Elixir, in Blender by one call, and back by another.
+# Builds a mesh of a million faces in Elixir, uploads it to Blender with one call, and downloads it with another call.
 #
 #     BPY_BEAM_COOKIE=... elixir examples/mesh_million.exs [NODE [SIDE]]
 #
-# NODE is a Blender with the extensions Beam-BPy and Scene Handlers, default beam_bpy@127.0.0.1. SIDE is how many faces
-# the square has along each side, default 1000.
+# NODE is the node name of a Blender with the extensions Beam-BPy and Scene Handlers, default beam_bpy@127.0.0.1. SIDE is
+# the number of faces along each side of the square, default 1000.
 
 defmodule Wave do
-  @moduledoc "A square of 2 x 2 metres with waves on it, as the binaries that `upload_mesh` takes."
+  @moduledoc "A square of 2 x 2 metres with waves, as binaries for `upload_mesh`."
 
-  @doc "Vertices: three little-endian float32 each."
+  @doc "The vertices: three little-endian float32 for each vertex."
   def vertices(side) do
     columns = for x <- 0..side, do: {-1 + 2 * x / side, :math.sin(12 * x / side)}
 
@@ -17,7 +17,7 @@ defmodule Wave do
     end
   end
 
-  @doc "Faces: the little-endian int32 indices of four vertices each."
+  @doc "The faces: four little-endian int32, the indices of its vertices, for each face."
   def quads(side) do
     row = side + 1
 
@@ -41,15 +41,15 @@ defmodule Script do
     made = timed("upload_mesh, the whole call", fn -> call(node, :upload_mesh, ["Wave", mesh]) end)
 
     for part <- ["parse", "foreach_set", "update"] do
-      say("of that in Blender: #{part}", made["seconds"][part])
+      say("part of it, in Blender: #{part}", made["seconds"][part])
     end
 
     found = timed("download_mesh, the whole call", fn -> call(node, :download_mesh, ["Wave"]) end)
 
     if found["vertices"] == mesh.vertices and found["quads"] == mesh.quads do
-      IO.puts("What came back is the same, byte for byte.")
+      IO.puts("The downloaded mesh equals the uploaded mesh, byte for byte.")
     else
-      IO.puts(:stderr, "What came back is another mesh.")
+      IO.puts(:stderr, "The downloaded mesh differs from the uploaded mesh.")
       System.halt(1)
     end
   end
@@ -57,7 +57,7 @@ defmodule Script do
   defp connect(node) do
     {:ok, _} = Node.start(:"mesh_million_#{System.pid()}@127.0.0.1")
     Node.set_cookie(String.to_atom(System.get_env("BPY_BEAM_COOKIE", "beam_bpy_cookie")))
-    Node.connect(node) || raise "#{node} does not answer: is it running, and is the cookie right?"
+    Node.connect(node) || raise "cannot connect to #{node}: check that it runs, and that BPY_BEAM_COOKIE is its cookie"
   end
 
   defp call(node, function, arguments), do: :erpc.call(node, Scene, function, arguments, @timeout)

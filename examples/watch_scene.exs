@@ -1,8 +1,8 @@
-# Prints what happens in a Blender that has the extensions Beam-BPy and Scene Handlers.
+# Prints the events of a Blender with the extensions Beam-BPy and Scene Handlers.
 #
 #     BPY_BEAM_COOKIE=... elixir examples/watch_scene.exs [NODE [COUNT]]
 #
-# NODE defaults to beam_bpy@127.0.0.1. It ends after COUNT events, default never, or when Blender does.
+# NODE defaults to beam_bpy@127.0.0.1. The program ends after COUNT events (default: no limit), or when Blender ends.
 
 defmodule Watch do
   @topics ["frame_change", "selection", "depsgraph_update", "file_load", "render"]
@@ -10,9 +10,9 @@ defmodule Watch do
   def run(node, count) do
     {:ok, _} = Node.start(:"watch_scene_#{System.pid()}@127.0.0.1")
     Node.set_cookie(String.to_atom(System.get_env("BPY_BEAM_COOKIE", "beam_bpy_cookie")))
-    Node.connect(node) || raise "#{node} does not answer: is it running, and is the cookie right?"
+    Node.connect(node) || raise "cannot connect to #{node}: check that it runs, and that BPY_BEAM_COOKIE is its cookie"
     Node.monitor(node, true)
-    # This process gets the events, because it is the one that subscribes; when it ends, so do its subscriptions.
+    # The process that subscribes receives the events. When the process ends, its subscriptions end, too.
     for topic <- @topics, do: :ok = :erpc.call(node, Scene, :subscribe, [topic])
     IO.puts("watching #{Enum.join(@topics, ", ")}")
     events(node, count)

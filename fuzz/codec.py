@@ -1,14 +1,15 @@
-"""Bytes to the codec: what it may do with any of them is give a value or raise DecodeError.
+"""Fuzz the codec. For any bytes, the decoder must return a value or raise DecodeError.
 
-The input is a term without its version byte. It is decoded in every way there is: as a whole and as one term of many,
-from bytes and from other buffers, with each `binaries`, with and without `arrays`. All of them have to agree; what
-was decoded has to encode, and to decode again to the same terms.
+The input is a term without its version byte. The fuzzer decodes it in all ways: as a whole external term and as a part
+of other data, from bytes and from other buffers, with each value of `binaries`, with and without `arrays`. All results
+must be equal. A decoded value must encode, and the encoded bytes must decode to the same term.
 
-Memory: a decode may take at its peak `PEAK_PER_BYTE` bytes for each byte of the term, or of what a compressed one
-inflates to, and `PEAK_BESIDES`. A list element of one byte costs 8 bytes for its place and 56 for the empty list that
-it may be, a key of a map that no dict can hold some more for the comparison.
+Memory: while a term is decoded, the peak of the allocated memory must not exceed `PEAK_PER_BYTE` bytes for each byte
+of the term (for a compressed term, after inflation), plus `PEAK_BESIDES` bytes. The worst case is an element of one
+byte: in a list it needs 8 bytes for its reference, and 56 bytes for an empty list. A key of a PairsMap needs more
+memory, because the keys are compared.
 
-Run it by `make fuzz`, or on one file: fuzz/codec.py FILE
+Run it with `make fuzz`, or for one input: fuzz/codec.py FILE
 """
 
 import sys
@@ -19,7 +20,7 @@ from itertools import product
 from typing import Any
 
 import atheris
-import numpy  # noqa: F401 - the codec imports it when it is first asked for arrays, which would be measured
+import numpy  # noqa: F401 - otherwise the codec imports it during the first measurement of memory
 
 with atheris.instrument_imports(include=["vendor_term_codec"]):
     import vendor_term_codec as codec
@@ -28,7 +29,7 @@ with atheris.instrument_imports(include=["vendor_term_codec"]):
 PEAK_PER_BYTE = 256
 PEAK_BESIDES = 512 * 1024
 MEASURED = 8
-"""One input in so many is measured, because measuring makes it slower several times."""
+"""The memory of one in this many inputs is measured, because the measurement makes a decode several times slower."""
 
 WAYS = (
     *product((bytes,), (str, bytes, memoryview), (False, True)),
@@ -37,13 +38,16 @@ WAYS = (
     (memoryview, str, True),
     (memoryview, bytes, False),
 )
-"""Buffer, `binaries`, `arrays`. All buffers but bytes are read through a view, so not each needs each mode."""
+"""Tuples of buffer, `binaries` and `arrays`.
+
+The decoder reads all buffers except bytes through a memoryview, so not every combination is needed for them.
+"""
 
 COMPRESSED = b"P"
 
 
 def test(data: bytes) -> None:
-    """Decode `data` in all ways, and encode what came out."""
+    """Decode `data` in all ways, and encode the results."""
     if zlib.crc32(data) % MEASURED == 0:
         _check_memory(data)
     _check_headers(data)
@@ -61,7 +65,7 @@ def test(data: bytes) -> None:
 
 
 def _decoded(data: bytes, buffer: Any, binaries: Any, arrays: bool) -> tuple[Any, int] | None:
-    # An offset, because nothing may depend on where in a buffer a term stands.
+    # Decode at an offset, because the result must not depend on the position of the term in the buffer.
     try:
         value, end = codec.decode_term(buffer(b"xx" + data), 2, binaries=binaries, arrays=arrays)
     except codec.DecodeError:
@@ -76,7 +80,7 @@ def _check_agreement(results: list[tuple[Any, int] | None]) -> None:
 
 
 def _exact(value: Any) -> Any:
-    """What `types.exact` gives, None for a value that nests deeper than Python functions may."""
+    """Return `types.exact(value)`, or None if the value is nested too deeply for Python's recursion limit."""
     try:
         form = types.exact(value)
         hash(form)
@@ -88,12 +92,12 @@ def _exact(value: Any) -> Any:
 def _check_round_trip(value: Any, binaries: Any, arrays: bool) -> None:
     encoded = codec.encode(value)
     again = codec.decode(encoded, binaries=binaries, arrays=arrays)
-    assert codec.encode(again) == encoded, "what was encoded decodes to something else"
-    assert _exact(again) == _exact(value), "what was encoded decodes to another term"
+    assert codec.encode(again) == encoded, "the encoded bytes decode to a value that encodes to other bytes"
+    assert _exact(again) == _exact(value), "the encoded bytes decode to another term"
 
 
 def _check_whole(term: bytes, value: Any) -> None:
-    """The same as a whole external term, plain and compressed; and with a byte too many or too few."""
+    """Decode the term as a whole external term, plain and compressed. Then add or remove a byte: this must fail."""
     form = _exact(value)
     assert _exact(codec.decode(b"\x83" + term)) == form
     assert _exact(codec.decode(b"\x83P" + len(term).to_bytes(4) + zlib.compress(term, 1))) == form
@@ -102,7 +106,7 @@ def _check_whole(term: bytes, value: Any) -> None:
             codec.decode(b"\x83" + wrong)
         except codec.DecodeError:
             continue
-        raise AssertionError("a byte too many or too few was not seen")
+        raise AssertionError("the decoder accepts a term with a byte too many or too few")
 
 
 def _check_headers(data: bytes) -> None:
@@ -119,10 +123,10 @@ def _check_headers(data: bytes) -> None:
 
 
 def _check_elements(data: bytes, value: Any) -> None:
-    """A tuple or list read element by element, as calls are, holds what it holds as a whole."""
+    """Read a tuple or list element by element, as for the arguments of calls. The elements must be the same."""
     if isinstance(value, tuple):
         if data[:1] == b"l":
-            return  # a list of no elements is its tail
+            return  # The decoder returns the tail of a list without elements; here the tail is a tuple.
         count, offset = codec.tuple_header(data, 0)
         assert count == len(value)
         whole = value
@@ -148,11 +152,11 @@ def _check_memory(data: bytes) -> None:
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert peak <= PEAK_PER_BYTE * len(data) + PEAK_BESIDES, f"{len(data)} bytes took {peak} bytes of memory"
+        assert peak <= PEAK_PER_BYTE * len(data) + PEAK_BESIDES, f"{len(data)} bytes needed {peak} bytes of memory"
 
 
 if __name__ == "__main__":
-    # Elements nest as deep as an input of this length can make them.
+    # The longest inputs can nest terms deeper than Python's default limit.
     sys.setrecursionlimit(5000)
     atheris.Setup(sys.argv, test)
     atheris.Fuzz()

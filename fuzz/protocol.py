@@ -1,9 +1,9 @@
-"""Bytes to the parts of the distribution protocol: events come out, or a ProtocolError.
+"""Fuzz the modules of the distribution protocol. For any bytes, they must return events or raise ProtocolError.
 
-The first byte of an input chooses the part, the second how many bytes arrive at once; the rest is what the peer sends.
-Where the bytes arrive as a stream, it must not matter where they are cut.
+The first byte of an input selects the module. The second byte plus one is the number of bytes that arrive at once. The
+rest is the data from the peer. If a module reads a stream, its result must not depend on how the stream is split.
 
-Run it by `make fuzz`, or on one file: fuzz/protocol.py FILE
+Run it with `make fuzz`, or for one input: fuzz/protocol.py FILE
 """
 
 import sys
@@ -22,16 +22,16 @@ with atheris.instrument_imports(include=["beam_bpy.protocol", "vendor_term_codec
 import seeds
 
 LIMIT = 4096
-"""The longest message taken."""
+"""The longest message that is accepted, in bytes."""
 
 STATUSES = tuple(status for status in Status if status is not Status.NAMED)
 
-# With a small shared buffer short inputs reach what large messages do.
+# With a small shared buffer, short inputs also use the code for large messages.
 framing._CHUNK = 64
 
 
 def test(data: bytes) -> None:
-    """Give `data` to the part that its first byte chooses."""
+    """Pass the data to the module that the first byte selects."""
     if len(data) >= 2:
         TARGETS[data[0] % len(TARGETS)](data[2:], data[1])
 
@@ -44,9 +44,9 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
 def _framing(data: bytes, size: int) -> None:
     whole, error = _frames([data])
     cut, cut_error = _frames(list(_pieces(data, size)))
-    assert error == cut_error, "an error depends on where the bytes are cut"
+    assert error == cut_error, "the error depends on how the stream is split"
     if error is None:
-        assert whole == cut, "the messages depend on where the bytes are cut"
+        assert whole == cut, "the messages depend on how the stream is split"
         assert data.startswith(framing.framed(*[framing.framed(bytes(frame)) for frame in whole])[4:])
 
 
@@ -56,7 +56,7 @@ def _frames(pieces: list[bytes]) -> tuple[list[framing.Frame], str | None]:
     try:
         for piece in pieces:
             frames += reader.feed(piece)
-            assert len(reader.get_buffer()) > 0, "no room to read into"
+            assert len(reader.get_buffer()) > 0, "the buffer has no free bytes"
     except ProtocolError as error:
         return frames, str(error)
     assert all(len(frame) <= LIMIT for frame in frames)
@@ -97,7 +97,7 @@ def _initiator(data: bytes, size: int) -> None:
 
 
 def _shaken(side: Acceptor | Initiator, pieces: list[bytes], status: Status) -> tuple[list[str], bytes]:
-    """What came of a handshake: its events in words, and the bytes to send."""
+    """Run a handshake with the data in these pieces. Return its events as text, and the bytes to send."""
     events: list[str] = []
     rest = b""
     try:
@@ -105,7 +105,7 @@ def _shaken(side: Acceptor | Initiator, pieces: list[bytes], status: Status) -> 
             rest = _event(side, piece, status, events, rest)
     except HandshakeError as error:
         events.append(str(error))
-    assert seeds.COOKIE not in f"{events} {side!r}", "the cookie is shown"
+    assert seeds.COOKIE not in f"{events} {side!r}", "an event or a repr contains the cookie"
     return [*events, rest.hex()], side.take_output()
 
 
@@ -139,7 +139,7 @@ def _control(data: bytes, _size: int) -> None:
 
 
 def _fast_path(data: bytes, _size: int) -> None:
-    """Both readers return the same event, unless the fast path leaves the message to the other one."""
+    """Check that both readers return the same event, unless the fast path returns None."""
     event = FAST_PATH.read(data)
     if event is not None:
         slow = control_reader.parse(data)

@@ -1,7 +1,8 @@
-"""Runs the fuzzers, one after the other, and ends with 1 if one of them found something.
+"""Run the fuzzers one after the other. The exit code is 1 if a fuzzer has found an error, otherwise 0.
 
-The environment says for how long: FUZZ_SECONDS for each (600 by default), and with FUZZ_SEED from which random number
-on (0, the default, is another one each time). With the same seed they make the same inputs in the same order.
+Environment variables: FUZZ_SECONDS is the time for each fuzzer, in seconds; default 600. FUZZ_SEED is the seed of the
+random numbers; default 0, which means a new seed for each run. With the same seed, the fuzzers create the same inputs
+in the same order.
 """
 
 import os
@@ -23,7 +24,7 @@ MEMORY_MB = 2048
 ONE_INPUT_SECONDS = 10
 GRACE_SECONDS = 120
 
-# The order is that of protocol.TARGETS.
+# In the order of protocol.TARGETS.
 PROTOCOL_SEEDS = (
     seeds.framing,
     seeds.fragments,
@@ -47,12 +48,12 @@ def main() -> int:
 
 
 def run(name: str, corpus: Iterable[bytes], seconds: int, seed: int) -> bool:
-    """Run one fuzzer; whether it found nothing."""
+    """Run one fuzzer. Return True if it found no error."""
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(corpus):
             Path(folder, str(number)).write_bytes(data)
         command = [sys.executable, str(HERE / f"{name}.py"), folder, *options(name, seconds, seed)]
-        # Hashes are part of what is executed, so they must not differ from run to run.
+        # The executed code depends on hashes. With a fixed hash seed, a run can be repeated.
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as process:
             try:
@@ -74,7 +75,7 @@ def options(name: str, seconds: int, seed: int) -> list[str]:
 
 
 def followed(name: str, process: subprocess.Popen[bytes], begin: float, seconds: int) -> bool:
-    """Show what the fuzzer prints, in short, until it ends; whether it found nothing."""
+    """Print a summary of the fuzzer's output until it ends. Return True if it found no error."""
     executions = coverage = 0
     shown = begin
     lines: list[str] = []
@@ -96,10 +97,10 @@ def followed(name: str, process: subprocess.Popen[bytes], begin: float, seconds:
     failed = process.wait() != 0
     if failed:
         print("\n".join(lines[-60:]))
-        print(f"The input is in the file named above; to run it again: fuzz/{name}.py FILE, with PYTHONPATH=.")
+        print(f"The lines above name the file with the input. To run it again: PYTHONPATH=. fuzz/{name}.py FILE")
     print(
         f"{name}: {executions} executions in {time.monotonic() - begin:.0f} s, coverage {coverage}, "
-        f"exceptions other than the documented ones: {int(failed)}",
+        f"errors: {int(failed)}",
         flush=True,
     )
     return not failed

@@ -1,4 +1,4 @@
-"""What the fuzzers start from: a small set of valid inputs, made by our own encoder."""
+"""The initial inputs of the fuzzers: a small set of mostly valid inputs from this project's encoder."""
 
 import zlib
 
@@ -68,19 +68,19 @@ _OLD_TERMS = [
 
 
 def codec() -> list[bytes]:
-    """Terms without the version byte; one of them is compressed."""
+    """Return terms without the version byte. One of them is compressed."""
     terms = [encode_term(value) for value in _VALUES]
     plain = terms[12]
     return [*terms, *_OLD_TERMS, b"P" + len(plain).to_bytes(4) + zlib.compress(plain, 0)]
 
 
 def framing() -> list[bytes]:
-    """A stream of messages, short ones and ticks, and one that has memory of its own."""
+    """Return streams of messages: short messages, a tick, and a message that is too long for the shared buffer."""
     return [framed(b"abc") + TICK + framed(b"d" * 300) + framed(b"e"), b"\xff\xff\xff\xff"]
 
 
 def fragments() -> list[bytes]:
-    """Frames, each behind one byte of length."""
+    """Return frames, each with its length in one byte before it."""
     one = list(split(1, b"h\1a\1", b"0123456789" * 3, 10))
     other = list(split(2, b"h\1a\2", b"abcdefghij" * 2, 10))
     orders = [[*one, *other], [one[0], other[0], b"p\x83", *one[1:], *other[1:]], [one[1]]]
@@ -88,7 +88,7 @@ def fragments() -> list[bytes]:
 
 
 def _handshake() -> tuple[bytes, bytes]:
-    """What the side that calls sends in a whole handshake, and what the side that is called sends."""
+    """Return all bytes that the connecting side sends in a handshake, and all bytes that the accepting side sends."""
     acceptor = Acceptor(OUR_NAME, 1, OURS, COOKIE, OUR_CHALLENGE)
     initiator = Initiator(PEER_NAME, 2, OURS, COOKIE, PEER_CHALLENGE, OUR_NAME)
     asked, answered = initiator.take_output(), b""
@@ -104,7 +104,7 @@ def _handshake() -> tuple[bytes, bytes]:
 
 
 def acceptor() -> list[bytes]:
-    """What a node that calls sends, in the new form and the old one, and a name that asks for a name."""
+    """Return the bytes of connecting nodes: handshakes in the new and the old form, and one that asks for a name."""
     asked = _handshake()[0]
     flags = int(OURS | Flag.NAME_ME)
     nameless = b"N" + flags.to_bytes(8) + bytes(4) + b"\0\4host"
@@ -120,7 +120,7 @@ def acceptor() -> list[bytes]:
 
 
 def initiator() -> list[bytes]:
-    """What a node that is called sends."""
+    """Return the bytes of accepting nodes, with several statuses."""
     answered = _handshake()[1]
     rest = answered[len(_with_length(b"sok")) :]
     return [answered + TICK, _with_length(b"salive") + rest, _with_length(b"snok"), _with_length(b"snot_allowed")]
@@ -131,12 +131,12 @@ def _with_length(message: bytes) -> bytes:
 
 
 def control_messages() -> list[bytes]:
-    """Each kind of control message that this node sends, and each form of its head."""
+    """Return all control messages that this node sends, with and without a distribution header, and some others."""
     text, term = Atom("name"), encode_term({"key": [1.5]})
     messages = [message for flags in (Flag(0), OURS) for message in _messages(flags, text, term)]
     frames = [message.frame(header=header)[4:] for message in messages for header in (False, True)]
     frames += [bytes(frame) for frame in split(7, b"h\3a\6" + PID.ext + encode_term(text), term)]
-    # The opcode may be any term, and a term may nest deeper than Python compares.
+    # The opcode can be any term, and a term can be nested too deeply for Python's comparison.
     frames.append(b"p\x83h\1" + b"l\0\0\0\1" * 1200 + b"j" * 1200 + b"a\1")
     tokens: list[tuple[object, ...]] = [
         (12, Atom(""), PID, []),
@@ -168,7 +168,7 @@ def _messages(flags: Flag, text: Atom, term: bytes) -> list[control_writer.Messa
 
 
 def calls() -> list[bytes]:
-    """The messages of calls, as a node of the BEAM writes them."""
+    """Return the messages of calls in the form that a BEAM node sends."""
     name, alias = Atom("name"), ImproperList([Atom("alias")], REFERENCE)
     erpc = (29, REFERENCE, PID, PID, (Atom("erpc"), Atom("execute_call"), 4), [Atom("monitor")])
     terms: list[tuple[object, ...]] = [
@@ -181,7 +181,7 @@ def calls() -> list[bytes]:
 
 
 def epmd_messages() -> list[bytes]:
-    """Requests to epmd, and its answers."""
+    """Return requests to epmd, and its responses."""
     node = epmd.Registration("fuzz", 4000, extra=b"extra")
     requests = [epmd.register(node), epmd.look_up("fuzz"), epmd.list_names(), b"\0\1k", b"\0\1d"]
     answers = [

@@ -1,10 +1,11 @@
-"""Build the extensions' zip files with Blender's own packaging tool, and let it validate them.
+"""Build the zip files of the extensions with Blender's packaging tool, and validate them with this tool.
 
-The same sources give the same bytes: file times, modes and their order in the archive are fixed. Beside each zip goes
-its bill of materials, which names every file in it and its SHA-256.
+The build is reproducible: the same sources result in the same bytes, because the times, the modes and the order of the
+files in the archive are fixed. For each zip file the tool also writes a bill of materials. It contains the name and the
+SHA-256 of each file in the zip file.
 
-Run it with a Python that has hatchling. Blender's tool comes from the bpy package of this Python, or, when the
-environment variable BLENDER names a Blender, from there.
+Run it with a Python that has hatchling. If the environment variable BLENDER names a Blender program, this Blender runs
+the packaging tool. Otherwise the tool comes from the bpy package of this Python.
 """
 
 import argparse
@@ -28,18 +29,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MANIFEST = "blender_manifest.toml"
 
-# Zip files know no time before 1980.
+# This is the earliest time that a zip file can store.
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
 class BuildError(Exception):
-    """The build cannot go on; the message is a sentence."""
+    """The build has failed. The message is a sentence."""
 
 
 def main() -> int:
-    """Build all zip files; returns the exit code."""
+    """Build all zip files. Return the exit code."""
     parser = argparse.ArgumentParser(description="Build and validate the extensions' zip files.")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist", help="the folder to put them in (default: dist)")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist", help="the output folder (default: dist)")
     output: Path = parser.parse_args().output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     try:
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def stage_addon(folder: Path) -> None:
-    """Lay out Beam-BPy's extension: the add-on's files at the root, the core as a wheel."""
+    """Copy the files of the extension Beam-BPy to `folder`: the add-on, and a wheel of `beam_bpy`."""
     _copy_sources(ROOT / "beam_bpy_addon", folder)
     shutil.copy(ROOT / MANIFEST, folder)
     shutil.copy(ROOT / "LICENSE", folder)
@@ -65,43 +66,53 @@ def stage_addon(folder: Path) -> None:
 
 
 def check_wheel(folder: Path, name: str) -> None:
-    """Refuse a wheel that the manifest in `folder` does not name."""
+    """Check that the manifest in `folder` names this wheel.
+
+    Raises:
+        BuildError: it names other wheels.
+    """
     wanted = _manifest(folder).get("wheels", [])
     if wanted != [f"./wheels/{name}"]:
         raise BuildError(
             f"the wheel is ./wheels/{name}, but {MANIFEST} names {wanted}: "
-            "set its `wheels` to that file, so that it has the version of the manifest"
+            "set `wheels` in the manifest to this file, and use the same version there"
         )
 
 
 def stage_scene_handlers(folder: Path) -> None:
-    """Lay out the example extension."""
+    """Copy the files of the example extension to `folder`."""
     _copy_sources(ROOT / "examples" / "scene_handlers", folder)
     shutil.copy(ROOT / "LICENSE", folder)
 
 
 def packaging_tool() -> list[str]:
-    """The command that runs Blender's own packaging tool."""
+    """Return the command of Blender's packaging tool.
+
+    Raises:
+        BuildError: BLENDER is not set, and this Python has no bpy package with the tool.
+    """
     blender = os.environ.get("BLENDER")
     if blender:
         return [blender, "--command", "extension"]
-    # Found, not imported: importing bpy takes seconds and starts a Blender.
+    # Find the package without importing it, because an import of bpy takes seconds and starts Blender.
     spec = importlib.util.find_spec("bpy")
     home = Path(spec.origin).parent if spec is not None and spec.origin else None
     tools = sorted(home.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")) if home else []
     if not tools:
-        raise BuildError("there is no bpy with Blender's packaging tool: install it, or set BLENDER to a Blender")
+        raise BuildError(
+            "there is no bpy package with Blender's packaging tool: install bpy, or set BLENDER to a Blender"
+        )
     return [sys.executable, str(tools[-1])]
 
 
 def tag_check(tool: list[str]) -> list[str]:
-    """The option that makes the tool check the manifest's tags; it is the default when Blender itself runs the tool."""
+    """Return the option to check the tags of the manifest. If Blender runs the tool, it always checks them."""
     tags = Path(tool[-1]).parents[3] / "modules/_bpy_internal/extensions/tags.py"
     return ["--valid-tags", str(tags)] if tags.exists() else []
 
 
 def build(tool: list[str], source: Path, output: Path) -> Path:
-    """Pack an extension, and validate the result."""
+    """Build the zip file of an extension and validate it. Return its path."""
     manifest = _manifest(source)
     target = output / f"{manifest['id']}-{manifest['version']}.zip"
     packed = source.with_suffix(".zip")
@@ -129,7 +140,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def make_reproducible(packed: Path, target: Path) -> None:
-    """Copy an archive with its files in order, without the times and modes that they happened to have."""
+    """Copy an archive, with its files in alphabetical order, and with fixed times and modes."""
     with zipfile.ZipFile(packed) as found, zipfile.ZipFile(target, "w") as made:
         for name in sorted(found.namelist()):
             entry = zipfile.ZipInfo(name, _STAMP)
@@ -139,7 +150,10 @@ def make_reproducible(packed: Path, target: Path) -> None:
 
 
 def write_bill(package: Path) -> Path:
-    """Write what an extension's zip holds beside it, in CycloneDX 1.6; without a time, so that it can be repeated."""
+    """Write the bill of materials of a zip file next to it, in CycloneDX 1.6. Return its path.
+
+    It contains no time, so that the build is reproducible.
+    """
     data = package.read_bytes()
     with zipfile.ZipFile(package) as archive:
         manifest = tomllib.loads(archive.read(MANIFEST).decode())
@@ -163,7 +177,7 @@ def write_bill(package: Path) -> Path:
 
 
 def _wheel(path: str, data: bytes, _license: str) -> dict[str, Any]:
-    """A wheel, whose name, version and licence it says itself, and its files."""
+    """Return the component of a wheel, with its files. Name, version and licence come from the wheel's metadata."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = sorted(archive.namelist())
         (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))

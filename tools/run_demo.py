@@ -1,10 +1,10 @@
-"""The demo: a real Blender with the extension installed, and an Elixir script that builds and renders a scene in it.
+"""Run the demo: install the extension in a real Blender, and let an Elixir script build and render a scene in it.
 
-Run it with a Python that has bpy, after tools/build_zip.py. Blender's settings live in a temporary folder, so the
-user's own are never touched. What Blender itself prints goes to out/blender.log. Where there is no Elixir, a Python
+Run it with a Python that has bpy, after tools/build_zip.py. Blender uses a temporary folder for its settings, so the
+settings of the user do not change. The output of Blender goes to out/blender.log. If Elixir is not installed, a Python
 program makes the same calls.
 
-Exit codes: 0 the picture is there; 1 something failed.
+Exit codes: 0 the demo has saved the picture; 1 it has failed.
 """
 
 import os
@@ -25,17 +25,17 @@ SIZE = (960, 540)
 TIME_LIMIT = 300.0
 
 NO_ELIXIR = (
-    "There is no elixir on the PATH, so a Python program makes the calls. Elixir comes with your system's packages "
-    "(Debian and Ubuntu: apt install elixir; macOS: brew install elixir; Fedora: dnf install elixir)."
+    "The program elixir is not on the PATH, so a Python program makes the calls. To install Elixir: "
+    "apt install elixir (Debian, Ubuntu), brew install elixir (macOS), dnf install elixir (Fedora)."
 )
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message is a sentence."""
+    """The demo has failed. The message is a sentence."""
 
 
 def main() -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo. Return the exit code."""
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.unlink(missing_ok=True)
     begin = time.monotonic()
@@ -49,12 +49,12 @@ def main() -> int:
         except DemoError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
-    print(f"The picture is {PICTURE.relative_to(ROOT)}; all in {time.monotonic() - begin:.0f} s.")
+    print(f"Saved the picture as {PICTURE.relative_to(ROOT)} after {time.monotonic() - begin:.0f} s.")
     return 0
 
 
 def _set_environment(settings: str) -> None:
-    # Before bpy is imported: Blender reads these when it starts.
+    # Set them before the import of bpy, because Blender reads them when it starts.
     os.environ["BLENDER_USER_RESOURCES"] = settings
     os.environ["BPY_BEAM_NODE"] = f"beam_bpy_demo_{os.getpid()}"
     os.environ["BPY_BEAM_COOKIE"] = secrets.token_hex(16)
@@ -63,7 +63,7 @@ def _set_environment(settings: str) -> None:
 
 
 def _divert_blender_output(log: Path) -> None:
-    """Let Blender's C code, which reports each sample, print to a file; Python prints where it did."""
+    """Redirect the output of Blender's C code to a file, because it reports each sample. Python's output stays."""
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
@@ -72,10 +72,10 @@ def _divert_blender_output(log: Path) -> None:
 def _install_extensions() -> None:
     import bpy
 
-    print(f"Blender {bpy.app.version_string} is running, as a Python module.")
+    print(f"Blender {bpy.app.version_string} is running as a Python module.")
     for manifest in (ROOT / "blender_manifest.toml", ROOT / "examples" / "scene_handlers" / "blender_manifest.toml"):
         package = _zip_of(manifest)
-        print(f"Installing {package.relative_to(ROOT)} with Blender's own installer.")
+        print(f"Installing {package.relative_to(ROOT)} with Blender's installer.")
         try:
             bpy.ops.extensions.package_install_files(filepath=str(package), repo="user_default", enable_on_install=True)
         except RuntimeError as error:
@@ -91,7 +91,7 @@ def _zip_of(manifest: Path) -> Path:
 
 
 def _script() -> list[str]:
-    """The command of the program that makes the calls."""
+    """Return the command of the program that makes the calls."""
     elixir = shutil.which("elixir")
     if elixir is not None:
         return [elixir, "examples/demo.exs"]
@@ -100,13 +100,13 @@ def _script() -> list[str]:
 
 
 def _serve_script(command: list[str]) -> None:
-    """Answer the script's calls on this thread, Blender's main thread, until the script ends."""
+    """Answer the calls of the script on this thread, which is Blender's main thread, until the script ends."""
     import bpy
 
     from beam_bpy import get_beam_server
 
     server = get_beam_server()
-    # The extension's operators, which the type stubs of bpy don't know.
+    # The type stubs of bpy do not contain the operators of the extension.
     operators: Any = bpy.ops
     try:
         operators.beam_bpy.start_server()
@@ -126,7 +126,7 @@ def _serve_script(command: list[str]) -> None:
 
 
 def _stop_after(script: "subprocess.Popen[bytes]") -> None:
-    """Stop the server when the script has ended, which ends `serve_forever`."""
+    """Wait until the script ends, then stop the server. This ends `serve_forever`."""
     from beam_bpy import get_beam_server
 
     try:
@@ -137,23 +137,23 @@ def _stop_after(script: "subprocess.Popen[bytes]") -> None:
 
 
 def _check_picture() -> None:
-    """Let Blender read the picture back: the right size, and more than one colour."""
+    """Load the picture in Blender, and check that it has the right size and more than one colour."""
     import bpy
     import numpy as np
 
     if not PICTURE.exists():
-        raise DemoError("the Elixir script has saved no picture")
+        raise DemoError("the script has saved no picture")
     try:
         image = bpy.data.images.load(str(PICTURE))
     except RuntimeError as error:
-        raise DemoError(f"{PICTURE} is no picture: {error}") from error
+        raise DemoError(f"Blender cannot load the picture {PICTURE}: {error}") from error
     if tuple(image.size) != SIZE:
         raise DemoError(f"the picture has {tuple(image.size)} pixels instead of {SIZE}")
     pixels = np.empty(SIZE[0] * SIZE[1] * 4, dtype=np.float32)
     stored: Any = image.pixels
     stored.foreach_get(pixels)
     if pixels.reshape(-1, 4)[:, :3].std() < 0.01:
-        raise DemoError("the picture is of one colour: nothing was rendered")
+        raise DemoError("the picture has only one colour: nothing was rendered")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Erlang's External Term Format: bytes to Python values and back.
+"""Encode Python values to Erlang's External Term Format, and decode them.
 
     >>> from vendor_term_codec import Atom, decode, encode
     >>> decode(encode((Atom("ok"), {"size": [1.0, 2.5]})))
     (Atom('ok'), {'size': [1.0, 2.5]})
 
-Pure Python, no dependency; numpy arrays are understood where numpy is in use.
-The format: https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
+The package is pure Python and has no dependencies. If numpy is installed, it also encodes and decodes numpy arrays.
+Source: ERTS user's guide, chapter "External Term Format", https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
 """
 
 from .decoder import decode, decode_term, list_header, tuple_header

@@ -1,14 +1,15 @@
-"""Runs of numbers, taken whole; with numpy where it is there, without it where it is not.
+"""Read and write runs of numbers in one step, with or without numpy. A run is a sequence of elements of one type.
 
-A run of floats is a tag and eight bytes, over and over. A slice with a stride of nine gathers the tags; if they are
-all the same, one `struct` whose format skips the tag bytes reads the numbers in C. The other way round, `struct`
-writes the numbers and leaves a gap before each, and one slice assignment fills the gaps with the tag. Integers go the
-same way with a stride of five.
+Each float of a run takes nine bytes: a tag and eight bytes for the number. To read a run, a slice with a stride of nine
+collects the tags. If all tags are equal, one `struct` reads all numbers in C; its format skips the tag bytes. To write
+a run, `struct` writes the numbers and leaves one free byte before each, and one slice assignment writes the tags into
+the free bytes. Integers are read and written in the same way, with a stride of five.
 
-Reading goes in chunks of a fixed size, and a chunk that is not one run is read number by number: no order of tags
-makes it slower than reading the list plainly by more than a constant factor.
+The reader works in chunks of a fixed size. If a chunk is not one run, its numbers are read one by one. So for any order
+of tags, reading takes at most a constant factor longer than reading the list one number at a time.
 
-numpy is imported by `numpy_module` alone, when somebody asks for arrays; encoding only looks whether it is loaded.
+Only `numpy_module` imports numpy, and only if the caller asks for arrays. The encoder uses numpy only if the program
+has imported it already.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from .errors import DecodeError, EncodeError
 from .tags import INTEGER, NIL, SMALL_INTEGER
 
 SMALL_RUN = 16
-"""Up to so many floats are read by the struct of just that size."""
+"""The longest container of floats, in elements, that one struct of exactly this size reads."""
 
 INT_RUN = 8
-"""From so many elements on, a container that starts with an integer is read as a run."""
+"""The shortest container, in elements, that is read as a run if its first element is an integer."""
 
 ENCODE_RUN = 8
-"""From so many numbers on, a list is written as a run."""
+"""The shortest list of numbers, in elements, that is written as a run."""
 
 ARRAY_MIN = 16
-"""A shorter list stays a list even where arrays are asked for."""
+"""The shortest list, in elements, that becomes an array if the caller asks for arrays."""
 
 _CHUNK = 256
 _INT_CHUNK = 64
@@ -50,7 +51,7 @@ FLOAT_RUNS = [struct.Struct(">" + "xd" * count).unpack_from for count in range(S
 
 _INT_TAGS = (INTEGER, SMALL_INTEGER)
 
-# Integers of both tags, up to the first that has the byte of the shorter tag among its own.
+# Matches integers with either tag. The match ends before the first integer that contains the byte "a" (SMALL_INTEGER).
 _match_mixed = re.compile(rb"(?s:b[^a][^a][^a][^a]|a[^a]){0,%d}+" % _CHUNK).match
 _MIXED_MIN = 8
 
@@ -62,7 +63,7 @@ _pack_string = struct.Struct(">BH").pack
 
 @lru_cache(maxsize=1024)
 def _run_struct(code: str, count: int) -> struct.Struct:
-    """`count` numbers of the struct code `code`, each behind a byte that is skipped."""
+    """Return a struct of `count` numbers with the struct code `code`; it skips the tag byte before each number."""
     return struct.Struct(">" + f"x{code}" * count)
 
 
@@ -70,11 +71,11 @@ def _run_struct(code: str, count: int) -> struct.Struct:
 
 
 def read_floats(data: bytes | memoryview, pos: int, count: int) -> list[float]:
-    """The floats that stand at `pos`, one after the other, up to `count` of them or the first other tag.
+    """Return the run of floats at offset `pos`: at most `count` numbers, and none after the first other tag.
 
     Raises:
-        DecodeError: one of them is nan or infinite.
-        struct.error: the data end inside the last one.
+        DecodeError: a number is nan or infinite.
+        struct.error: the data end inside the last number.
     """
     values: list[float] = []
     at = pos
@@ -90,12 +91,12 @@ def read_floats(data: bytes | memoryview, pos: int, count: int) -> list[float]:
 
 
 def read_ints(data: bytes | memoryview, pos: int, count: int) -> tuple[list[int], int]:
-    """The integers of up to 32 bits that stand at `pos`, up to `count` of them or the first other tag.
+    """Return the run of integers of up to 32 bits at offset `pos`, and the offset after the run.
 
-    Returns them and the offset behind them.
+    The run has at most `count` numbers. It ends at the first other tag.
 
     Raises:
-        IndexError, struct.error: the data end before the run does.
+        IndexError, struct.error: the data end inside the run.
     """
     values: list[int] = []
     while (left := count - len(values)) and data[pos] in _INT_TAGS:
@@ -108,7 +109,7 @@ def read_ints(data: bytes | memoryview, pos: int, count: int) -> tuple[list[int]
 
 
 def _read_int_chunk(data: bytes | memoryview, pos: int, values: list[int]) -> int:
-    """Read a chunk whose elements all have one tag; returns the offset behind it, or 0 if there is no such chunk."""
+    """Read a chunk if all its elements have the same tag. Return the offset after the chunk, or 0 if they do not."""
     if data[pos] == INTEGER:
         end = pos + 5 * _INT_CHUNK
         if data[pos:end:5] == _INT_CHUNK_TAGS:
@@ -123,10 +124,11 @@ def _read_int_chunk(data: bytes | memoryview, pos: int, values: list[int]) -> in
 
 
 def _read_mixed(data: bytes | memoryview, pos: int, values: list[int]) -> int:
-    """Read elements of both tags; returns the offset behind them, or 0 where that is not worth while.
+    """Read integers with either tag. Return the offset after them, or 0 if there are too few for this method.
 
-    Where no byte but the shorter tag is an "a", replacing that writes all elements with the longer tag and one stride.
-    The match ends before the first element for which this does not hold; that one is read by itself.
+    SMALL_INTEGER_EXT is the byte "a". If no other byte of the elements is an "a", one `replace` turns all elements into
+    INTEGER_EXT, so that all have the same size. The match ends before the first element that contains another "a";
+    `_read_plainly` reads this element.
     """
     found = _match_mixed(data, pos)
     assert found is not None
@@ -138,7 +140,7 @@ def _read_mixed(data: bytes | memoryview, pos: int, values: list[int]) -> int:
 
 
 def _read_plainly(data: bytes | memoryview, pos: int, count: int, values: list[int]) -> int:
-    """Read up to `count` elements one by one, and stop at another tag; returns the offset behind them."""
+    """Read up to `count` elements one by one, until the first other tag. Return the offset after them."""
     append, unpack_int = values.append, _unpack_int
     for _ in repeat(None, count):
         tag = data[pos]
@@ -154,7 +156,7 @@ def _read_plainly(data: bytes | memoryview, pos: int, count: int, values: list[i
 
 
 def check_finite(values: list[float], pos: int) -> None:
-    """Raise the DecodeError for the first of `values` that is nan or infinite; the run starts at `pos`."""
+    """Raise a DecodeError if a number of `values` is nan or infinite. The run of floats starts at offset `pos`."""
     for index, value in enumerate(values):
         if not isfinite(value):
             raise not_finite(pos + 9 * index)
@@ -165,8 +167,8 @@ def not_finite(pos: int) -> DecodeError:
 
 
 def _check_exponents(data: bytes | memoryview, pos: int, end: int, values: list[float]) -> None:
-    # The exponent of nan and of the infinities is all ones, so their first byte is 7f or ff; so is that of some very
-    # large numbers, which is why this only decides whether to look closer.
+    # In nan and the infinities all bits of the exponent are ones, so the first byte is 7f or ff. Some very large
+    # numbers have the same first byte. So these bytes only show whether the numbers must be checked one by one.
     high = bytes(data[pos + 1 : end : 9])
     if b"\x7f" in high or b"\xff" in high:
         check_finite(values, pos)
@@ -176,10 +178,10 @@ def _check_exponents(data: bytes | memoryview, pos: int, end: int, values: list[
 
 
 def write_numbers(values: list[Any]) -> bytes | None:
-    """The external form of a list that is all floats, or all ints of up to 32 bits; None for any other list.
+    """Return the external form of a list of finite floats or of ints of up to 32 bits; None for any other list.
 
-    Ints that all fit a byte make a STRING_EXT. Otherwise every int is written as INTEGER_EXT, the small ones too:
-    the same terms, in bytes of one stride. A list with nan or an infinity is "any other".
+    If all ints are from 0 to 255, the result is a STRING_EXT. Otherwise all ints are written as INTEGER_EXT, also the
+    small ones: the terms are the same, and all elements have the same size.
     """
     first = type(values[0])
     count = len(values)
@@ -191,7 +193,7 @@ def write_numbers(values: list[Any]) -> bytes | None:
         try:
             return _pack_string(107, count) + bytes(values)
         except ValueError:
-            pass  # not all of them fit a byte
+            pass  # An int is not from 0 to 255.
     return _int_list(values) if count >= ENCODE_RUN else None
 
 
@@ -207,11 +209,11 @@ def _int_list(values: list[int]) -> bytes | None:
     try:
         return bytes(_tagged("i", b"b", 5, values))
     except struct.error:
-        return None  # more than 32 bits
+        return None  # An int has more than 32 bits.
 
 
 def _tagged(code: str, tag: bytes, stride: int, values: list[Any]) -> bytearray:
-    """LIST_EXT, the numbers each behind its tag, NIL_EXT."""
+    """Return a LIST_EXT with its header, a tag and a number for each element, and NIL_EXT."""
     count = len(values)
     out = bytearray(_pack_list(108, count))
     whole = count - count % _CHUNK
@@ -228,7 +230,7 @@ def _tagged(code: str, tag: bytes, stride: int, values: list[Any]) -> bytearray:
 
 
 def numpy_module() -> ModuleType | None:
-    """numpy, if it can be imported."""
+    """Import numpy and return it; None if it cannot be imported."""
     try:
         import numpy
     except ImportError:
@@ -237,12 +239,13 @@ def numpy_module() -> ModuleType | None:
 
 
 def read_float_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any, int] | None:
-    """The array of the `count` floats at `pos`, and the offset behind the NIL_EXT that follows them.
+    """Read the elements of a LIST_EXT of `count` floats at offset `pos`, and its tail, which must be NIL_EXT.
 
-    None if they are not all floats, or something else follows.
+    Return a float64 array of shape (count,) and the offset after NIL_EXT. Return None if an element is not a float, or
+    the tail is not NIL_EXT.
 
     Raises:
-        DecodeError: one of them is nan or infinite.
+        DecodeError: a number is nan or infinite.
     """
     end = pos + 9 * count
     if end >= len(data) or data[end] != NIL or bytes(data[pos:end:9]) != b"F" * count:
@@ -253,12 +256,14 @@ def read_float_array(data: bytes | memoryview, pos: int, count: int) -> tuple[An
 
 
 def read_int_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any, int] | None:
-    """The same of integers of up to 32 bits, of either tag.
+    """Read the elements of a LIST_EXT of `count` integers at offset `pos`, and its tail, which must be NIL_EXT.
 
-    The indices of a mesh are like that: long runs of INTEGER_EXT, and where they are small both tags by turns.
+    Return an int64 array of shape (count,) and the offset after NIL_EXT. Return None if an element is not an integer of
+    up to 32 bits, or the tail is not NIL_EXT. The elements may be INTEGER_EXT and SMALL_INTEGER_EXT. For example, the
+    vertex indices of a mesh are long runs of INTEGER_EXT, with both tags mixed where the indices are small.
 
     Raises:
-        IndexError, struct.error: the data end before they do.
+        IndexError, struct.error: the data end inside the list.
     """
     pieces = []
     while count:
@@ -279,7 +284,7 @@ def read_int_array(data: bytes | memoryview, pos: int, count: int) -> tuple[Any,
 
 
 def _int_run(data: bytes | memoryview, pos: int, count: int) -> int:
-    """How many INTEGER_EXT stand at `pos`, up to `count`; 0 for fewer than are worth an array of their own."""
+    """Return the number of consecutive INTEGER_EXT at offset `pos`, at most `count`; 0 if it is less than _CHUNK."""
     run, window = 0, _CHUNK
     while run < count:
         looked_at = min(window, count - run)
@@ -293,7 +298,7 @@ def _int_run(data: bytes | memoryview, pos: int, count: int) -> int:
 
 
 def _numbers(data: bytes | memoryview, pos: int, count: int, number: str) -> Any:
-    """`count` numbers of numpy's type `number`, each behind its tag."""
+    """Return a view of `count` numbers of the numpy type `number` at offset `pos`, without the tag before each."""
     dtype = _numpy().dtype([("tag", "u1"), ("number", number)])
     if pos + dtype.itemsize * count > len(data):
         raise IndexError
@@ -307,7 +312,10 @@ def _numpy() -> Any:
 
 
 def as_array(values: list[Any]) -> Any:
-    """`values` as a float64 or int64 array if it is long enough and all of one of the two types, else itself."""
+    """Return a float64 or int64 array of `values`, or `values` itself.
+
+    The result is an array if there are at least `ARRAY_MIN` values, all of them floats or all ints of up to 64 bits.
+    """
     if len(values) < ARRAY_MIN:
         return values
     first = type(values[0])
@@ -320,12 +328,13 @@ def as_array(values: list[Any]) -> Any:
 
 
 def write_array(value: Any) -> bytes | int | float | bool | list[Any] | None:
-    """What stands for a numpy array or scalar: its external form, or a Python value that has the same one.
+    """Encode a numpy array or scalar.
 
-    None if `value` is no array or scalar of numbers or booleans.
+    Return its external form (bytes), or a Python value with the same external form. Return None if `value` is not a
+    numpy array or scalar of numbers or booleans; masked arrays are not supported either.
 
     Raises:
-        EncodeError: nan or infinity among the numbers.
+        EncodeError: a number is nan or infinite.
     """
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray | numpy.generic) or hasattr(value, "mask"):
@@ -348,7 +357,7 @@ def write_array(value: Any) -> bytes | int | float | bool | list[Any] | None:
 
 
 def _records(numpy: Any, value: Any, tag: int, number: str) -> Any:
-    """One row of bytes for each number: the tag and the number."""
+    """Return a uint8 array with one row for each number: the tag and the number."""
     records = numpy.empty(value.size, [("tag", "u1"), ("number", number)])
     records["tag"] = tag
     records["number"] = value.reshape(-1)
@@ -364,7 +373,8 @@ def _float_records(numpy: Any, value: Any) -> Any:
 
 
 def _big_records(numpy: Any, value: Any) -> Any:
-    # SMALL_BIG_EXT of eight bytes each. Erlang takes leading zeros, and makes small integers of small values.
+    # Each number becomes a SMALL_BIG_EXT of eight bytes. Erlang accepts leading zeros, and decodes small values as
+    # small integers.
     flat = value.reshape(-1)
     negative = flat < 0
     magnitude = flat.astype(numpy.uint64)
@@ -378,7 +388,7 @@ def _big_records(numpy: Any, value: Any) -> Any:
 
 
 def _strings(numpy: Any, value: Any) -> bytes:
-    """The last axis as STRING_EXT."""
+    """Encode the last axis of the array as STRING_EXT, and the other axes as lists."""
     length = value.shape[-1]
     rows = value.size // length
     block = numpy.empty((rows, 3 + length), numpy.uint8)
@@ -388,7 +398,10 @@ def _strings(numpy: Any, value: Any) -> bytes:
 
 
 def _nest(numpy: Any, shape: tuple[int, ...], block: Any) -> bytes:
-    """Wrap the rows of `block` in lists, from the last axis to the first: each turn a header and a NIL_EXT per row."""
+    """Combine the rows of `block` to nested lists, from the last axis of `shape` to the first.
+
+    Each iteration adds a list header before each row, and NIL_EXT after it.
+    """
     for length in reversed(shape):
         rows = len(block) // length
         body = block.reshape(rows, -1)

@@ -1,14 +1,15 @@
-"""From bytes to Python values.
+"""Decode bytes in the External Term Format to Python values.
 
-The strategy. One loop reads one term after the other and appends it to the list of the container that is open; an
-explicit stack holds the containers around it, so nesting costs no Python frames. A container collects its elements
-flat, and becomes a tuple, dict or list once they are all there: for a map that is `dict(zip(keys, values))`, in C.
-Everything that occurs often is written out in the loop, without a call per term; `_read_rare` holds the rest. Runs of
-numbers are taken whole (see `arrays`).
+Design: one loop reads one term after the other and appends it to the elements of the current container. A stack holds
+the containers around the current one, so nested terms need no nested Python calls. A container first collects all its
+elements in one list. When the list is complete, it becomes a tuple, dict or list; for a map, `dict(zip(keys, values))`
+does this in C. The loop contains the code for frequent tags, without a function call for each term. `_read_rare` reads
+the other tags. `arrays` reads runs of numbers in one step.
 
-Hostile bytes. A length is compared with the bytes that are left before anything is built from it (each element takes
-at least one byte). Truncated data show as IndexError or struct.error; the loop turns them into a DecodeError once, for
-all tags: while a term is being read `pos` stays on its tag, so the message can say where it starts.
+Invalid bytes: before the decoder allocates memory for a length, it compares the length with the number of bytes that
+are left, because each element needs at least one byte. Truncated data cause an IndexError or a struct.error. The loop
+converts both to a DecodeError in one place. While the loop reads a term, `pos` stays on its tag, so the message can
+give the offset at which the term starts.
 """
 
 from __future__ import annotations
@@ -73,13 +74,13 @@ from .types import (
 )
 
 MAX_DEPTH = 10_000
-"""How deep lists, tuples, maps and funs may nest."""
+"""The deepest nesting of lists, tuples, maps and funs that is accepted, in levels."""
 
 MAX_KEY_DEPTH = 64
-"""How deep they may nest inside a map's key. Hashing and comparing keys uses the C stack."""
+"""The deepest nesting inside a map key, in levels. The limit is low because Python uses the C stack to hash a key."""
 
 MAX_INFLATED = 256 * 1024 * 1024
-"""How many bytes a compressed term may inflate to."""
+"""The largest size of a compressed term after inflation, in bytes: 256 MiB."""
 
 MAX_CACHED_ATOMS = 4096
 _MANY_KEYS = 256
@@ -93,14 +94,17 @@ _unpack_i32 = struct.Struct(">i").unpack_from
 _unpack_double = struct.Struct(">d").unpack_from
 _unpack_fun = struct.Struct(">IB16sII").unpack_from
 
-# What the elements in hand become. For LIST the tail is still to be read.
+# The kind of the current container. For _LIST the tail follows the elements.
 _TUPLE, _MAP, _LIST, _IMPROPER, _FUN, _EXPORT, _ROOT = range(7)
 
 _CONSTANTS: dict[str, Any] = {"nil": None, "true": True, "false": False}
 
 
 class _AtomCache(dict[bytes, Any]):
-    """The values of atoms by their raw characters. Two threads that add the same atom do the work twice, no more."""
+    """Maps the encoded characters of an atom to its value.
+
+    It needs no lock: if two threads add the same atom at the same time, both store an equal value.
+    """
 
     def __init__(self, encoding: str) -> None:
         self.encoding = encoding
@@ -108,7 +112,7 @@ class _AtomCache(dict[bytes, Any]):
     def __missing__(self, raw: bytes) -> Any:
         name = raw.decode(self.encoding)
         if len(name) > MAX_ATOM_CHARACTERS:
-            raise DecodeError(f"an atom of {len(name)} characters; {MAX_ATOM_CHARACTERS} is Erlang's limit")
+            raise DecodeError(f"an atom has {len(name)} characters; Erlang's limit is {MAX_ATOM_CHARACTERS}")
         return self._keep(raw, _CONSTANTS[name] if name in _CONSTANTS else Atom(name))
 
     def _keep(self, raw: bytes, value: Any) -> Any:
@@ -123,21 +127,23 @@ _latin1_atoms = _AtomCache("latin-1")
 
 
 def decode(data: Buffer, *, binaries: Callable[..., Any] = str, arrays: bool = False) -> Any:
-    """The value of one whole external term: the version byte 131, one term (it may be compressed), nothing behind it.
+    """Decode one external term: the version byte 131 and one term, which may be compressed. No bytes may follow.
 
     Args:
         data: the bytes.
-        binaries: how a binary arrives. `str` (the default): as str if it is valid UTF-8, else as bytes. `bytes`: as
-            bytes. `memoryview`: as a read-only view of `data`, without a copy (a map's key: as bytes).
-        arrays: whether number lists arrive as numpy arrays: a proper list of 16 elements or more that are all floats
-            (float64) or all integers within 64 bits (int64). Without numpy they stay lists.
+        binaries: the type for binaries. `str` (default): str if the binary is valid UTF-8, otherwise bytes. `bytes`:
+            always bytes. `memoryview`: a read-only view of `data`, without a copy; a binary that is a map key becomes
+            bytes.
+        arrays: True: a proper list of at least 16 numbers becomes a numpy array of one dimension, float64 if all
+            elements are floats, int64 if all are integers of up to 64 bits. Without numpy it stays a list.
+            Default False.
 
     Raises:
-        DecodeError: not exactly one term, an unknown tag, or a limit exceeded (`MAX_DEPTH`, `MAX_KEY_DEPTH`,
-            `MAX_INFLATED`). No other exception, whatever the bytes.
-        ValueError: `binaries` is none of the three.
+        DecodeError: `data` are not exactly one valid term, or the term exceeds `MAX_DEPTH`, `MAX_KEY_DEPTH` or
+            `MAX_INFLATED`. No bytes cause any other exception.
+        ValueError: `binaries` is not `str`, `bytes` or `memoryview`.
 
-    Source: External Term Format, ERTS user's guide.
+    Source: ERTS user's guide, chapter "External Term Format".
     """
     data = _readable(data)
     if not data:
@@ -158,11 +164,18 @@ def decode(data: Buffer, *, binaries: Callable[..., Any] = str, arrays: bool = F
 def decode_term(
     data: Buffer, offset: int = 0, *, binaries: Callable[..., Any] = str, arrays: bool = False
 ) -> tuple[Any, int]:
-    """The value of the term whose tag stands at `offset` (no version byte), and the offset behind the term.
+    """Decode one term without a version byte. Return its value and the offset after the term.
 
-    Arguments and exceptions as for `decode`.
+    Args:
+        data: the bytes.
+        offset: the offset of the term's tag in `data`; default 0.
+        binaries, arrays: see `decode`.
+
+    Raises:
+        DecodeError: see `decode`.
+        ValueError: `offset` is negative, or `binaries` is not `str`, `bytes` or `memoryview`.
     """
-    # Written out, because each call of a handler comes through here.
+    # Every call of a handler uses this function, so the checks are here and not in functions of their own.
     if binaries is not str and binaries is not bytes and binaries is not memoryview:
         raise _no_binaries(binaries)
     if offset < 0:
@@ -178,11 +191,11 @@ def _check_offset(offset: int) -> None:
 
 
 def _no_binaries(binaries: Any) -> ValueError:
-    return ValueError(f"binaries is str, bytes or memoryview, not {binaries!r}")
+    return ValueError(f"binaries must be str, bytes or memoryview, not {binaries!r}")
 
 
 def _readable(data: Buffer) -> bytes | memoryview:
-    """bytes if `data` are bytes (a view of all of a bytes object is that object), else a read-only view."""
+    """Return `data` itself if it is bytes, the bytes object of a memoryview of all its bytes, else a read-only view."""
     if type(data) is bytes:
         return data
     view = memoryview(data)
@@ -193,10 +206,10 @@ def _readable(data: Buffer) -> bytes | memoryview:
 
 
 def tuple_header(data: Buffer, offset: int) -> tuple[int, int]:
-    """The arity of the tuple at `offset`, and the offset of its first element.
+    """Return the arity of the tuple at `offset`, and the offset of its first element.
 
     Raises:
-        DecodeError: another tag stands there, or the data end.
+        DecodeError: the tag at `offset` is not that of a tuple, or the data end.
         ValueError: the offset is negative.
     """
     _check_offset(offset)
@@ -212,13 +225,13 @@ def tuple_header(data: Buffer, offset: int) -> tuple[int, int]:
 
 
 def list_header(data: Buffer, offset: int) -> tuple[int, int]:
-    """The number of elements of the list at `offset`, and the offset of its first element.
+    """Return the number of elements of the list at `offset`, and the offset of its first element.
 
-    NIL_EXT has none, and the offset is the one behind it. The tail of a LIST_EXT follows its elements. A STRING_EXT
-    has no elements to read one by one, and is refused.
+    For NIL_EXT the number is 0, and the offset is the one after NIL_EXT. The tail of a LIST_EXT follows its elements.
+    STRING_EXT is refused, because its elements are not terms with tags.
 
     Raises:
-        DecodeError: another tag stands there, or the data end.
+        DecodeError: the tag at `offset` is not LIST_EXT or NIL_EXT, or the data end.
         ValueError: the offset is negative.
     """
     _check_offset(offset)
@@ -234,15 +247,15 @@ def list_header(data: Buffer, offset: int) -> tuple[int, int]:
 
 
 def _inflate(data: Buffer) -> bytes:
-    """The term inside `131, 80, size, zlib stream`, which must have exactly the stated size."""
+    """Return the term inside a compressed term. The layout is 131, 80, size, zlib stream; the size must be exact."""
     if len(data) < 6:
         raise DecodeError("the data end inside COMPRESSED (80) at offset 1")
     size = _unpack_u32(data, 2)[0]
     if size > MAX_INFLATED:
-        raise DecodeError(f"a compressed term of {size} bytes; the limit is {MAX_INFLATED}")
+        raise DecodeError(f"a compressed term has {size} bytes; the limit is {MAX_INFLATED}")
     inflater = zlib.decompressobj()
     try:
-        # One byte more than stated, so that a longer stream shows without being inflated.
+        # Inflate at most one byte more than the stated size. This is enough to detect a longer stream.
         inflated = inflater.decompress(memoryview(data)[6:], size + 1)
     except zlib.error as error:
         raise DecodeError(f"the compressed term at offset 1 does not inflate: {error}") from None
@@ -263,7 +276,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
     kind = _ROOT
     items: list[Any] = []
     append = items.append
-    turns: Iterator[None] = repeat(None, 1)  # one for each term that is still to be read into `items`
+    turns: Iterator[None] = repeat(None, 1)  # One None for each term that `items` still lacks.
     tag = 0
     try:
         while True:
@@ -300,7 +313,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                     continue
                 if tag == NEW_FLOAT:
                     number = _unpack_double(data, pos + 1)[0]
-                    if number - number:  # nan for nan and the infinities
+                    if number - number:  # It is nan for nan and the infinities, else 0.
                         raise _arrays.not_finite(pos)
                     append(number)
                     pos += 9
@@ -367,7 +380,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                 if len(stack) >= limit:
                     raise DecodeError(f"nested deeper than {MAX_DEPTH} levels (a map's key: {MAX_KEY_DEPTH})")
                 if count > 1 and opened != _MAP and opened <= _LIST:
-                    # Vectors and the like at once, longer runs of numbers by `arrays`.
+                    # Read short containers of floats, such as vectors, here; `arrays` reads longer runs of numbers.
                     first = data[end]
                     if first == NEW_FLOAT:
                         if arrays and opened == _LIST and count >= ARRAY_MIN:
@@ -395,7 +408,7 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                         head, end = _arrays.read_ints(data, end, count)
                         count -= len(head)
                 if not count:
-                    # Nothing more to read: no need to open it.
+                    # The container is complete, so it need not go on the stack.
                     if opened == _TUPLE:
                         append(tuple(head))
                         pos = end
@@ -433,7 +446,8 @@ def _read(data: bytes | memoryview, pos: int, binaries: Callable[..., Any], arra
                         pos += 1
                         value = _arrays.as_array(items) if arrays else items
                     elif tag == LIST:
-                        # A list as the tail is more of the same list. (No release writes that, but all read it.)
+                        # The tail is a list, so its elements belong to the same list. No release of Erlang writes this
+                        # form, but every release reads it.
                         count = _unpack_u32(data, pos + 1)[0]
                         if count > size - pos - 5:
                             raise _too_many(tag, pos, count, size - pos - 5)
@@ -476,20 +490,25 @@ def _too_many(tag: int, pos: int, count: int, left: int) -> DecodeError:
 
 
 def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
-    """The map of `[key, value, key, value, …]`: a dict, unless that would lose an entry."""
+    """Return the map of `[key, value, key, value, …]`: a dict, or a PairsMap if a dict cannot hold all entries.
+
+    Args:
+        items: the keys and values.
+        views: True if binaries are views; keys then become bytes.
+    """
     keys = items[::2]
     values = items[1::2]
     if views:
         keys = [bytes(key) if type(key) is memoryview else key for key in keys]
     try:
-        # Python hashes numbers without a secret: keys can be chosen to share one hash, and a dict of them takes
-        # quadratic time. It is enough that some of the keys do.
+        # Python's hash of a number has no secret seed. So a sender can choose many keys with the same hash, and a dict
+        # of them needs quadratic time. The counter finds such keys, even if they are only a part of all keys.
         if len(keys) < _MANY_KEYS or max(Counter(map(hash, keys)).values()) < _MANY_KEYS:
             result = dict(zip(keys, values, strict=True))
             if len(result) == len(keys):
                 return result
     except TypeError:
-        pass  # a key that Python cannot hash
+        pass  # Python cannot hash one of the keys.
     except RecursionError:
         raise DecodeError("a map's keys are nested too deeply to be compared") from None
     try:
@@ -501,7 +520,7 @@ def _map(items: list[Any], views: bool) -> dict[Any, Any] | PairsMap:
 
 
 def _atom(value: Any) -> Atom | None:
-    """The Atom that `value` was decoded from, if it was one."""
+    """Return the Atom for a decoded atom, which may be None, True or False; return None if `value` is not an atom."""
     if isinstance(value, Atom):
         return value
     if value is None or value is True or value is False:
@@ -538,7 +557,7 @@ def _cut(data: bytes | memoryview, begin: int, end: int) -> bytes:
 
 
 def _node(data: bytes | memoryview, pos: int) -> tuple[bytes, int]:
-    """The atom at `pos` in its canonical external form, and the offset behind it."""
+    """Return the canonical external form of the node name (an atom) at offset `pos`, and the offset after it."""
     tag = data[pos]
     if tag in (SMALL_ATOM_UTF8, SMALL_ATOM):
         begin = pos + 2
@@ -554,7 +573,7 @@ def _node(data: bytes | memoryview, pos: int) -> tuple[bytes, int]:
 
 
 class _NodeCache(_AtomCache):
-    """The canonical external forms of node names by their raw characters."""
+    """Maps the encoded characters of a node name to its canonical external form."""
 
     def __missing__(self, raw: bytes) -> Any:
         name = raw.decode(self.encoding)
@@ -570,7 +589,7 @@ _latin1_nodes = _NodeCache("latin-1")
 
 
 def _read_rare(data: bytes | memoryview, pos: int, tag: int, binaries: Callable[..., Any]) -> tuple[Any, int]:
-    """The terms that occur too seldom for a place in the loop. None of them holds other terms."""
+    """Read a term with a rare tag. Return its value and the offset after it. These terms contain no other terms."""
     if tag == NEW_PID:
         node, at = _node(data, pos + 1)
         return Pid.from_ext(b"X" + node + _cut(data, at, at + 12)), at + 12
@@ -593,8 +612,8 @@ def _read_rare(data: bytes | memoryview, pos: int, tag: int, binaries: Callable[
         return _old_float(data, pos)
     if tag == LOCAL:
         raise DecodeError(
-            f"LOCAL_EXT (121) at offset {pos}: only the runtime that made it can read it; "
-            "encode without term_to_binary's option `local`"
+            f"LOCAL_EXT (121) at offset {pos}: only the runtime system that encoded this term can decode it; "
+            "encode it without the option `local` of term_to_binary"
         )
     raise DecodeError(f"{tags.describe(tag)} at offset {pos} is not supported")
 
@@ -626,7 +645,7 @@ def _reference(data: bytes | memoryview, pos: int, tag: int) -> tuple[Reference,
         return Reference.from_ext(b"Z\0\1" + node + b"\0\0\0" + creation + ids), at + 5
     words = _unpack_u16(data, pos + 1)[0]
     if not 1 <= words <= MAX_REFERENCE_WORDS:
-        raise DecodeError(f"the reference at offset {pos} has {words} words; 1 to {MAX_REFERENCE_WORDS} are possible")
+        raise DecodeError(f"the reference at offset {pos} has {words} words; it must have 1 to {MAX_REFERENCE_WORDS}")
     node, at = _node(data, pos + 3)
     width = 4 if tag == NEWER_REFERENCE else 1
     creation = _cut(data, at, at + width).rjust(4, b"\0")
@@ -646,7 +665,7 @@ def _bit_binary(data: bytes | memoryview, pos: int, binaries: Callable[..., Any]
 
 
 def _binary(raw: bytes, binaries: Callable[..., Any]) -> Any:
-    """A binary outside the loop."""
+    """Convert a binary to the type `binaries`; see `decode`."""
     if binaries is not str:
         return binaries(raw)
     try:
@@ -660,7 +679,7 @@ def _old_float(data: bytes | memoryview, pos: int) -> tuple[float, int]:
     try:
         number = float(text)
     except ValueError:
-        raise DecodeError(f"FLOAT_EXT (99) at offset {pos} holds no number: {text!r}") from None
+        raise DecodeError(f"FLOAT_EXT (99) at offset {pos} does not contain a number: {text!r}") from None
     if number - number:
         raise _arrays.not_finite(pos)
     return number, pos + 32

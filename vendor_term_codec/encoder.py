@@ -1,15 +1,15 @@
-"""From Python values to bytes.
+"""Encode Python values to bytes in the External Term Format.
 
-The strategy. One loop takes one value after the other from the iterator of the container that is open, and appends
-its bytes to a list that is joined at the end; an explicit stack holds the containers around it. A map is walked flat
-(key, value, key, value), so that it is an iterator like any other. What follows a container's elements (NIL_EXT behind
-a list) is kept beside the iterator.
+Design: one loop takes one value after the other from the iterator of the current container, and appends its bytes to a
+list of parts. A stack holds the containers around the current one. The iterator of a map gives keys and values in turn,
+so that the loop handles all containers in the same way. The bytes that end a container, such as NIL_EXT after a list,
+are stored with its iterator.
 
-Types are told apart by identity, the frequent ones in the loop, the rest by a table. A type in neither is looked at
-once more, slowly: a subclass of a known one, a numpy value, then the caller's `default`.
+The encoder compares types with `is`, frequent types in the loop, other types in a table. A value of any other type
+takes a slower path: numpy values, then subclasses of known types, then the caller's function `default`.
 
-The loop does not track where it is. The stack knows the open containers, and only when something cannot be encoded is
-the way from one to the next looked up, for the error message.
+The loop does not record the path to the current value. If a value cannot be encoded, the encoder finds the path from
+the containers on the stack, for the error message.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .errors import EncodeError
 from .types import Atom, BitString, Export, Fun, ImproperList, PairsMap, Pid, Port, Reference, atom_ext, exact
 
 MAX_DEPTH = 10_000
-"""How deep lists, tuples, dicts and funs may nest."""
+"""The deepest nesting of lists, tuples, dicts and funs that can be encoded, in levels."""
 
 MAX_INTEGER_BYTES = 8 * (2**19 - 1)
-"""How long an integer may be: what the BEAM holds. A node that gets a longer one cuts the connection."""
+"""The longest integer of the BEAM, in bytes. A BEAM node that receives a longer one closes the connection."""
 
 _MAX_CACHED_ATOMS = 4096
 _MAX_CACHED_STRINGS = 1024
@@ -49,13 +49,19 @@ _pack_fun = struct.Struct(">BIB16sII").pack
 _Default = Callable[[Any], Any] | None
 _Part = bytes | bytearray | memoryview
 
-# A container that is open: the iterator over its elements; the bytes behind them (for a fun, where in the output its
-# header will go); the container itself, None where a value stands in for another; what stands in its own container.
+# The state of a container:
+# - the iterator over the elements that remain
+# - the bytes after the last element; for a fun the index of its header in the output
+# - the container itself; None for the replacement of a value
+# - the value in the parent container; it differs from the container if the container replaces it
 _Frame = tuple[Iterator[Any], bytes | int, Any, Any]
 
 
 class _AtomCache(dict[str, bytes]):
-    """External forms by name. Two threads that add the same atom do the work twice, no more."""
+    """Maps the name of an atom to its external form.
+
+    It needs no lock: if two threads add the same atom at the same time, both store equal bytes.
+    """
 
     def __missing__(self, name: str) -> bytes:
         try:
@@ -74,23 +80,32 @@ _atoms = _AtomCache()
 
 
 def encode(value: Any, *, default: _Default = None) -> bytes:
-    """The external term of `value`: the version byte 131 and its external form.
+    """Encode a value as an external term: the version byte 131 and the external form of the value.
 
-    None, True and False become the atoms nil, true and false; int and float numbers; str a binary of its UTF-8; bytes,
-    bytearray and memoryview a binary; `Atom` an atom; list, tuple and dict a list, tuple and map; a numpy array
-    (nested) lists of its numbers; the codec's own types the terms that they stand for. A subclass counts as the type
-    it derives from.
+    A value of each Python type becomes this Erlang term; a subclass is encoded like its base class:
+
+        None, True, False               the atoms nil, true, false
+        int, float                      an integer, a float
+        str                             a binary in UTF-8
+        bytes, bytearray, memoryview    a binary
+        Atom                            an atom
+        list, tuple, dict               a list, a tuple, a map
+        numpy array                     a list of numbers or booleans, nested for each axis
+        numpy scalar                    a number or boolean
+        other types of this package     the term that they represent, such as a pid
 
     Args:
-        value: what to encode.
-        default: called with a value of any other type; it returns what to encode in its place, or raises TypeError.
+        value: the value.
+        default: a function that is called with each value of any other type. It returns a value to encode instead, or
+            raises TypeError. Default None: other types cannot be encoded.
 
     Raises:
-        EncodeError: the value, or one inside it, has no term: nan, an infinity, a str with a lone surrogate, an Atom of
-            more than 255 characters, an unknown type; or it is nested deeper than `MAX_DEPTH`, or contains itself.
-            The message gives the way to it: `result["mesh"][3]: cannot encode bpy_types.Object`.
+        EncodeError: `value`, or a value inside it, has no Erlang term: nan, an infinity, a str with a lone surrogate,
+            an Atom of more than 255 characters, an integer longer than `MAX_INTEGER_BYTES`, a dict in which two keys
+            are the same term, or a value of an unknown type. Also if `value` contains itself or is nested deeper than
+            `MAX_DEPTH`. The message gives the path to the value: `result["mesh"][3]: cannot encode bpy_types.Object`.
 
-    Source: External Term Format, ERTS user's guide.
+    Source: ERTS user's guide, chapter "External Term Format".
     """
     out: list[_Part] = [_VERSION]
     _write(value, out, default)
@@ -98,21 +113,21 @@ def encode(value: Any, *, default: _Default = None) -> bytes:
 
 
 def encode_term(value: Any, *, default: _Default = None) -> bytes:
-    """The external form of `value` without the version byte. Arguments and exceptions as for `encode`."""
+    """Encode a value without the version byte. For the arguments and exceptions see `encode`."""
     out: list[_Part] = []
     _write(value, out, default)
     return b"".join(out)
 
 
 def tuple_of(*elements: bytes) -> bytes:
-    """The external form of a tuple, made of the external forms of its elements (without version bytes)."""
+    """Return the external form of a tuple. Each element is an external form without the version byte."""
     count = len(elements)
     head = bytes((tags.SMALL_TUPLE, count)) if count <= 255 else _pack_length(tags.LARGE_TUPLE, count)
     return head + b"".join(elements)
 
 
 def list_of(*elements: bytes) -> bytes:
-    """The external form of a proper list, made of the external forms of its elements (without version bytes)."""
+    """Return the external form of a proper list. Each element is an external form without the version byte."""
     if not elements:
         return _EMPTY_LIST
     return _pack_length(tags.LIST, len(elements)) + b"".join(elements) + _EMPTY_LIST
@@ -146,7 +161,7 @@ def _write(value: Any, out: list[_Part], default: _Default) -> None:
                     append(known)
                     continue
                 if kind is float:
-                    if item - item:  # nan for nan and the infinities
+                    if item - item:  # It is nan for nan and the infinities, else 0.
                         raise EncodeError(f"{item!r} has no Erlang term")
                     append(pack_float(70, item))
                     continue
@@ -226,11 +241,14 @@ def _write(value: Any, out: list[_Part], default: _Default) -> None:
 
 
 _DISTINCT_KEYS = {str, Atom, int, float, bytes}
-"""Keys that are all of one of these types are as many keys in Erlang as in Python."""
+"""If all keys of a dict have the same one of these types, different keys in Python are different keys in Erlang."""
 
 
 def _check_keys(item: dict[Any, Any]) -> None:
-    """Refuse a dict in which two keys are the same term: a node cuts the connection over such a map."""
+    """Raise an EncodeError if two keys of a dict are the same term.
+
+    A BEAM node that receives such a map closes the connection.
+    """
     try:
         distinct = len(set(map(exact, item)))
     except RecursionError:
@@ -243,7 +261,7 @@ def _big(number: int) -> bytes:
     magnitude = abs(number)
     length = (magnitude.bit_length() + 7) // 8
     if length > MAX_INTEGER_BYTES:
-        raise EncodeError(f"cannot encode an integer of {length} bytes; {MAX_INTEGER_BYTES} is Erlang's limit")
+        raise EncodeError(f"cannot encode an integer of {length} bytes; Erlang's limit is {MAX_INTEGER_BYTES}")
     raw = magnitude.to_bytes(length, "little")
     if len(raw) <= 255:
         return bytes((tags.SMALL_BIG, len(raw), number < 0)) + raw
@@ -291,7 +309,7 @@ def _open_pairs(item: PairsMap, out: list[_Part]) -> tuple[Iterable[Any], bytes 
 
 
 def _open_fun(item: Fun, out: list[_Part]) -> tuple[Iterable[Any], bytes | int]:
-    out.append(b"")  # _close_fun puts the header here, which holds the size of all that follows
+    out.append(b"")  # _close_fun replaces this by the header, which contains the size of the whole fun.
     return (item.module, item.old_index, item.old_uniq, item.pid, *item.free), len(out) - 1
 
 
@@ -323,7 +341,13 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def _stand_in(item: Any, append: Callable[[_Part], None], default: _Default) -> tuple[Any, ...]:
-    """What to encode in place of a value of an unknown type, in a tuple; () if it is written already."""
+    """Return a tuple with the value to encode instead of `item`, or () if `item` has been written.
+
+    Args:
+        item: a value of a type that the loop does not know.
+        append: writes bytes to the output.
+        default: see `encode`.
+    """
     array = arrays.write_array(item)
     if type(array) is bytes:
         append(array)
@@ -351,7 +375,10 @@ def _unknown(item: Any) -> EncodeError:
 
 
 def _check_depth(stack: list[_Frame], item: Any) -> int:
-    """Called where the depth reaches a power of two: look for a container inside itself; say when to look again."""
+    """Check the depth, and check that no container on the stack contains itself. Return the depth of the next check.
+
+    The checks are at powers of two.
+    """
     depth = len(stack)
     if depth > MAX_DEPTH:
         raise EncodeError(f"nested deeper than {MAX_DEPTH} levels")
@@ -362,7 +389,7 @@ def _check_depth(stack: list[_Frame], item: Any) -> int:
 
 
 def _failure(stack: list[_Frame], item: Any, error: Exception) -> str:
-    """`error` in words, behind the way to `item`, at which it arose."""
+    """Return the error message: the path to `item`, which cannot be encoded, and the reason."""
     children = [frame[3] for frame in stack[2:]] + [item]
     steps = [_step(frame[2], child) for frame, child in zip(stack[1:], children, strict=False)]
     if len(steps) > _MOST_STEPS_SHOWN:
@@ -376,7 +403,7 @@ def _failure(stack: list[_Frame], item: Any, error: Exception) -> str:
 
 
 def _step(container: Any, child: Any) -> str:
-    """How to get from `container` to the `child` in it."""
+    """Return the part of the path that leads from `container` to its element `child`, such as `[3]`."""
     kind = type(container)
     if kind is dict or kind is PairsMap:
         for key, value in container.items():
@@ -402,6 +429,6 @@ def _key(key: Any) -> str:
     else:
         try:
             text = repr(key)
-        except (ValueError, RecursionError):  # an int of thousands of digits, a key nested too deeply
+        except (ValueError, RecursionError):  # The key is an int of thousands of digits, or nested too deeply.
             text = "…"
     return text if len(text) <= _LONGEST_KEY_SHOWN else text[:_LONGEST_KEY_SHOWN] + "…"

@@ -1,4 +1,4 @@
-"""The tags of the External Term Format, named as in its chapter of the ERTS user's guide."""
+"""The tags of the External Term Format. The ERTS user's guide, chapter "External Term Format", gives their names."""
 
 VERSION = 131
 COMPRESSED = 80
@@ -46,5 +46,5 @@ del NAMES[VERSION]
 
 
 def describe(tag: int) -> str:
-    """The name that the chapter gives to `tag`, with its number: "LIST_EXT (108)"."""
+    """Return the name and the number of `tag`, such as "LIST_EXT (108)", or "tag 1" for an unknown tag."""
     return f"{NAMES.get(tag, 'tag')} ({tag})" if tag in NAMES else f"tag {tag}"

@@ -1,10 +1,11 @@
-"""The terms that Python has no type for.
+"""Types for the Erlang terms that have no Python type.
 
-Each is immutable, hashable as far as its contents are, pickles, and encodes back to the term that it came from.
+All types are immutable and can be pickled. A value can be hashed if its contents can be hashed. A decoded value encodes
+to the same term.
 
-Pids, ports and references hold nothing but their external form, written in one canonical way: the newest tag that
-every release from 25 on reads, and the node's name as a UTF-8 atom. To decode one is a slice, to encode one is an
-append, and two of them are equal if their bytes are. Their fields are read from the bytes when someone asks.
+Pids, ports and references store only their external form. This form is canonical: it has the newest tag that all
+releases since OTP 25 can read, and the node name is a UTF-8 atom. So decoding one is a slice, encoding one is an
+append, and two of them are equal if their bytes are equal. The properties read the fields from these bytes.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _unpack_port = struct.Struct(">QI").unpack
 
 
 class Atom(str):
-    """An atom: a `str` that encodes to an atom and shows as `Atom('name')`.
+    """An atom: a `str` that is encoded as an atom. Its repr is `Atom('name')`.
 
-    An Atom equals the str of the same characters. Erlang limits an atom to 255 characters; a longer one is an
-    EncodeError when it is encoded. The atoms nil, true and false decode to None, True and False instead.
+    An Atom equals the str with the same characters. Erlang limits an atom to 255 characters; `encode` raises
+    EncodeError for a longer one. The atoms nil, true and false are decoded to None, True and False, not to an Atom.
     """
 
     __slots__ = ()
@@ -42,9 +43,10 @@ class Atom(str):
 
 
 def atom_ext(name: str) -> bytes:
-    """The external form of the atom `name` (SMALL_ATOM_UTF8_EXT, or ATOM_UTF8_EXT beyond 255 bytes).
+    """Return the external form of the atom `name`: SMALL_ATOM_UTF8_EXT, or ATOM_UTF8_EXT if it has more than 255 bytes.
 
-    Raises ValueError if `name` has more than 255 characters or holds a lone surrogate.
+    Raises:
+        ValueError: `name` has more than 255 characters, or contains a lone surrogate.
     """
     if len(name) > MAX_ATOM_CHARACTERS:
         raise ValueError(f"an atom has at most {MAX_ATOM_CHARACTERS} characters, this one has {len(name)}")
@@ -65,7 +67,11 @@ class _Immutable:
 
 
 class _Identifier(_Immutable):
-    """What pids, ports and references share: the external form, without the leading 131, in `ext`."""
+    """The base class of pids, ports and references.
+
+    Attributes:
+        ext: the external form, without the version byte.
+    """
 
     __slots__ = ("ext",)
     ext: bytes
@@ -73,7 +79,7 @@ class _Identifier(_Immutable):
 
     @classmethod
     def from_ext(cls, ext: bytes) -> Self:
-        """Wrap an external form that is known to be canonical; nothing is checked."""
+        """Create a value from its canonical external form, without the version byte. The form is not checked."""
         self = _new(cls)
         _set_ext(self, ext)
         return self
@@ -87,7 +93,7 @@ class _Identifier(_Immutable):
         return hash(self.ext)
 
     def _split(self) -> tuple[str, bytes]:
-        """The node's name and the fixed fields that follow it."""
+        """Return the node name and the encoded fields that follow it."""
         ext, at = self.ext, self._node_at
         start = at + 2 if ext[at] == tags.SMALL_ATOM_UTF8 else at + 3
         end = start + int.from_bytes(ext[at + 1 : start], "big")
@@ -95,15 +101,15 @@ class _Identifier(_Immutable):
 
     @property
     def node(self) -> Atom:
-        """The name of the node that made it."""
+        """The name of the node that created it."""
         return Atom(self._split()[0])
 
     def is_of(self, node: bytes) -> bool:
-        """Whether a node made it; `node` is the external form of its name, as `encode_term` writes that atom."""
+        """Return True if the node created it. `node` is the external form of the node name, from `encode_term`."""
         return self.ext.startswith(node, self._node_at)
 
 
-# The slot itself: a third of the time that object.__setattr__ takes.
+# To write to the slot directly takes a third of the time of object.__setattr__.
 _set_ext = _Identifier.__dict__["ext"].__set__
 
 
@@ -111,11 +117,11 @@ class Pid(_Identifier):
     """A process identifier (NEW_PID_EXT). `str()` gives `<app@host.123.0>`.
 
     Args:
-        node: name of the node, as in "app@host".
+        node: the node name, such as "app@host".
         id, serial, creation: unsigned 32-bit integers.
 
     Raises:
-        ValueError: a field is out of its range, or the node's name is no atom.
+        ValueError: a number is out of range, or the node name cannot be an atom.
     """
 
     __slots__ = ()
@@ -133,17 +139,17 @@ class Pid(_Identifier):
 
     @property
     def id(self) -> int:
-        """The first number that Erlang prints."""
+        """The first number in the form that Erlang prints."""
         return self._fields()[1]
 
     @property
     def serial(self) -> int:
-        """The second number that Erlang prints."""
+        """The second number in the form that Erlang prints."""
         return self._fields()[2]
 
     @property
     def creation(self) -> int:
-        """Which incarnation of the node made it."""
+        """The creation of the node, a number that differs after each start of the node."""
         return self._fields()[3]
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int, int]]:
@@ -161,12 +167,12 @@ class Port(_Identifier):
     """A port identifier (V4_PORT_EXT). `str()` gives `#Port<app@host.6>`.
 
     Args:
-        node: name of the node, as in "app@host".
+        node: the node name, such as "app@host".
         id: an unsigned 64-bit integer.
         creation: an unsigned 32-bit integer.
 
     Raises:
-        ValueError: a field is out of its range, or the node's name is no atom.
+        ValueError: a number is out of range, or the node name cannot be an atom.
     """
 
     __slots__ = ()
@@ -175,7 +181,9 @@ class Port(_Identifier):
         try:
             fields = _pack_port(id, creation)
         except struct.error:
-            raise ValueError("a port's id is an unsigned 64-bit integer, its creation a 32-bit one") from None
+            raise ValueError(
+                "the id of a port is an unsigned 64-bit integer, its creation an unsigned 32-bit integer"
+            ) from None
         object.__setattr__(self, "ext", bytes((tags.V4_PORT,)) + atom_ext(node) + fields)
 
     def _fields(self) -> tuple[str, int, int]:
@@ -184,12 +192,12 @@ class Port(_Identifier):
 
     @property
     def id(self) -> int:
-        """The number that Erlang prints."""
+        """The number in the form that Erlang prints."""
         return self._fields()[1]
 
     @property
     def creation(self) -> int:
-        """Which incarnation of the node made it."""
+        """The creation of the node, a number that differs after each start of the node."""
         return self._fields()[2]
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int]]:
@@ -207,12 +215,13 @@ class Reference(_Identifier):
     """A reference or process alias (NEWER_REFERENCE_EXT). `str()` gives `#Ref<app@host.1.2.3>`.
 
     Args:
-        node: name of the node, as in "app@host".
+        node: the node name, such as "app@host".
         creation: an unsigned 32-bit integer.
-        ids: one to five unsigned 32-bit integers, in the order of the external form (Erlang prints them reversed).
+        ids: one to five unsigned 32-bit integers, in the order of the external form. Erlang prints them in reverse
+            order.
 
     Raises:
-        ValueError: a field is out of its range, or the node's name is no atom.
+        ValueError: a number is out of range, there are too few or too many ids, or the node name cannot be an atom.
     """
 
     __slots__ = ()
@@ -236,12 +245,12 @@ class Reference(_Identifier):
 
     @property
     def creation(self) -> int:
-        """Which incarnation of the node made it."""
+        """The creation of the node, a number that differs after each start of the node."""
         return self._fields()[1]
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The words of the reference, least significant first."""
+        """The ids of the reference, in the order of the external form."""
         return self._fields()[2]
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, tuple[int, ...]]]:
@@ -261,10 +270,14 @@ def _is_integer(value: object, low: int, high: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An external fun, `fun module:function/arity` (EXPORT_EXT). The names are atoms; a str is made one.
+    """An external fun, `fun module:function/arity` (EXPORT_EXT).
+
+    Attributes:
+        module, function: the names; a str is converted to an Atom.
+        arity: the number of parameters, 0 to 255.
 
     Raises:
-        ValueError: the arity is no integer from 0 to 255.
+        ValueError: the arity is not an integer from 0 to 255.
     """
 
     module: str
@@ -283,19 +296,19 @@ class Export:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fun:
-    """A fun that was made on a BEAM node (NEW_FUN_EXT). Python cannot call it, only keep it and send it back.
+    """A fun that a BEAM node created (NEW_FUN_EXT). Python cannot call it, but can store it and send it to a node.
 
     Attributes:
-        arity: number of its parameters.
-        uniq: the 16 bytes that identify the code of its module.
-        index: its number in that module.
-        module: the module's name, an atom; a str is made one.
-        old_index, old_uniq: what older releases identified it by.
-        pid: the process that made it.
-        free: the values that it closed over.
+        arity: the number of parameters, 0 to 255.
+        uniq: the 16 bytes of the MD5 of the significant parts of the module's BEAM file.
+        index: the number of the fun in its module, an unsigned 32-bit integer.
+        module: the name of the module; a str is converted to an Atom.
+        old_index, old_uniq: the index and the hash of the fun's parse in older releases, signed 32-bit integers.
+        pid: the process that created the fun.
+        free: the values of the free variables.
 
     Raises:
-        ValueError: a field is not of its type, or out of its range.
+        ValueError: a field has the wrong type, or is out of range.
     """
 
     arity: int
@@ -327,14 +340,15 @@ class Fun:
 
 
 class BitString(_Immutable):
-    """A binary whose last byte is not whole (BIT_BINARY_EXT).
+    """A bitstring whose length is not a multiple of eight bits (BIT_BINARY_EXT).
 
     Args:
         data: the bytes, at least one.
-        bits: how many bits of the last byte count, 1 to 7, from the most significant one down. The others are set to 0.
+        bits: the number of bits of the last byte that belong to the bitstring, 1 to 7, from the most significant bit
+            down. The other bits are set to 0.
 
     Raises:
-        ValueError: no bytes, or `bits` out of range.
+        ValueError: `data` is empty, or `bits` is out of range.
     """
 
     __slots__ = ("bits", "data")
@@ -343,13 +357,13 @@ class BitString(_Immutable):
 
     def __init__(self, data: bytes, bits: int) -> None:
         if not data or not 1 <= bits <= 7:
-            raise ValueError("a BitString has at least one byte, and 1 to 7 bits of its last byte count")
+            raise ValueError("a BitString has at least one byte, and uses 1 to 7 bits of its last byte")
         last = data[-1] & (0xFF00 >> bits)
         object.__setattr__(self, "data", bytes(data[:-1]) + bytes((last,)))
         object.__setattr__(self, "bits", bits)
 
     def __len__(self) -> int:
-        """Its length in bits."""
+        """Return its length in bits."""
         return len(self.data) * 8 - 8 + self.bits
 
     def __eq__(self, other: object) -> bool:
@@ -371,11 +385,11 @@ class ImproperList(_Immutable):
     """A list whose tail is not a list, `[1, 2 | Tail]`.
 
     Args:
-        elements: what stands before the bar, at least one value.
-        tail: what stands behind it; any value but a list.
+        elements: the elements before the bar, at least one.
+        tail: the tail after the bar; any value except a list.
 
     Raises:
-        ValueError: no elements, or the tail is a list (then the whole is one too).
+        ValueError: there are no elements, or the tail is a list.
     """
 
     __slots__ = ("elements", "tail")
@@ -403,15 +417,17 @@ class ImproperList(_Immutable):
 
 
 class PairsMap(_Immutable):
-    """A map that a dict cannot hold: keys that Python takes for equal (1, 1.0 and true) or cannot hash (a list).
+    """A map that a dict cannot hold.
 
-    It keeps its pairs in their order and looks keys up as Erlang's `=:=` does, one after the other.
+    A dict cannot hold two keys that are equal in Python but not in Erlang (1, 1.0 and true), and no key that Python
+    cannot hash (a list). A PairsMap keeps its pairs in order, and compares keys as Erlang's `=:=` does. A lookup
+    compares the keys one after the other.
 
     Args:
         pairs: (key, value) tuples.
 
     Raises:
-        ValueError: the same key twice.
+        ValueError: two keys are the same term.
     """
 
     __slots__ = ("_pairs",)
@@ -420,19 +436,19 @@ class PairsMap(_Immutable):
     def __init__(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         kept = tuple((key, value) for key, value in pairs)
         if len({exact(key) for key, _ in kept}) != len(kept):
-            raise ValueError("the same key stands twice in a map")
+            raise ValueError("a map contains the same key twice")
         object.__setattr__(self, "_pairs", kept)
 
     def items(self) -> tuple[tuple[Any, Any], ...]:
-        """The pairs."""
+        """Return the (key, value) pairs."""
         return self._pairs
 
     def keys(self) -> tuple[Any, ...]:
-        """The keys."""
+        """Return the keys."""
         return tuple(key for key, _ in self._pairs)
 
     def values(self) -> tuple[Any, ...]:
-        """The values."""
+        """Return the values."""
         return tuple(value for _, value in self._pairs)
 
     @overload
@@ -440,7 +456,7 @@ class PairsMap(_Immutable):
     @overload
     def get(self, key: object, default: _Default) -> Any | _Default: ...
     def get(self, key: object, default: Any = None) -> Any:
-        """The value of `key`, or `default` (None). 1 finds neither 1.0 nor True."""
+        """Return the value of `key`, or `default` if there is no such key. The keys 1, 1.0 and True are different."""
         wanted = exact(key)
         return next((value for key, value in self._pairs if exact(key) == wanted), default)
 
@@ -476,9 +492,10 @@ _CONSTANTS = {None: "nil", True: "true", False: "false"}
 
 
 def exact(value: Any) -> Hashable:
-    """A hashable stand-in for `value`: two of them are equal if, and only if, the terms are `=:=`.
+    """Return a hashable value that represents the term of `value`.
 
-    (The one exception: 0.0 and -0.0 differ here, as they do since OTP 27.)
+    Two results are equal if and only if Erlang's `=:=` is true for the two terms. Exception: 0.0 and -0.0 are different
+    here in all releases; in Erlang they are different since OTP 27.
     """
     if value is None or value is True or value is False:
         return Atom, _CONSTANTS[value]
@@ -489,7 +506,7 @@ def exact(value: Any) -> Hashable:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes, bytes(value)
     if isinstance(value, int):
-        return int, hex(value)  # not the number: numbers can be chosen to share one hash
+        return int, hex(value)  # A sender could choose many numbers with the same hash; strings have a secret seed.
     if isinstance(value, float):
         return float, struct.pack(">d", value)
     if isinstance(value, list):

@@ -1,6 +1,7 @@
-"""Terms as text: what a person types on a command line and reads there.
+"""Convert text in Erlang syntax to values, and values to text, for the command line.
 
-Erlang's own syntax (reference manual, "Data Types"), without variables, operators and comments.
+Source of the syntax: Erlang reference manual, chapter "Data Types". Variables, operators and comments are not
+supported.
 """
 
 import math
@@ -35,17 +36,17 @@ _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
 
 
 class TermError(ValueError):
-    """A text is no term; the message says what was found where."""
+    """A text is not a term. The message names the unexpected part and its position."""
 
 
 def parse(text: str) -> Any:
-    """The value of one Erlang term.
+    """Return the value of one Erlang term.
 
     >>> parse("{move, <<\\"Cube\\">>, [1, 2.5]}")
     (Atom('move'), 'Cube', [1, 2.5])
 
     Raises:
-        TermError: it is none.
+        TermError: `text` is not exactly one term.
     """
     parser = _Parser(text)
     try:
@@ -54,9 +55,9 @@ def parse(text: str) -> Any:
     except TermError:
         raise
     except RecursionError:
-        raise TermError("it is nested too deeply") from None
+        raise TermError("the term is nested too deeply") from None
     except ValueError as error:
-        raise TermError(f"it is no Erlang term: {error}") from None
+        raise TermError(f"the text is not an Erlang term: {error}") from None
     return value
 
 
@@ -165,17 +166,17 @@ class _Parser:
     def _float(self, text: str) -> float:
         value = float(text)
         if math.isinf(value):
-            raise TermError(f"{text} is no number: a float ends at 1.8e308")
+            raise TermError(f"{text} is not a valid number: the largest float is 1.8e308")
         return value
 
     def _based(self, text: str) -> int:
         base, digits = text.split("#")
         if not 2 <= abs(int(base)) <= 36:
-            raise TermError(f"{text!r} is no number: a base is 2 to 36")
+            raise TermError(f"{text!r} is not a valid number: the base must be from 2 to 36")
         try:
             return int(digits, abs(int(base))) * (-1 if base.startswith("-") else 1)
         except ValueError:
-            raise TermError(f"{text!r} is no number") from None
+            raise TermError(f"{text!r} is not a valid number in this base") from None
 
     def _next(self) -> tuple[str, str]:
         found = _TOKEN.match(self._text, self._at)
@@ -198,7 +199,7 @@ class _Parser:
     def _unexpected(self, symbol: str | None = None) -> TermError:
         rest = symbol or self._text[self._at :].strip()
         where = f"{rest[:20]!r} at position {self._at}" if rest else "the end of the text"
-        return TermError(f"{self._text!r} is no Erlang term: {where} was not expected")
+        return TermError(f"{self._text!r} is not an Erlang term: {where} was not expected")
 
 
 def _atom(text: str) -> Any:
@@ -209,7 +210,7 @@ def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any] | PairsMap:
     every = PairsMap(pairs)
     try:
         plain = dict(pairs)
-    except TypeError:  # A key that Python cannot hash.
+    except TypeError:  # Python cannot hash one of the keys.
         return every
     return plain if len(plain) == len(pairs) else every
 
@@ -229,7 +230,7 @@ def _character(escape: str) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as an Erlang programmer writes it.
+    """Return a value as text in Erlang syntax.
 
     >>> show((Atom("ok"), {"size": [1, 2.5]}))
     '{ok,#{<<"size">> => [1,2.5]}}'
@@ -271,7 +272,7 @@ def _show_atom(atom: str) -> str:
 def _show_integer(number: int) -> str:
     try:
         return repr(number)
-    except ValueError:  # Python writes no more than some thousand decimal digits.
+    except ValueError:  # Python limits the number of decimal digits (`sys.get_int_max_str_digits`).
         return f"{'-' if number < 0 else ''}16#{abs(number):x}"
 
 

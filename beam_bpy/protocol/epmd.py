@@ -1,7 +1,8 @@
-"""The port mapper's requests and answers.
+"""The requests and responses of epmd, the Erlang Port Mapper Daemon.
 
-Chapter "Distribution Protocol", section "EPMD Protocol". A request has its length in two bytes before it; an answer
-has none and ends, but for the one to ALIVE2_REQ, with the connection.
+Source: ERTS user's guide, chapter "Distribution Protocol", section "EPMD Protocol". Each request has a length of two
+bytes before it. A response has no length: it ends when epmd closes the connection. Exception: after the response to
+ALIVE2_REQ the connection stays open.
 """
 
 import struct
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from beam_bpy.protocol import ProtocolError
 
 DEFAULT_PORT = 4369
-"""Where epmd listens unless ERL_EPMD_PORT says otherwise."""
+"""The TCP port of epmd, if the environment variable ERL_EPMD_PORT is not set."""
 
 MAX_REQUEST = 1024
-"""The longest request taken, in bytes; a name has at most 255 characters."""
+"""The longest request that is accepted, in bytes. A node name has at most 255 characters, so this is enough."""
 
 NODE_NORMAL = 77
 NODE_HIDDEN = 72
@@ -33,7 +34,16 @@ _PORT2_RESP = 119
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A node as epmd knows it: the name before the @, the port that it listens on, and what it said of itself."""
+    """A node that is registered with epmd.
+
+    Attributes:
+        name: the part of the node name before the @.
+        port: the TCP port on which the node accepts connections.
+        node_type: `NODE_NORMAL` or `NODE_HIDDEN` (default).
+        protocol: the transport; 0 (default) is TCP over IPv4.
+        highest_version, lowest_version: the versions of the distribution protocol that the node supports; 6.
+        extra: data of any meaning; empty.
+    """
 
     name: str
     port: int
@@ -46,28 +56,28 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """ALIVE2_REQ: the node stays registered for as long as its connection stays open."""
+    """ALIVE2_REQ: register a node. It stays registered until its connection to epmd is closed."""
 
     registration: Registration
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """PORT_PLEASE2_REQ: where does the node of this name listen?"""
+    """PORT_PLEASE2_REQ: get the port of the node with this name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListNames:
-    """NAMES_REQ, and DUMP_REQ, which shows file descriptors besides."""
+    """NAMES_REQ, or DUMP_REQ if `dump` is True: get all registered nodes. DUMP_REQ also asks for file descriptors."""
 
     dump: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """KILL_REQ and STOP_REQ: an epmd that lives in another program refuses them."""
+    """KILL_REQ or STOP_REQ: stop epmd, or unregister a node. An epmd that runs inside this program refuses both."""
 
     what: str
 
@@ -76,25 +86,25 @@ Request = Register | LookUp | ListNames | Refused
 
 
 def register(registration: Registration) -> bytes:
-    """ALIVE2_REQ."""
+    """Return the bytes of an ALIVE2_REQ."""
     return _request(struct.pack(">BHBBHH", _ALIVE2_REQ, *_numbers(registration)) + _names(registration))
 
 
 def look_up(name: str) -> bytes:
-    """PORT_PLEASE2_REQ for the name before the @."""
+    """Return the bytes of a PORT_PLEASE2_REQ for the part of the node name before the @."""
     return _request(bytes((_PORT_PLEASE2_REQ,)) + name.encode())
 
 
 def list_names() -> bytes:
-    """NAMES_REQ."""
+    """Return the bytes of a NAMES_REQ."""
     return _request(bytes((_NAMES_REQ,)))
 
 
 def take_creation(answer: bytes) -> tuple[int, int] | None:
-    """The (result, creation) of an answer to ALIVE2_REQ; None while it is incomplete. Result 0 is success.
+    """Return (result, creation) of a response to ALIVE2_REQ, or None if it is incomplete. Result 0 means success.
 
     Raises:
-        ProtocolError: this is no such answer.
+        ProtocolError: the bytes are not a response to ALIVE2_REQ.
     """
     if not answer:
         return None
@@ -106,22 +116,22 @@ def take_creation(answer: bytes) -> tuple[int, int] | None:
 
 
 def take_port(answer: bytes) -> int | None:
-    """The port in a whole answer to PORT_PLEASE2_REQ; None when epmd does not know the name.
+    """Return the port in a complete response to PORT_PLEASE2_REQ, or None if no node with this name is registered.
 
     Raises:
-        ProtocolError: this is no such answer.
+        ProtocolError: the bytes are not a complete response to PORT_PLEASE2_REQ.
     """
     if len(answer) < 2 or answer[0] != _PORT2_RESP:
-        raise ProtocolError("epmd gave no answer to the question for a node's port")
+        raise ProtocolError("epmd sent no valid response to the request for a node's port")
     if answer[1] != 0:
         return None
     if len(answer) < 4:
-        raise ProtocolError("epmd's answer with a node's port is cut short")
+        raise ProtocolError("epmd's response with a node's port is truncated")
     return int.from_bytes(answer[2:4])
 
 
 def take_names(answer: bytes) -> list[tuple[str, int]]:
-    """The (name, port) pairs in a whole answer to NAMES_REQ."""
+    """Return the (name, port) pairs in a complete response to NAMES_REQ. Lines that cannot be read are ignored."""
     found = []
     for line in answer[4:].decode(errors="replace").splitlines():
         match line.split():
@@ -131,30 +141,36 @@ def take_names(answer: bytes) -> list[tuple[str, int]]:
 
 
 def parse_request(data: bytes) -> Request | None:
-    """The request at the start of `data`; None while it is incomplete.
+    """Return the request at the start of `data`, or None if it is incomplete.
 
     Raises:
-        ProtocolError: it is no request that epmd knows.
+        ProtocolError: the request is malformed, too long or unknown.
     """
     if len(data) < 2:
         return None
     length = int.from_bytes(data[:2])
     if not 0 < length <= MAX_REQUEST:
-        raise ProtocolError(f"an epmd request of {length} bytes")
+        raise ProtocolError(f"an epmd request has {length} bytes; it must have 1 to {MAX_REQUEST}")
     if len(data) < 2 + length:
         return None
     return _parsed(data[2 : 2 + length])
 
 
 def creation_answer(result: int, creation: int, *, highest_version: int) -> bytes:
-    """ALIVE2_X_RESP, or ALIVE2_RESP for a node that does not know version 6."""
+    """Return the bytes of an ALIVE2_X_RESP, or of an ALIVE2_RESP for a node that does not support version 6.
+
+    Args:
+        result: 0 for success, 1 for failure.
+        creation: the creation of the node, an unsigned 32-bit integer. ALIVE2_RESP contains only its lowest two bits.
+        highest_version: the highest version of the distribution protocol that the node supports.
+    """
     if highest_version >= _VERSION:
         return struct.pack(">BBI", _ALIVE2_X_RESP, result, creation)
     return struct.pack(">BBH", _ALIVE2_RESP, result, creation & 3)
 
 
 def port_answer(registration: Registration | None) -> bytes:
-    """PORT2_RESP; None says that there is no such node."""
+    """Return the bytes of a PORT2_RESP. None means that no node with the requested name is registered."""
     if registration is None:
         return bytes((_PORT2_RESP, 1))
     head = struct.pack(">BBHBBHH", _PORT2_RESP, 0, *_numbers(registration))
@@ -162,7 +178,10 @@ def port_answer(registration: Registration | None) -> bytes:
 
 
 def names_answer(epmd_port: int, registrations: list[Registration], *, dump: bool) -> bytes:
-    """NAMES_RESP or DUMP_RESP. Descriptors are not shown: they would say something about this program."""
+    """Return the bytes of a NAMES_RESP or DUMP_RESP.
+
+    All file descriptors are shown as 0, because the real numbers would disclose information about this program.
+    """
     line = "active name     <{}> at port {}, fd = 0\n" if dump else "name {} at port {}\n"
     return struct.pack(">I", epmd_port) + "".join(line.format(r.name, r.port) for r in registrations).encode()
 
@@ -178,7 +197,7 @@ def _parsed(request: bytes) -> Request:
             return ListNames(dump=tag == _DUMP_REQ)
         case 107 | 115:
             return Refused("kill" if tag == _KILL_REQ else "stop")
-    raise ProtocolError(f"an epmd request with tag {tag}")
+    raise ProtocolError(f"an epmd request has the unknown tag {tag}")
 
 
 def _registration(body: bytes) -> Registration:
@@ -187,10 +206,10 @@ def _registration(body: bytes) -> Registration:
         name = body[10 : 10 + length]
         (extra_length,) = struct.unpack_from(">H", body, 10 + length)
     except struct.error:
-        raise ProtocolError("an epmd registration that is cut short") from None
+        raise ProtocolError("an epmd registration is truncated") from None
     extra = body[12 + length : 12 + length + extra_length]
     if len(extra) < extra_length:
-        raise ProtocolError("an epmd registration that is cut short")
+        raise ProtocolError("an epmd registration is truncated")
     return Registration(_decoded(name), port, node_type, protocol, highest, lowest, extra)
 
 
@@ -198,9 +217,9 @@ def _decoded(name: bytes) -> str:
     try:
         text = name.decode()
     except UnicodeDecodeError:
-        raise ProtocolError("a node name that is not UTF-8") from None
+        raise ProtocolError("a node name is not valid UTF-8") from None
     if not 0 < len(text) <= 255:
-        raise ProtocolError(f"a node name of {len(text)} characters")
+        raise ProtocolError(f"a node name has {len(text)} characters; it must have 1 to 255")
     return text
 
 

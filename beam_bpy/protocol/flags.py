@@ -1,13 +1,14 @@
 """The capability flags that two nodes exchange in the handshake.
 
-Chapter "Distribution Handshake", section "Distribution Flags". What both sides set is what the connection may use.
+Source: ERTS user's guide, chapter "Distribution Protocol", section "Distribution Flags". A connection uses the
+capabilities whose flags both nodes set.
 """
 
 from enum import IntFlag
 
 
 class Flag(IntFlag):
-    """One bit for each capability, by the name that the chapter gives it without its `DFLAG_`."""
+    """The flags, by the names of the ERTS user's guide without the prefix `DFLAG_`."""
 
     PUBLISHED = 0x1
     ATOM_CACHE = 0x2
@@ -54,7 +55,7 @@ MANDATORY_BEFORE_25 = (
     | Flag.BIT_BINARIES
     | Flag.HANDSHAKE_23
 )
-"""What a peer has to offer to be let in: the flags that OTP 25 made mandatory."""
+"""The flags that OTP 25 made mandatory. This node refuses a peer that does not set all of them."""
 
 OURS = (
     MANDATORY_BEFORE_25
@@ -71,13 +72,14 @@ OURS = (
     | Flag.V4_NC
     | Flag.ALIAS
 )
-"""What this node offers. Without `PUBLISHED` the BEAM treats it as a hidden node, as it does any C node."""
+"""The flags of this node. `PUBLISHED` is not set, so BEAM nodes treat it as a hidden node, like a C node."""
 
 
 def expand(flags: int) -> Flag:
-    """The flags that `flags` stands for: MANDATORY_25_DIGEST is one bit that implies all that OTP 25 demands.
+    """Return the flags in `flags` that this module knows.
 
-    Section "Distribution Flags", DFLAG_MANDATORY_25_DIGEST.
+    MANDATORY_25_DIGEST implies all flags in `MANDATORY_BEFORE_25`, so they are added if it is set.
+    Source: section "Distribution Flags", DFLAG_MANDATORY_25_DIGEST.
     """
     known = Flag(flags & _ALL)
     return known | MANDATORY_BEFORE_25 if Flag.MANDATORY_25_DIGEST in known else known

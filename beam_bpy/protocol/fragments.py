@@ -1,10 +1,11 @@
-"""Large messages in fragments, so that small messages need not wait behind them.
+"""Split large messages into fragments, and reassemble them. Small messages can be sent between two fragments.
 
-Chapter "External Term Format", section "Distribution Header for fragmented messages". The first fragment carries the
-whole control message; its number is the count of fragments, and each one counts down to 1. Fragments of several
-messages may be interleaved; a sequence id tells them apart.
+Source: ERTS user's guide, chapter "External Term Format", section "Distribution Header for fragmented messages". The
+first fragment contains the whole control message and the number of fragments. Each further fragment has a fragment id
+that is lower by one; the last one has id 1. Fragments of several messages may be interleaved. All fragments of one
+message have the same sequence id.
 
-Neither side sends atom cache references, because this node does not offer an atom cache.
+No fragment contains atom cache references, because this node does not offer an atom cache.
 """
 
 import struct
@@ -14,7 +15,7 @@ from beam_bpy.protocol import ProtocolError
 from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME, Frame
 
 SIZE = 64 * 1024
-"""Bytes of payload in one fragment, the same as the BEAM's."""
+"""The payload of one fragment, in bytes; the BEAM uses the same size."""
 
 FRAGMENT_HEADER = b"\x83E"
 """The first two bytes of the first fragment of a message."""
@@ -25,14 +26,15 @@ _NEXT = 70
 _HEAD = struct.Struct(">BBQQ")
 _MAX_MESSAGES = 1024
 _MAX_TOGETHER = 2
-"""All incomplete messages together may hold this many times `max_message`."""
+"""The limit for all incomplete messages together, as a multiple of `max_message`."""
 
 
 class Reassembler:
     """Reassembles fragmented messages.
 
     Args:
-        max_message: the longest message accepted, in bytes. All incomplete messages hold at most twice as much.
+        max_message: the longest message that is accepted, in bytes; default 1 GiB. The limit for all incomplete
+            messages together is twice this size.
     """
 
     def __init__(self, max_message: int = DEFAULT_MAX_FRAME) -> None:
@@ -41,17 +43,19 @@ class Reassembler:
         self._partial: dict[int, _Partial] = {}
 
     def add(self, frame: Frame) -> Frame | None:
-        """A frame that is no fragment is returned as it is; the last fragment returns the whole message, others None.
+        """Add a frame. Return a complete message, or None if fragments are missing.
 
-        A reassembled message still has the header of its first fragment.
+        A frame that is not a fragment is returned unchanged. A reassembled message starts with the header of its first
+        fragment.
 
         Raises:
-            ProtocolError: a fragment is out of order, or the message would be longer than `max_message`.
+            ProtocolError: a fragment is truncated or out of order, there are too many incomplete messages, or they are
+                longer than the limit.
         """
         if len(frame) < 2 or frame[0] != _VERSION or frame[1] not in (_FIRST, _NEXT):
             return frame
         if len(frame) < _HEAD.size:
-            raise ProtocolError("a truncated fragment")
+            raise ProtocolError("a fragment is truncated")
         _version, kind, sequence, number = _HEAD.unpack_from(frame)
         if kind == _FIRST:
             return self._first(frame, sequence, number)
@@ -61,7 +65,7 @@ class Reassembler:
         if number == 1:
             return frame
         if sequence in self._partial or len(self._partial) >= _MAX_MESSAGES:
-            raise ProtocolError("a fragmented message begins before another one has ended")
+            raise ProtocolError("a fragmented message has a used sequence id, or too many messages are incomplete")
         if number < 1 or (number - 1) * len(frame) > self._max_message:
             raise ProtocolError(f"a message of {number} fragments is longer than the limit of {self._max_message}")
         self._partial[sequence] = _Partial(frame, number)
@@ -71,7 +75,7 @@ class Reassembler:
     def _next(self, frame: Frame, sequence: int, number: int) -> Frame | None:
         partial = self._partial.get(sequence)
         if partial is None or number != partial.expected:
-            raise ProtocolError("a fragment that does not follow the one before")
+            raise ProtocolError("a fragment is out of order")
         partial.add(memoryview(frame)[_HEAD.size :], self._max_message)
         self._hold(len(frame) - _HEAD.size)
         if number > 1:
@@ -84,11 +88,11 @@ class Reassembler:
     def _hold(self, size: int) -> None:
         self._held += size
         if self._held > _MAX_TOGETHER * self._max_message:
-            raise ProtocolError(f"messages that are not complete hold more than {_MAX_TOGETHER * self._max_message}")
+            raise ProtocolError(f"all incomplete messages have more than {_MAX_TOGETHER * self._max_message} bytes")
 
 
 class _Partial:
-    """A message of which fragments are missing. Its memory grows with the fragments that arrive."""
+    """An incomplete message. Its buffer grows with the fragments that arrive, not with their stated number."""
 
     def __init__(self, first: Frame, number: int) -> None:
         self._data = bytearray(first)
@@ -105,13 +109,13 @@ class _Partial:
 
 
 def split(sequence: int, control: bytes, payload: bytes, size: int = SIZE) -> Iterator[bytes]:
-    """The messages, without their length, that carry `control` and `payload` in pieces.
+    """Return the fragments of a message, each without the length of four bytes before it.
 
     Args:
-        sequence: an id that no other message has which is being sent on this connection.
+        sequence: the sequence id. It must differ from those of other incomplete messages on this connection.
         control: the encoded control tuple, without a version byte.
         payload: the encoded payload, without a version byte.
-        size: bytes of payload in one fragment.
+        size: the payload of one fragment, in bytes; default 64 KiB.
     """
     view = memoryview(payload)
     number = max(1, -(-len(view) // size))

@@ -1,45 +1,47 @@
-"""The four-byte length before each message between connected nodes.
+"""Split the bytes from a connected node into messages. Each message has a length of four bytes before it.
 
-Chapter "Protocol between Connected Nodes". A message of length zero is a tick: it says that the sender is alive.
+Source: ERTS user's guide, chapter "Distribution Protocol", section "Protocol between Connected Nodes". A message of
+length 0 is a tick: it shows that the sender is alive.
 
-The reader provides the memory that the socket reads into. Small messages share one buffer and are copied out of it. A
-message that does not fit gets memory of its own, so that a mesh of 100 MB is not copied on its way in.
+The socket reads into a buffer of the reader. Small messages share one buffer, and the reader copies them out of it. A
+message that is longer than this buffer gets a buffer of its own, so the bytes of a large message, such as a mesh of
+100 MB, need not be copied out.
 """
 
 from beam_bpy.protocol import ProtocolError
 
 TICK = b"\0\0\0\0"
-"""What is sent when there is nothing else to send."""
+"""The bytes of a tick. A node sends a tick if it has sent nothing else for a quarter of the tick time."""
 
 PASS_THROUGH = b"p\x83"
-"""The beginning of a message without distribution header: the byte 112, then the version byte of the control tuple."""
+"""The first bytes of a message without distribution header: the byte 112, and the version byte of the control tuple."""
 
 DIST_HEADER = b"\x83D\0"
-"""The distribution header of a message without atom cache references, which this node neither sends nor accepts."""
+"""The distribution header of a message without atom cache references. This node does not use the atom cache."""
 
 VERSION_BYTE = b"\x83"
-"""The byte before each term of a message that has no distribution header."""
+"""The version byte. It precedes each term in a message without a distribution header."""
 
 DEFAULT_MAX_FRAME = 1 << 30
-"""The longest message accepted, in bytes: 1 GiB."""
+"""The default for the longest message that is accepted, in bytes: 1 GiB."""
 
 _CHUNK = 256 * 1024
-"""The size of the buffer for small messages, in bytes, of a peer that sends much at a time."""
+"""The largest size of the buffer for small messages, in bytes. The buffer grows to this size when it was full once."""
 
 _FIRST_CHUNK = 8 * 1024
-"""Its size at first, in bytes, because most peers never send more at a time."""
+"""The initial size of the buffer for small messages, in bytes. Most peers never fill it."""
 
 _FIRST = 16 * 1024 * 1024
-"""The memory that a large message gets at first, in bytes, whatever length it announces."""
+"""The largest initial size of the buffer for a large message, in bytes. It grows when this many bytes have arrived."""
 
 Frame = bytes | bytearray
 
 
 class FrameReader:
-    """Cuts what a peer sends into messages.
+    """Splits the bytes from a peer into messages.
 
     Args:
-        max_frame: the longest message accepted, in bytes.
+        max_frame: the longest message that is accepted, in bytes; default 1 GiB.
     """
 
     def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
@@ -51,13 +53,13 @@ class FrameReader:
         self._large_filled = 0
 
     def get_buffer(self) -> memoryview:
-        """The memory to read into next; `buffer_updated` is told how many bytes of it were filled."""
+        """Return the free part of the buffer. Read into it, and pass the number of bytes to `buffer_updated`."""
         if self._large is not None:
             return memoryview(self._large)[self._large_filled :]
         return memoryview(self._chunk)[self._filled :]
 
     def buffer_updated(self, count: int) -> list[Frame]:
-        """The messages that are complete now that `count` more bytes have arrived; a tick is an empty message.
+        """Return the messages that are complete after `count` more bytes have arrived. A tick is an empty message.
 
         Raises:
             ProtocolError: a message is longer than `max_frame`.
@@ -86,7 +88,13 @@ class FrameReader:
         return frames
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The messages in bytes that were read elsewhere, such as those behind the end of the handshake."""
+        """Return the messages that `data` complete. Use this for bytes that were not read into `get_buffer()`.
+
+        Example: the bytes that arrive together with the end of the handshake.
+
+        Raises:
+            ProtocolError: a message is longer than `max_frame`.
+        """
         frames: list[Frame] = []
         view = memoryview(data)
         while view:
@@ -102,7 +110,7 @@ class FrameReader:
         if self._large_filled < len(large):
             return []
         if len(large) < self._large_length:
-            # Memory grows with what has arrived, whatever length the message announced.
+            # Double the buffer. So its size depends on the bytes that arrived, not on the length that the peer states.
             self._large = bytearray(min(2 * len(large), self._large_length))
             self._large[: len(large)] = large
             return []
@@ -118,6 +126,6 @@ class FrameReader:
 
 
 def framed(*parts: bytes) -> bytes:
-    """One message, made of `parts`, with its length before it."""
+    """Return one message: its length in four bytes, then all `parts`."""
     message = b"".join(parts)
     return len(message).to_bytes(4) + message

@@ -1,9 +1,10 @@
-"""An example of an extension that gives the BEAM something to call: handlers that build and render a scene.
+"""An example of an extension with handlers for the BEAM. The handlers build and render a scene.
 
-Each handler is a plain function with positional arguments. Objects, materials and properties are named, never handed
-out: after an undo or a loaded file every reference that Python holds is dead, and a name isn't.
+Each handler is a function with positional arguments. Arguments and results contain the names of objects, materials and
+properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but
+the names are still valid.
 
-It also publishes what happens in Blender: see `events`.
+The extension also publishes events of Blender; see `events`.
 """
 
 from collections.abc import Callable
@@ -24,17 +25,17 @@ READING: Handlers = (
     image.download_image,
     curves.get_fcurve,
 )
-"""Handlers that leave the scene as it was."""
+"""Handlers that do not change the scene."""
 
 RENDERING: Handlers = (
     animation.bake_motion,
     render.render_still,
     render.render_animation,
 )
-"""Handlers that change settings or the frame for a time, and change them back."""
+"""Handlers that change settings or the frame while they run, and then restore them."""
 
 LONGEST_WAIT = 30.0
-"""Seconds that a call of `RENDERING` waits for the end of a tool or of another render."""
+"""The longest time that a call of a handler in `RENDERING` waits until a tool or another render ends, in seconds."""
 
 CHANGING: Handlers = (
     objects.create_primitive,
@@ -50,22 +51,22 @@ CHANGING: Handlers = (
     animation.keyframe_insert,
     animation.set_frame,
 )
-"""Handlers that change the scene: each makes a step that the user can undo."""
+"""Handlers that change the scene. The user can undo each of them."""
 
 LOADING: Handlers = (
     geometry.upload_mesh,
     image.upload_image,
     curves.set_fcurve,
 )
-"""Handlers that change the scene and take numbers by the megabyte: binaries without a copy, lists as numpy arrays."""
+"""Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
 
 
 STREAMING: Handlers = (geometry.move_vertices,)
-"""Those that may be called for each frame: a step to undo for each call would cost more than the call."""
+"""Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
 
 
 def register() -> None:
-    """Called by Blender when the extension is enabled."""
+    """Register the handlers and start to publish events. Blender calls this when the user enables the extension."""
     server = _server()
     for handler in READING:
         server.expose(owner=__package__)(handler)
@@ -81,13 +82,13 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Called by Blender when the extension is disabled."""
+    """Undo `register`. Blender calls this when the user disables the extension."""
     events.unregister()
     _server().unregister_owner(__package__)
 
 
 def _server() -> "BeamServer":
-    # Imported here, so that a Blender without Beam-BPy gets this sentence and not a missing module.
+    # Import it here, so that the user of a Blender without Beam-BPy sees this message and not a ModuleNotFoundError.
     try:
         from beam_bpy import get_beam_server
     except ModuleNotFoundError as error:

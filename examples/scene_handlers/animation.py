@@ -1,7 +1,8 @@
-"""Keyframes, the current frame, and what moves through many frames.
+"""Handlers for keyframes, the current frame, and the motion of an object through many frames.
 
-`bake_motion` and `render.render_animation` are long calls: generators, which Blender's main thread runs a frame at a
-time. Between two frames other calls and the window have their turn, and a caller that wants to knows how far they are.
+`bake_motion` and `render.render_animation` are long calls. They are generators, and Blender's main thread runs one
+frame of them at a time. Between two frames, Blender answers other calls and redraws its window. The caller can receive
+the progress.
 """
 
 from collections.abc import Generator
@@ -20,9 +21,12 @@ def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bo
 
     Args:
         name: the object.
-        path: the property, as Blender's Python calls it: `location`, `rotation_euler`, `scale`, `data.energy`, …
-        frame: where on the time line.
-        value: what to set the property to first; None keyframes what it is.
+        path: the name of the property in Blender's Python API: `location`, `rotation_euler`, `scale`, `data.energy`, …
+        frame: the frame number; it may have a fraction.
+        value: the value to set before. Default None: keep the current value.
+
+    Returns:
+        True if Blender has inserted the keyframe.
     """
     animated = object_named(name)
     if value is not None:
@@ -33,32 +37,32 @@ def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bo
 
 
 def set_frame(frame: int) -> int:
-    """Go to a frame; returns the frame that is shown."""
+    """Make a frame the current frame. Return the number of the current frame."""
     scene().frame_set(int(frame))
     return scene().frame_current
 
 
 Progress = Generator[tuple[int, int], None, Any]
-"""A long call: yields how many of its frames are done, and how many there are."""
+"""A long call. It yields the number of finished frames and the number of all frames."""
 
 
 def bake_motion(name: str, given: Options = None) -> Progress:
-    """Where an object is in each frame, with all that moves it: parents, constraints, drivers and physics.
+    """Return the world matrix of an object in each frame. It includes parents, constraints, drivers and physics.
 
-    A long call, which yields (frames done, frames in all).
+    This is a long call. It yields (number of finished frames, number of all frames).
 
     Args:
         name: the object.
-        given: first and last frame, default the scene's.
+        given: the options `first` and `last`, the first and the last frame; default those of the scene.
 
     Returns:
-        first and last frame, and matrices: a binary of little-endian float32, sixteen for each frame, the object's
-        matrix in the world row by row.
+        A map of `first`, `last` and `matrices`. `matrices` is a binary of little-endian float32, of shape
+        (frames, 4, 4): for each frame the world matrix of the object, row by row.
     """
     wanted = frames(given)
     rows = np.empty((len(wanted), 4, 4), "<f4")
     for done, frame in enumerate(wanted, 1):
-        # Found anew each time: between two frames somebody may have deleted or undone it.
+        # Look the object up in each frame: another call or the user may have deleted it since the last frame.
         with shown(frame):
             rows[done - 1] = object_named(name).evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world
         yield done, len(wanted)
@@ -66,10 +70,10 @@ def bake_motion(name: str, given: Options = None) -> Progress:
 
 
 def frames(given: Options) -> range:
-    """The frames that the options `first` and `last` name.
+    """Return the frames from the option `first` to the option `last`, by default those of the scene.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the last frame comes before the first.
     """
     chosen = options(given, ("first", "last"))
     first, last = int(chosen.get("first", scene().frame_start)), int(chosen.get("last", scene().frame_end))
@@ -80,7 +84,7 @@ def frames(given: Options) -> range:
 
 @contextmanager
 def shown(frame: int) -> Generator[None, None, None]:
-    """Go to a frame for now."""
+    """Make a frame the current frame inside the `with` block."""
     before = scene().frame_current
     scene().frame_set(frame)
     try:

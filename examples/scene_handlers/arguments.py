@@ -1,6 +1,6 @@
-"""What callers pass, checked: names, vectors, colours, numbers by the megabyte and maps of options.
+"""Check and convert the arguments of callers: names, vectors, colours, arrays of numbers, and maps of options.
 
-Errors are sentences for the caller.
+The message of each exception is a sentence for the caller.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,15 @@ Options = Mapping[str, Any] | list[tuple[str, Any]] | None
 
 
 def options(given: Options, allowed: Iterable[str], what: str = "option") -> dict[str, Any]:
-    """The options as a dictionary.
+    """Return the options as a dict.
+
+    Args:
+        given: the options, as the caller passed them.
+        allowed: the names of the options that are allowed.
+        what: the word for an option in the error message; default "option".
 
     Raises:
-        ValueError: it is no map, or an option is not among those allowed.
+        ValueError: `given` is not a map, or an option is not allowed.
     """
     chosen = named(given)
     unknown = sorted(set(chosen) - set(allowed))
@@ -30,63 +35,65 @@ def options(given: Options, allowed: Iterable[str], what: str = "option") -> dic
 
 
 def named(given: Options) -> dict[str, Any]:
-    """A map whose keys are names.
+    """Return a map whose keys are names as a dict.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `given` is not a map, or a key is not a name.
     """
     try:
         return {text(name): value for name, value in dict(given or {}).items()}
     except (TypeError, ValueError):
-        raise ValueError(f"a map is needed here, whose keys are names, not {type(given).__name__}") from None
+        raise ValueError(f"expected a map whose keys are names, not {type(given).__name__}") from None
 
 
 def text(value: Any) -> str:
-    """A name or a word, which is a view of a binary where a handler takes binaries so.
+    """Return a name or another word as a str. It may be a memoryview, if the handler has `binaries=memoryview`.
 
     Raises:
-        ValueError: it is no text.
+        ValueError: `value` is not text.
     """
     if isinstance(value, str):
-        return str(value)  # An atom is a kind of str that shows in errors as what it is.
+        return str(value)  # This also converts an Atom, whose repr would differ in error messages.
     try:
         return str(value, "utf-8")
     except (TypeError, UnicodeDecodeError):
-        raise ValueError(f"a text is needed here, not {type(value).__name__}") from None
+        raise ValueError(f"expected a text, not {type(value).__name__}") from None
 
 
 def numbers(value: Any, number: str, what: str) -> NDArray[Any]:
-    """The numbers of a binary, without a copy where they are aligned; or of a list, also one of lists.
+    """Return an array of one dimension with the numbers of a binary or a list.
+
+    The numbers of a binary are copied only if they are not aligned in memory. A list may contain lists.
 
     Args:
-        value: the binary, in little-endian order, or the list.
-        number: numpy's name of their type, such as "<f4".
-        what: what they are, for errors.
+        value: a binary of little-endian numbers, or a list.
+        number: numpy's name for the type of the numbers, such as "<f4".
+        what: the name of the argument in error messages.
 
     Raises:
-        ValueError: they are something else.
+        ValueError: `value` is neither of them, or a number does not fit the type.
     """
     type_ = np.dtype(number)
     if not isinstance(value, bytes | memoryview):
         return _listed(value, type_, what)
     if len(value) % type_.itemsize:
-        raise ValueError(f"{what} has {len(value)} bytes, and a {type_.name} has {type_.itemsize}")
+        raise ValueError(f"{what} has {len(value)} bytes, which is not a multiple of {type_.itemsize} ({type_.name})")
     if type_.kind == "b":
         return np.frombuffer(value, np.uint8).astype(np.bool_)
-    # Blender copies an aligned array whole, and any other number by number.
+    # Blender copies an aligned array in one step, and other arrays number by number.
     return np.require(np.frombuffer(value, type_), requirements="A")
 
 
 def _listed(value: Any, type_: "np.dtype[Any]", what: str) -> NDArray[Any]:
     try:
         array = np.asarray(value).reshape(-1)
-    except ValueError:  # Lists of different lengths.
+    except ValueError:  # The list contains lists of different lengths.
         array = np.asarray(None)
     taken = {"f": "fiu", "i": "iu", "b": "biu", "u": "iu"}[type_.kind]
     if isinstance(value, str) or (array.size and array.dtype.kind not in taken) or array.ndim != 1:
         raise ValueError(f"{what} has to be a binary of {type_.name} or a list of such numbers")
     if array.size and type_.kind in "iu" and not _fits(array, type_):
-        raise ValueError(f"{what} holds a number that is no {type_.name}")
+        raise ValueError(f"{what} contains a number that is too large or too small for {type_.name}")
     return array.astype(type_)
 
 
@@ -96,10 +103,10 @@ def _fits(array: NDArray[Any], type_: "np.dtype[Any]") -> bool:
 
 
 def vector(value: Any, what: str) -> Vector:
-    """Three numbers.
+    """Return three numbers as a tuple of floats.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `value` is not a list of three numbers.
     """
     try:
         x, y, z = (float(number) for number in value)
@@ -109,10 +116,13 @@ def vector(value: Any, what: str) -> Vector:
 
 
 def color(value: Any) -> tuple[float, float, float, float]:
-    """A linear RGBA colour from "#rrggbb", which is sRGB as on the web, or from three or four linear numbers.
+    """Return a linear RGBA colour.
+
+    Args:
+        value: "#rrggbb" in sRGB, as on the web; or three or four linear numbers from 0 to 1.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `value` is not a colour.
     """
     if isinstance(value, str):
         return _web_color(value)
@@ -127,10 +137,15 @@ def color(value: Any) -> tuple[float, float, float, float]:
 
 
 def choice(value: str, allowed: Mapping[str, Any], what: str) -> Any:
-    """What `value` stands for.
+    """Return the value of a word in the map `allowed`.
+
+    Args:
+        value: the word.
+        allowed: the words that are allowed.
+        what: the name of the argument in the error message.
 
     Raises:
-        ValueError: it is not among those allowed.
+        ValueError: the word is not allowed.
     """
     if value not in allowed:
         raise ValueError(f"no {what} {str(value)!r}; there are: {', '.join(sorted(allowed))}")
@@ -138,10 +153,10 @@ def choice(value: str, allowed: Mapping[str, Any], what: str) -> Any:
 
 
 def object_named(name: str) -> bpy.types.Object:
-    """The object.
+    """Return the object with this name.
 
     Raises:
-        LookupError: there is none of that name.
+        LookupError: there is no object with this name.
     """
     found = bpy.data.objects.get(name)
     if found is None:
@@ -151,7 +166,7 @@ def object_named(name: str) -> bpy.types.Object:
 
 
 def scene() -> bpy.types.Scene:
-    """The scene that is open."""
+    """Return the scene of the current context."""
     current = bpy.context.scene
     assert current is not None
     return current
@@ -162,7 +177,7 @@ def _web_color(text: str) -> tuple[float, float, float, float]:
     try:
         red, green, blue = (byte / 255.0 for byte in bytes.fromhex(digits))
     except ValueError:
-        raise ValueError(f'a colour in hexadecimal is written "#rrggbb", not {text!r}') from None
+        raise ValueError(f'a hexadecimal colour must be "#rrggbb", not {text!r}') from None
     return _linear(red), _linear(green), _linear(blue), 1.0
 
 

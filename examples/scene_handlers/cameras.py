@@ -9,16 +9,19 @@ from .objects import add_to_scene, aim, point
 
 
 def create_camera(name: str, given: Options = None) -> str:
-    """Make a camera that the scene is rendered through; returns its name, which Blender makes unique.
+    """Create a camera and make it the active camera of the scene. Return its name.
 
     Args:
-        name: the name wanted.
-        given: location, default [0, -10, 3]; look_at, a point or an object's name, default the origin; lens, the
-            focal length in mm, default 50; fstop, the aperture, which blurs what is not in focus, default none;
-            focus, a point or an object's name to focus on, default what it looks at.
+        name: the name. If it is in use, Blender adds a number.
+        given: the options
+            location: the position in metres, default [0, -10, 3].
+            look_at: a point or the name of an object, default [0, 0, 0].
+            lens: the focal length in mm, default 50.
+            fstop: the aperture. It makes objects that are not in focus blurred. Default none: all is in focus.
+            focus: a point or the name of an object to focus on, default `look_at`.
     """
     chosen = options(given, ("location", "look_at", "lens", "fstop", "focus"))
-    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    # Check all options before creating anything, so that a refused call does not change the scene.
     location = vector(chosen.get("location", (0.0, -10.0, 3.0)), "location")
     target = point(chosen.get("look_at", [0.0, 0.0, 0.0]))
     focus = point(chosen["focus"]) if "focus" in chosen else target

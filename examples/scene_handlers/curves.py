@@ -1,4 +1,4 @@
-"""Animation curves whole: all keyframes of a property at once, as binaries of float32 or lists of numbers."""
+"""Handlers that set or return all keyframes of a property in one call, as binaries of float32 or lists of numbers."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ _INTERPOLATIONS = {"constant": "CONSTANT", "linear": "LINEAR", "bezier": "BEZIER
 def set_fcurve(
     name: str | memoryview, path: str | memoryview, index: int, frames: Any, values: Any, given: Options = None
 ) -> int:
-    """Set all keyframes of a property, in place of those that it had; returns how many they are.
+    """Replace all keyframes of a property. Return the number of keyframes.
 
     Args:
         name: the object.
-        path: the property, as for `keyframe_insert`.
-        index: which number of a vector, from 0; 0 for a property of one number.
-        frames: where on the time line: a binary of float32, or a list; in any order.
-        values: as many values.
-        given: interpolation between two keyframes: constant, linear (default) or bezier.
+        path: the property; see `keyframe_insert`.
+        index: the index of the number in a vector, from 0; 0 for a property of one number.
+        frames: the frame numbers, in any order: a binary of little-endian float32, or a list.
+        values: the value of each frame: a binary of little-endian float32, or a list.
+        given: the option `interpolation`: constant, linear (default) or bezier.
     """
     chosen = options(given, ("interpolation",))
     wanted = choice(text(chosen.get("interpolation", "linear")), _INTERPOLATIONS, "interpolation")
@@ -40,13 +40,15 @@ def set_fcurve(
 
 
 def get_fcurve(name: str, path: str, index: int, given: Options = None) -> dict[str, Any]:
-    """All keyframes of a property: frames and values.
+    """Return all keyframes of a property, as a map of `frames` and `values`.
+
+    Both are binaries of little-endian float32, or lists of numbers.
 
     Args:
         name: the object.
-        path: the property, as for `keyframe_insert`.
-        index: which number of a vector, from 0; 0 for a property of one number.
-        given: lists, default False: lists of numbers instead of binaries.
+        path: the property; see `keyframe_insert`.
+        index: the index of the number in a vector, from 0; 0 for a property of one number.
+        given: the option `lists`: True for lists of numbers instead of binaries; default False.
     """
     lists = bool(options(given, ("lists",)).get("lists", False))
     animated, full_path = place(object_named(name), path)
@@ -62,15 +64,15 @@ def get_fcurve(name: str, path: str, index: int, given: Options = None) -> dict[
 
 
 def _points(frames: Any, values: Any) -> "np.ndarray[Any, Any]":
-    """A row for each keyframe: its frame and its value."""
+    """Return an array of shape (keyframes, 2): frame and value of each keyframe."""
     at, heights = numbers(frames, "<f4", "frames"), numbers(values, "<f4", "values")
     if len(at) != len(heights):
         raise ValueError(f"there are {len(at)} frames and {len(heights)} values, and each frame needs a value")
     if not len(at):
-        raise ValueError("a curve needs a keyframe or more")
+        raise ValueError("a curve needs at least one keyframe")
     points = np.column_stack((at, heights))
     if not np.isfinite(points).all():
-        raise ValueError("frames and values must be numbers: among them is one that is infinite or no number")
+        raise ValueError("frames and values must be finite numbers, but one of them is infinite or nan")
     return points
 
 
@@ -86,10 +88,10 @@ def _find(animated: Any, path: str, index: int) -> Any:
 
 
 def _curves(animation: Any) -> list[Any]:
-    """The collections of curves that move the datablock."""
+    """The collections of curves that animate the datablock."""
     if bpy.app.version < (4, 4, 0):
         return [animation.action.fcurves]
-    # Since 4.4 an action holds the curves of several datablocks, each in a slot.
+    # Since Blender 4.4 an action contains the curves of several datablocks, and each datablock has a slot.
     if animation.action_slot is None:
         return []
     bags = (strip.channelbag(animation.action_slot) for layer in animation.action.layers for strip in layer.strips)
@@ -97,8 +99,8 @@ def _curves(animation: Any) -> list[Any]:
 
 
 def _make(animated: Any, path: str, index: int) -> Any:
-    """A new curve. Blender makes action, slot and layer with its first keyframe."""
-    # A property of one number takes no index, not even 0.
+    """Create a curve. When it gets its first keyframe, Blender creates the action, the slot and the layer."""
+    # For a property of one number Blender accepts no index, not even 0.
     whole = index == 0 and not hasattr(animated.path_resolve(path), "__len__")
     try:
         animated.keyframe_insert(path, index=-1 if whole else index)

@@ -1,16 +1,19 @@
-"""What happens in Blender, published to the BEAM processes that have subscribed.
+"""Publish events of Blender to the BEAM processes that have subscribed.
+
+Each topic has a map as its payload:
 
     topic               payload
     frame_change        scene, frame
-    selection           selected, the names of the selected objects; active, the active one's or nil
-    depsgraph_update    the names of what has changed, by kind: object, mesh, material, ...
-    file_load           path, empty for the file that Blender starts with
-    render              state: init, write, complete or cancel; scene; frame; path, the scene's output path
+    selection           selected: the names of the selected objects; active: the name of the active object, or nil
+    depsgraph_update    for each kind of datablock (object, mesh, material, ...) the names of those that have changed
+    file_load           path; it is empty for the file that Blender opens at its start
+    render              state: init, write, complete or cancel; scene; frame; path: the output path of the scene
 
-While nobody has subscribed to a topic, nothing is computed for it.
+If a topic has no subscribers, its payload is not computed.
 
-Moving an object with the mouse updates it at every step. So in a window, selection and depsgraph_update are collected
-and published every `PAUSE` seconds at most. Without a window no timer runs, and they are published at once.
+While the user moves an object, Blender updates the depsgraph at each step. So in a Blender with a window, the events of
+selection and depsgraph_update are collected and published at most once in `PAUSE` seconds. Blender without a window
+runs no timers, so there they are published at once.
 """
 
 from collections.abc import Callable
@@ -23,11 +26,11 @@ if TYPE_CHECKING:
     from beam_bpy import BeamServer
 
 PAUSE = 0.05
-"""Seconds between two messages of a topic that is collected."""
+"""The shortest time between two messages of selection or of depsgraph_update, in seconds."""
 
 
 class _State:
-    """What is kept between two handlers of Blender's."""
+    """The data that the handlers of bpy.app.handlers share: collected changes, and the last published selection."""
 
     def __init__(self, server: "BeamServer") -> None:
         self.server = server
@@ -39,7 +42,7 @@ _state: _State | None = None
 
 
 def register(server: "BeamServer") -> None:
-    """Begin to publish."""
+    """Start to publish events with this server."""
     global _state
     _state = _State(server)
     for name, handler in _HANDLERS:
@@ -57,7 +60,7 @@ def unregister() -> None:
 
 
 def _publish(topic: str, payload: Callable[[], Any]) -> None:
-    """Publish what `payload` makes, if somebody wants it."""
+    """Publish the result of `payload()`, if the topic has subscribers."""
     if _state is not None and _wanted(topic):
         _state.server.publish(topic, payload())
 
@@ -66,7 +69,7 @@ def _wanted(topic: str) -> bool:
     return _state is not None and _state.server.subscribers(topic) > 0
 
 
-# What Blender calls. persistent: otherwise loading a file removes them.
+# The handlers of bpy.app.handlers. They are persistent, because otherwise Blender removes them when it loads a file.
 
 
 @persistent  # type: ignore[untyped-decorator]
@@ -109,7 +112,7 @@ def _publish_render(state: str, scene: bpy.types.Scene) -> None:
 
 @persistent  # type: ignore[untyped-decorator]
 def _depsgraph_updated(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    """Blender has no handler for the selection; but a change of it is an update, too."""
+    """Collect changes, and publish them later. Blender reports a change of the selection only by this handler."""
     changes = _wanted("depsgraph_update")
     if _state is None or not (changes or _wanted("selection")):
         return
@@ -124,7 +127,7 @@ def _depsgraph_updated(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) 
 
 
 def _flush() -> None:
-    """Publish what has been collected."""
+    """Publish the collected changes, and the selection if it has changed."""
     if _state is None:
         return
     changed, _state.changed = _state.changed, {}

@@ -1,16 +1,18 @@
-"""Meshes by the megabyte: vertices and faces arrive and leave as binaries, and numpy hands them to Blender whole.
+"""Handlers for large meshes. They take and return vertices and faces as binaries, and pass them to Blender as arrays.
 
-A mesh is a map. Each of its values is a binary of little-endian numbers, or a list of numbers:
+A mesh is a map with these keys. The values, except `attributes`, are binaries of little-endian numbers, or lists:
 
-    vertices        float32, three for each vertex
-    triangles       int32, three vertices for each face; or
-    quads           int32, four for each; or, for faces of any size,
-    loop_vertices   int32, the vertices of one face after the other, and
-    face_sizes      int32, how many of them belong to each face
-    uvs             float32, two for each corner of a face, in the order of loop_vertices (optional)
+    vertices        float32, three for each vertex: its position in metres
+    triangles       int32, three for each face: the indices of its vertices
+    quads           int32, four for each face
+    loop_vertices   int32, the indices of the vertices of all faces, face after face; for faces of any size
+    face_sizes      int32, the number of vertices of each face; needed with loop_vertices
+    uvs             float32, two for each corner of a face, in the order of the faces (optional)
     attributes      a map from names to maps of domain, type and values (optional); see `LAYER_TYPES` and `DOMAINS`
 
-No Python loop runs over vertices, and nothing is copied but what the network left at an odd address.
+The faces are given as triangles, as quads, or as loop_vertices and face_sizes.
+
+No Python loop runs over vertices. A binary is copied only if its numbers are not aligned in memory.
 """
 
 import time
@@ -29,7 +31,13 @@ Array = NDArray[Any]
 
 
 class LayerType(NamedTuple):
-    """How Blender keeps an attribute: the numbers' type, how many make a value, and what foreach_set calls it."""
+    """How Blender stores an attribute.
+
+    Attributes:
+        number: numpy's name for the type of its numbers, such as "<f4".
+        width: the number of numbers in one value.
+        property: the name of the property for `foreach_set`.
+    """
 
     number: str
     width: int
@@ -49,10 +57,10 @@ LAYER_TYPES = {
     "quaternion": LayerType("<f4", 4, "value"),
     "float4x4": LayerType("<f4", 16, "value"),
 }
-"""The types of attributes, by Blender's names in lower case. A byte_color, too, is passed as four linear float32."""
+"""The types of attributes, by Blender's names in lower case. A byte_color is also passed as four linear float32."""
 
 DOMAINS = ("point", "corner", "face")
-"""What an attribute has a value for. Not edges: Blender makes them of the faces, in an order of its own."""
+"""The domains of attributes. Edges are not supported, because Blender creates them and chooses their order."""
 
 _VERTICES, _INDICES = "<f4", "<i4"
 _UV_MAP = "UVMap"
@@ -61,7 +69,7 @@ _PARTS = ("vertices", *_FACES, "loop_vertices", "face_sizes", "uvs", "attributes
 
 
 class Layer(NamedTuple):
-    """An attribute, checked."""
+    """A valid attribute."""
 
     name: str
     type: str
@@ -70,7 +78,7 @@ class Layer(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """A mesh, checked: every index has its vertex and every array the length that it must have."""
+    """A valid mesh: each index refers to a vertex, and each array has the right length."""
 
     vertices: Array
     corners: Array
@@ -79,33 +87,33 @@ class Geometry(NamedTuple):
 
 
 class Clock:
-    """The seconds that each part of a call has taken."""
+    """Measures the time of each part of a call, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what runs inside."""
+        """Measure the time of the `with` block."""
         begin = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begin
 
 
 def upload_mesh(name: str | memoryview, mesh: Options, given: Options = None) -> dict[str, Any]:
-    """Make a mesh object of that name, or replace the geometry of the one that there is.
+    """Create a mesh object, or replace the geometry of the mesh object with this name.
 
-    Its materials and its place stay; other objects that share its mesh change with it.
+    The object keeps its materials and its transform. Other objects that share its mesh change, too.
 
     Args:
         name: the object.
-        mesh: the map that this module describes.
-        given: validate, default False: let Blender mend what is not a proper mesh, as a face that names a vertex
-            twice. Such a mesh, not mended, can crash Blender; validating takes longer than all the rest.
+        mesh: the mesh; see the description of this module.
+        given: the option `validate`: True: Blender repairs an invalid mesh, such as one with a face that uses a vertex
+            twice. This takes longer than the rest of the call. Default False: an invalid mesh can crash Blender.
 
     Returns:
-        The object's name; how many vertices, faces and corners it has; whether validating changed anything; and the
-        seconds that went into `parse`, `foreach_set`, `update` and `validate`.
+        A map: `name` of the object; the numbers of `vertices`, `faces` and `corners`; `mended`, true if `validate` has
+        changed the mesh; `seconds`, a map of the times of `parse`, `foreach_set`, `update` and `validate`.
     """
     validate = bool(options(given, ("validate",)).get("validate", False))
     clock = Clock()
@@ -128,14 +136,15 @@ def upload_mesh(name: str | memoryview, mesh: Options, given: Options = None) ->
 
 
 def move_vertices(name: str | memoryview, vertices: Any) -> int:
-    """Put the vertices of a mesh elsewhere, in the order in which it has them; returns how many they are.
+    """Set the positions of all vertices of a mesh. Return the number of vertices.
 
-    Faces, UV maps and attributes stay, so it takes a small part of the time of `upload_mesh`: for cloth, water, or
-    whatever else another program moves many times a second. It makes no step to undo.
+    Faces, UV maps and attributes do not change, so this takes a small part of the time of `upload_mesh`. Use it if
+    another program moves the vertices many times in a second, for example to simulate cloth or water. The user cannot
+    undo it.
 
     Args:
         name: the object.
-        vertices: float32, three for each vertex, as for `upload_mesh`.
+        vertices: float32, three for each vertex, in the order of the vertices in the mesh; a binary or a list.
     """
     mesh = _own_mesh(object_named(text(name)))
     values = _rows(vertices, _VERTICES, 3, "vertices")
@@ -146,15 +155,16 @@ def move_vertices(name: str | memoryview, vertices: Any) -> int:
 
 
 def download_mesh(name: str, given: Options = None) -> dict[str, Any]:
-    """An object's mesh, as the map that `upload_mesh` takes.
+    """Return the mesh of an object, as a map in the form for `upload_mesh`.
 
-    The faces are triangles or quads if all of them are, else loop_vertices and face_sizes.
+    The faces are `triangles` or `quads` if all faces have this size, otherwise `loop_vertices` and `face_sizes`.
 
     Args:
         name: the object.
-        given: evaluated, default False: with its modifiers applied, which also makes meshes of curves and texts;
-            attributes, the names of those wanted, default all that `upload_mesh` could set; lists, default False:
-            lists of numbers instead of binaries.
+        given: the options
+            evaluated: True: apply the modifiers; this also converts curves and texts to meshes. Default False.
+            attributes: the names of the attributes to return; default all attributes that `upload_mesh` can set.
+            lists: True: return lists of numbers instead of binaries. Default False.
     """
     chosen = options(given, ("evaluated", "attributes", "lists"))
     found = object_named(name)
@@ -165,7 +175,7 @@ def download_mesh(name: str, given: Options = None) -> dict[str, Any]:
         return _faces(mesh, pack) | _layers(mesh, names, pack)
 
 
-# What a caller passes
+# Check the arguments
 
 
 def _checked(mesh: Options) -> Geometry:
@@ -184,20 +194,20 @@ def _checked(mesh: Options) -> Geometry:
 
 
 def _rows(value: Any, number: str, width: int, what: str) -> Array:
-    """Numbers of which `width` belong together."""
+    """Return an array of numbers, of which `width` belong to one value."""
     array = numbers(value, number, what)
     if len(array) % width:
-        raise ValueError(f"{what} has {len(array)} numbers, which do not make rows of {width}")
+        raise ValueError(f"{what} has {len(array)} numbers, which is not a multiple of {width}")
     return array
 
 
 def _checked_faces(parts: dict[str, Any]) -> tuple[Array, Array]:
-    """The faces' corners, and where in them each face begins."""
+    """Return the corners of all faces, and the index of the first corner of each face."""
     ways = [way for way in (*_FACES, "loop_vertices") if way in parts]
     if len(ways) > 1:
-        raise ValueError(f"faces are given in one way, not as {' and '.join(ways)}")
+        raise ValueError(f"give the faces in one form only, not as {' and '.join(ways)}")
     if ("face_sizes" in parts) != ("loop_vertices" in parts):
-        raise ValueError("loop_vertices and face_sizes go together")
+        raise ValueError("loop_vertices and face_sizes must be given together")
     if not ways:
         return np.empty(0, np.int32), np.empty(0, np.int32)
     if ways[0] == "loop_vertices":
@@ -210,7 +220,7 @@ def _checked_faces(parts: dict[str, Any]) -> tuple[Array, Array]:
 
 def _starts(sizes: Array, corners: int) -> Array:
     if len(sizes) and sizes.min() < 3:
-        raise ValueError(f"a face has three vertices or more, and face_sizes holds {sizes.min()}")
+        raise ValueError(f"a face has at least three vertices, but face_sizes contains {sizes.min()}")
     ends = np.cumsum(sizes, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     if total != corners:
@@ -224,7 +234,7 @@ def _check_indices(corners: Array, vertices: int) -> None:
     low, high = int(corners.min()), int(corners.max())
     if low < 0 or high >= vertices:
         wrong = low if low < 0 else high
-        raise ValueError(f"a face names vertex {wrong}, and there are {vertices}, counted from 0")
+        raise ValueError(f"a face uses vertex {wrong}, but there are {vertices} vertices, numbered from 0")
 
 
 def _uv_layer(value: Any, corners: int) -> Layer:
@@ -236,7 +246,7 @@ def _uv_layer(value: Any, corners: int) -> Layer:
 def _checked_layer(name: str, given: Options, sizes: dict[str, int]) -> Layer:
     what = f"the attribute {name!r}"
     if name == "position" or name.startswith("."):
-        raise ValueError(f"{what} is Blender's own: vertices and faces set it")
+        raise ValueError(f"{what} belongs to Blender: pass vertices and faces instead")
     chosen = options(given, ("domain", "type", "values"), f"part of {what}")
     missing = [part for part in ("domain", "type", "values") if part not in chosen]
     if missing:
@@ -251,22 +261,27 @@ def _checked_layer(name: str, given: Options, sizes: dict[str, int]) -> Layer:
 
 def _check_length(what: str, values: Array, width: int, size: int, domain: str) -> None:
     if len(values) != size * width:
-        raise ValueError(f"{what} has {len(values)} numbers, and {width} for each of {size} {domain}s are needed")
+        raise ValueError(f"{what} has {len(values)} numbers, but needs {width} for each of {size} {domain}s")
 
 
 def _check_layers(layers: list[Layer]) -> None:
-    """Let Blender say whether it takes them: some names are bound to a type, and two of one name do not fit."""
+    """Check in a temporary mesh that Blender accepts the attributes.
+
+    Blender does not accept two attributes with the same name, and some names need a certain type.
+    """
     scratch = bpy.data.meshes.new("attributes")
     try:
         for layer in layers:
             made = _add_layer(scratch, layer)
             if made is None or made.name != layer.name:
-                raise ValueError(f"Blender takes no {layer.type} for each {layer.domain} by the name {layer.name!r}")
+                raise ValueError(
+                    f"Blender accepts no attribute {layer.name!r} of the type {layer.type} for each {layer.domain}"
+                )
     finally:
         bpy.data.meshes.remove(scratch)
 
 
-# Into Blender
+# Write to Blender
 
 
 def _add_layer(mesh: bpy.types.Mesh, layer: Layer) -> Any:
@@ -280,28 +295,28 @@ def _emptied(target: bpy.types.Object) -> bpy.types.Mesh:
 
 
 def _own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:
-    """The mesh of an object, if its geometry may be set."""
+    """Return the mesh of an object, if its geometry can be replaced."""
     mesh = target.data
     if not isinstance(mesh, bpy.types.Mesh):
         raise ValueError(f"the object {target.name!r} is a {target.type}, and its geometry cannot be replaced")
     if mesh.is_editmode:
-        raise ValueError(f"the object {target.name!r} is in edit mode: leave that first")
+        raise ValueError(f"the object {target.name!r} is in edit mode: leave edit mode first")
     if mesh.shape_keys is not None:
-        raise ValueError(f"the object {target.name!r} has shape keys, which would not fit another mesh")
+        raise ValueError(f"the object {target.name!r} has shape keys, which do not fit new geometry: remove them first")
     return mesh
 
 
 def _fill(mesh: bpy.types.Mesh, geometry: Geometry, validate: bool, clock: Clock) -> bool:
-    """Put the geometry into an empty mesh; returns whether validating changed it."""
+    """Write the geometry to an empty mesh. Return True if `validate` has changed it."""
     with clock.part("foreach_set"):
         mesh.vertices.add(len(geometry.vertices) // 3)
         mesh.loops.add(len(geometry.corners))
         mesh.polygons.add(len(geometry.face_starts))
-        # Not vertices.foreach_set("co") and loops.foreach_set("vertex_index"): those set numbers one by one, where
-        # an attribute's are copied as one block.
+        # vertices.foreach_set("co") and loops.foreach_set("vertex_index") would set the numbers one by one. For
+        # attributes, Blender copies all numbers as one block.
         _set(mesh, "position", "vector", geometry.vertices)
         _set(mesh, ".corner_vert", "value", geometry.corners)
-        # Where a face ends follows from where the next one begins.
+        # Blender needs no face sizes: a face ends where the next face starts.
         mesh.polygons.foreach_set("loop_start", geometry.face_starts)
         for layer in geometry.layers:
             _add_layer(mesh, layer).data.foreach_set(LAYER_TYPES[layer.type].property, layer.values)
@@ -312,12 +327,12 @@ def _fill(mesh: bpy.types.Mesh, geometry: Geometry, validate: bool, clock: Clock
 
 
 def _set(mesh: bpy.types.Mesh, attribute: str, property_name: str, values: Array) -> None:
-    if len(values):  # A mesh without faces has no attributes of its corners.
+    if len(values):  # A mesh without faces has no attributes for corners.
         layer: Any = mesh.attributes[attribute]
         layer.data.foreach_set(property_name, values)
 
 
-# Out of Blender
+# Read from Blender
 
 
 @contextmanager
@@ -330,7 +345,9 @@ def _mesh_of(found: bpy.types.Object, evaluated: bool) -> Iterator[bpy.types.Mes
             result.to_mesh_clear()
         return
     if not isinstance(found.data, bpy.types.Mesh):
-        raise ValueError(f"the object {found.name!r} is a {found.type}: ask for evaluated, which may make a mesh of it")
+        raise ValueError(
+            f"the object {found.name!r} is a {found.type}: set the option evaluated, which can convert it to a mesh"
+        )
     found.update_from_editmode()
     yield found.data
 
@@ -343,7 +360,7 @@ def _converted(result: bpy.types.Object) -> bpy.types.Mesh:
 
 
 def _faces(mesh: bpy.types.Mesh, pack: Callable[[Array], Any]) -> dict[str, Any]:
-    """The vertices and faces."""
+    """Return the vertices and faces of a mesh."""
     found = {"vertices": pack(_get(mesh, "position", "vector", "<f4", 3 * len(mesh.vertices)))}
     corners = _get(mesh, ".corner_vert", "value", "<i4", len(mesh.loops))
     starts = np.empty(len(mesh.polygons), np.int32)
@@ -356,7 +373,7 @@ def _faces(mesh: bpy.types.Mesh, pack: Callable[[Array], Any]) -> dict[str, Any]
 
 
 def _layers(mesh: bpy.types.Mesh, names: set[str] | None, pack: Callable[[Array], Any]) -> dict[str, Any]:
-    """The UV map that is active, and the other attributes."""
+    """Return the active UV map and the other attributes."""
     active = mesh.uv_layers.active
     found: dict[str, Any] = {}
     if active is not None:
@@ -381,7 +398,9 @@ def _check_found(names: set[str] | None, attributes: dict[str, Any]) -> None:
     missing = sorted((names or set()) - set(attributes))
     if missing:
         there = ", ".join(sorted(attributes)) or "none"
-        raise LookupError(f"no attribute {missing[0]!r} to download; of those wanted there are: {there}")
+        raise LookupError(
+            f"the mesh has no attribute {missing[0]!r} to download; of the requested ones it has: {there}"
+        )
 
 
 def _get(mesh: bpy.types.Mesh, attribute: str, property_name: str, number: str, count: int) -> Array:

@@ -1,7 +1,7 @@
-"""Images by the megabyte: pixels as binaries, row by row from the bottom up, each row from left to right.
+"""Handlers for images. They take and return pixels as binaries.
 
-That is the order in which Blender keeps them. A float32 pixel is linear and may be brighter than 1.0; a uint8 pixel is
-what a PNG file holds.
+The rows are in order from the bottom to the top, and the pixels of a row from left to right, as in Blender. A number is
+a float32 in a linear colour space, which may be greater than 1.0, or a uint8 as in a PNG file.
 """
 
 from typing import Any
@@ -20,17 +20,16 @@ _CHANNELS = (1, 3, 4)
 def upload_image(
     name: str | memoryview, width: int, height: int, channels: int, pixels: Any, given: Options = None
 ) -> str:
-    """Make an image of that name, or replace the one that there is wherever it is used; returns its name.
+    """Create an image, or replace the image with this name for all its users. Return its name.
 
     Args:
         name: the image.
-        width: in pixels.
-        height: in pixels.
-        channels: 1, grey; 3, red, green and blue; or 4, with alpha.
-        pixels: the binary. Its size says what it holds: one byte for each channel of each pixel, uint8, or four,
-            float32. A list of numbers stands for float32.
-        given: pack, default False: keep a compressed copy inside the blend file, which takes longer than all the rest;
-            without it, the pixels are gone when the file is closed.
+        width, height: the size, in pixels.
+        channels: 1 for grey; 3 for red, green and blue; 4 for red, green, blue and alpha.
+        pixels: a binary of uint8 or little-endian float32, height * width * channels of them. The size of the binary
+            decides the type. A list of numbers is taken as float32.
+        given: the option `pack`: True: store a compressed copy in the blend file, which takes longer than the rest of
+            the call. Default False: Blender does not save the pixels with the file.
     """
     pack = bool(options(given, ("pack",)).get("pack", False))
     values = _checked(width, height, channels, pixels)
@@ -44,11 +43,11 @@ def upload_image(
 
 
 def download_image(name: str, given: Options = None) -> dict[str, Any]:
-    """An image: width, height, channels, and pixels as `upload_image` takes them.
+    """Return an image as a map: width, height, channels, and pixels in the form for `upload_image`.
 
     Args:
         name: the image.
-        given: type, `uint8` or `float32`, default what the image itself holds.
+        given: the option `type`: `uint8` or `float32`; default the type of the image.
     """
     chosen = options(given, ("type",))
     found = bpy.data.images.get(name)
@@ -56,8 +55,8 @@ def download_image(name: str, given: Options = None) -> dict[str, Any]:
         raise LookupError(f"no image named {str(name)!r}; there are: {', '.join(bpy.data.images.keys()) or 'none'}")
     wanted = str(chosen.get("type", "float32" if found.is_float else "uint8"))
     if wanted not in ("uint8", "float32"):
-        raise ValueError(f"pixels are uint8 or float32, not {wanted!r}")
-    # Reading them is what loads an image from its file; before that it may not know its size.
+        raise ValueError(f"the type of pixels must be uint8 or float32, not {wanted!r}")
+    # Blender loads an image from its file when the pixels are read. Before that, its size may be unknown.
     stored: Any = found.pixels
     values = np.empty(len(stored), np.float32)
     if not len(values):
@@ -73,9 +72,9 @@ def download_image(name: str, given: Options = None) -> dict[str, Any]:
 
 
 def _checked(width: int, height: int, channels: int, pixels: Any) -> Array:
-    """The pixels, as the type that their size says."""
+    """Return the pixels as an array. The size of the binary decides the type: uint8 or float32."""
     if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-        raise ValueError(f"width and height are whole numbers from 1 on, not {width!r} and {height!r}")
+        raise ValueError(f"width and height must be integers of at least 1, not {width!r} and {height!r}")
     if channels not in _CHANNELS:
         raise ValueError(f"an image has 1, 3 or 4 channels, not {channels!r}")
     count = width * height * channels
@@ -83,13 +82,16 @@ def _checked(width: int, height: int, channels: int, pixels: Any) -> Array:
     values = numbers(pixels, "|u1" if is_bytes else "<f4", "pixels")
     if len(values) != count:
         raise ValueError(
-            f"pixels has {len(values)} float32 numbers, and {width}x{height} pixels of {channels} channels need {count}"
+            f"pixels has {len(values)} float32 numbers, but {width}x{height} pixels of {channels} channels need {count}"
         )
     return values
 
 
 def _image(name: str, width: int, height: int, *, float_buffer: bool) -> bpy.types.Image:
-    """An image to write to: the one of that name, if it is of that size and kind, or else one in its place."""
+    """Return the image to write to: the image with this name if its size and type fit, otherwise a new image.
+
+    The new image replaces the old one for all its users.
+    """
     old = bpy.data.images.get(name)
     if old is not None and _suits(old, width, height, float_buffer=float_buffer):
         return old
@@ -107,7 +109,7 @@ def _suits(old: bpy.types.Image, width: int, height: int, *, float_buffer: bool)
 
 
 def _rgba(values: Array, channels: int) -> Array:
-    """What Blender keeps: four channels of float32 each."""
+    """Convert the pixels to Blender's format: four channels of float32."""
     scaled = values if values.dtype == np.float32 else values.astype(np.float32) / np.float32(255)
     if channels == 4:
         return scaled

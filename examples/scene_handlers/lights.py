@@ -1,4 +1,4 @@
-"""Lights and the world around the scene."""
+"""Handlers for lights and for the world."""
 
 from typing import Any, cast
 
@@ -9,23 +9,27 @@ from .objects import add_to_scene, aim, point
 
 _KINDS = {"point": "POINT", "sun": "SUN", "spot": "SPOT", "area": "AREA"}
 
-# The property that Blender calls a light's size by.
+# Blender's name for the property with the size of a light.
 _SIZE = {"POINT": "shadow_soft_size", "SPOT": "shadow_soft_size", "SUN": "angle", "AREA": "size"}
 
 
 def create_light(kind: str, name: str, given: Options = None) -> str:
-    """Make a light; returns its name, which Blender makes unique.
+    """Create a light. Return its name.
 
     Args:
         kind: point, sun, spot or area.
-        name: the name wanted.
-        given: energy, watts or for a sun W/m², default 1000 or 5; color, "#rrggbb" or numbers; size, the radius, for
-            an area the edge, in metres, for a sun the angle in radians: the larger, the softer its shadows;
-            location, default [0, 0, 5]; look_at, a point or an object's name.
+        name: the name. If it is in use, Blender adds a number.
+        given: the options
+            energy: in watts, default 1000; for a sun in W/m², default 5.
+            color: "#rrggbb", or three linear numbers.
+            size: the radius in metres; for an area light the length of an edge in metres; for a sun the angle in
+                radians. A larger light has softer shadows.
+            location: the position in metres, default [0, 0, 5].
+            look_at: a point or the name of an object; default: the light points down.
     """
     blender_kind: str = choice(kind, _KINDS, "kind of light")
     chosen = options(given, ("energy", "color", "size", "location", "look_at"))
-    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    # Check all options before creating anything, so that a refused call does not change the scene.
     values = _values(blender_kind, chosen)
     location = vector(chosen.get("location", (0.0, 0.0, 5.0)), "location")
     target = point(chosen["look_at"]) if "look_at" in chosen else None
@@ -41,7 +45,7 @@ def create_light(kind: str, name: str, given: Options = None) -> str:
 
 
 def _values(kind: str, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The light's properties that the options name, checked."""
+    """Check the options and return the properties of the light that they set."""
     values: dict[str, Any] = {"energy": float(chosen.get("energy", 5.0 if kind == "SUN" else 1000.0))}
     if "color" in chosen:
         values["color"] = color(chosen["color"])[:3]
@@ -51,10 +55,10 @@ def _values(kind: str, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def set_world(given: Options) -> bool:
-    """Light the scene from all around.
+    """Set the background of the scene's world, which lights the scene from all directions.
 
     Args:
-        given: color, "#rrggbb" or numbers; strength, default 1.0.
+        given: the options `color`, "#rrggbb" or linear numbers, default unchanged; `strength`, default 1.0.
     """
     chosen = options(given, ("color", "strength"))
     background: Any = _background()

@@ -1,4 +1,4 @@
-"""Materials: Blender's Principled BSDF, by the names that its manual uses."""
+"""A handler for materials. It sets the inputs of Blender's Principled BSDF, by the names in Blender's manual."""
 
 from typing import Any, cast
 
@@ -23,13 +23,16 @@ _NUMBERS = {
 
 
 def set_material(name: str, given: Options) -> str:
-    """Give an object a material, made when there is none of that name; returns the material's name.
+    """Assign a material to an object. If there is no material with this name, create it. Return its name.
 
     Args:
         name: the object.
-        given: material, the material's name, default the object's; several objects may share one. Colours, "#rrggbb"
-            or numbers: base_color, emission, sheen_tint. Numbers: metallic, roughness, ior, alpha, transmission,
-            subsurface, coat, coat_roughness, sheen, emission_strength. What is not named stays.
+        given: the options
+            material: the name of the material, default the name of the object. Objects can share a material.
+            base_color, emission, sheen_tint: "#rrggbb", or three or four linear numbers.
+            metallic, roughness, ior, alpha, transmission, subsurface, coat, coat_roughness, sheen, emission_strength:
+                numbers.
+            Inputs without an option keep their value.
     """
     target = object_named(name)
     chosen = options(given, ("material", *_COLORS, *_NUMBERS))
@@ -50,7 +53,7 @@ def _material(name: str) -> bpy.types.Material:
 def _principled(material: bpy.types.Material) -> bpy.types.ShaderNode:
     tree = material.node_tree
     for node in tree.nodes if tree else ():
-        if node.type == "BSDF_PRINCIPLED":  # Not by its name, which is translated.
+        if node.type == "BSDF_PRINCIPLED":  # The name of the node is translated, its type is not.
             return cast("bpy.types.ShaderNode", node)
     raise ValueError(f"the material {material.name!r} has no Principled BSDF")
 
@@ -60,7 +63,7 @@ def _set_inputs(node: bpy.types.ShaderNode, chosen: dict[str, Any]) -> None:
         socket: Any = node.inputs[_COLORS.get(option) or _NUMBERS[option]]
         socket.default_value = color(value) if option in _COLORS else float(value)
     if "emission" in chosen and "emission_strength" not in chosen:
-        # Off by default: whoever names a colour wants to see it.
+        # The default strength is 0, so the colour alone would not be visible.
         strength: Any = node.inputs[_NUMBERS["emission_strength"]]
         strength.default_value = 1.0
 

@@ -1,4 +1,4 @@
-"""Objects: what there is, making primitives, moving and deleting them."""
+"""Handlers that list, describe, create, move and delete objects."""
 
 import math
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from mathutils import Euler, Matrix, Vector
 from .arguments import Options, choice, object_named, options, scene, vector
 
 Builder = Callable[[bmesh.types.BMesh, float, int, float], None]
-"""Fills an empty mesh: its size, its segments around, and for a torus its thickness."""
+"""Fills an empty mesh. Its arguments: the mesh, the size in metres, the number of segments, the thickness in metres."""
 
 _TRANSFORM = {"location": "location", "rotation": "rotation_euler", "scale": "scale"}
 
 
 def list_objects() -> list[str]:
-    """The names of all objects."""
+    """Return the names of all objects."""
     return list(bpy.data.objects.keys())
 
 
 def describe_object(name: str) -> dict[str, Any]:
-    """What an object is and where: type, location, rotation (radians), scale, dimensions, parent, materials."""
+    """Describe an object: name, type, location, rotation (radians), scale, dimensions, parent and materials."""
     found = object_named(name)
     _update()
     return {
@@ -38,18 +38,21 @@ def describe_object(name: str) -> dict[str, Any]:
 
 
 def create_primitive(kind: str, name: str, given: Options = None) -> str:
-    """Make a mesh object; returns its name, which Blender makes unique.
+    """Create a mesh object. Return its name.
 
     Args:
         kind: cube, uv_sphere, ico_sphere, cylinder, cone, torus, plane or monkey.
-        name: the name wanted.
-        given: size, its largest extent in metres, default 2.0; segments around, default 32; thickness of a torus,
-            default a fifth of its size; smooth, shading, default False; location, rotation (radians, XYZ) and scale,
-            lists of three numbers.
+        name: the name. If it is in use, Blender adds a number.
+        given: the options
+            size: the largest dimension in metres, default 2.0.
+            segments: the number of segments around the axis, default 32.
+            thickness: the thickness of a torus in metres, default a fifth of its size.
+            smooth: True for smooth shading, default False.
+            location, rotation (radians, XYZ), scale: lists of three numbers.
     """
     build = choice(kind, _BUILDERS, "kind of primitive")
     chosen = options(given, (*_TRANSFORM, "size", "segments", "thickness", "smooth"))
-    # All that may be wrong is looked at first, so that a refused call leaves nothing behind.
+    # Check all options before creating anything, so that a refused call does not change the scene.
     transform = _transform(chosen)
     size = float(chosen.get("size", 2.0))
     segments, thickness = int(chosen.get("segments", 32)), float(chosen.get("thickness", size / 5))
@@ -64,18 +67,31 @@ def create_primitive(kind: str, name: str, given: Options = None) -> str:
 
 
 def create_cube(name: str, given: Options = None) -> str:
-    """`create_primitive` of the kind cube."""
+    """Create a cube. The arguments are those of `create_primitive` after `kind`."""
     return create_primitive("cube", name, given)
 
 
 def set_transform(name: str, given: Options) -> dict[str, Any]:
-    """Set location, rotation (radians, XYZ) or scale; what is not named stays. Returns `describe_object`."""
+    """Set the transform of an object. Return the result of `describe_object`.
+
+    Args:
+        name: the object.
+        given: the options `location`, `rotation` (radians, XYZ) and `scale`, lists of three numbers; default unchanged.
+    """
     _apply(object_named(name), _transform(options(given, _TRANSFORM)))
     return describe_object(name)
 
 
 def look_at(name: str, target: str | list[float]) -> Euler:
-    """Turn a camera, a light or any object's -Z axis to a point or an object; returns the rotation."""
+    """Turn an object so that its -Z axis points to the target. Cameras and lights look along this axis.
+
+    Args:
+        name: the object to turn.
+        target: a point, or the name of an object.
+
+    Returns:
+        The rotation, in radians (XYZ).
+    """
     turned = object_named(name)
     _update()
     aim(turned, point(target))
@@ -83,7 +99,7 @@ def look_at(name: str, target: str | list[float]) -> Euler:
 
 
 def delete_object(name: str) -> bool:
-    """Delete an object, and its data if nothing else uses it."""
+    """Delete an object. Delete its data, too, if no other object uses it. Return True."""
     found = object_named(name)
     data = found.data
     bpy.data.objects.remove(found)
@@ -93,25 +109,25 @@ def delete_object(name: str) -> bool:
 
 
 def add_to_scene(made: bpy.types.Object) -> None:
-    """Link a new object into the open scene."""
+    """Link a new object to the current scene."""
     scene().collection.objects.link(made)
 
 
 def point(target: str | list[float]) -> Vector:
-    """A point in the world: where the named object is, or the three numbers themselves."""
+    """Return a point in world space: the position of the object with this name, or the three numbers themselves."""
     if isinstance(target, str):
         return object_named(target).matrix_world.to_translation()
     return Vector(vector(target, "a target"))
 
 
 def aim(turned: bpy.types.Object, target: Vector) -> None:
-    """Point an object's -Z axis at a place in the world, with +Y up."""
+    """Turn an object so that its -Z axis points to a point in world space, with its +Y axis up."""
     turned.rotation_mode = "XYZ"
     turned.rotation_euler = (target - turned.location).to_track_quat("-Z", "Y").to_euler()
 
 
 def _transform(chosen: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
-    """The properties of an object that the options name, checked."""
+    """Check the options and return the properties of the object that they set."""
     return {_TRANSFORM[option]: vector(chosen[option], option) for option in _TRANSFORM if option in chosen}
 
 
@@ -129,7 +145,7 @@ def _update() -> None:
 
 
 def _fill(mesh: bpy.types.Mesh, build: Builder, size: float, segments: int, thickness: float) -> None:
-    # Not bpy.ops: operators want a context, and this has to work in any, also without a window.
+    # Operators of bpy.ops need a certain context. bmesh works in every context, also without a window.
     shape = bmesh.new()
     try:
         build(shape, size, segments, thickness)
@@ -147,7 +163,7 @@ def _uv_sphere(shape: bmesh.types.BMesh, size: float, segments: int, _thickness:
 
 
 def _ico_sphere(shape: bmesh.types.BMesh, size: float, segments: int, _thickness: float) -> None:
-    # Each subdivision doubles the edges along the equator, of which an icosahedron has five.
+    # An icosahedron has five edges along its equator. Each subdivision doubles this number.
     levels = max(1, round(math.log2(max(segments, 5) / 5)) + 1)
     bmesh.ops.create_icosphere(shape, subdivisions=levels, radius=size / 2)
 
@@ -169,7 +185,7 @@ def _plane(shape: bmesh.types.BMesh, size: float, _segments: int, _thickness: fl
 
 
 def _monkey(shape: bmesh.types.BMesh, size: float, _segments: int, _thickness: float) -> None:
-    # Suzanne is about 2.73 wide as she comes.
+    # Blender's monkey mesh is about 2.73 wide.
     bmesh.ops.create_monkey(shape, matrix=Matrix.Scale(size / 2.73, 4))
 
 

@@ -1,7 +1,7 @@
-"""Any property by its RNA path: what Blender shows as `bpy.data.objects["Cube"].location` is the path
-`objects["Cube"].location` here.
+"""Handlers that get and set any property by its RNA path, relative to `bpy.data`.
 
-Paths are resolved by Blender itself, which knows properties and nothing else: no Python runs.
+Example: `objects["Cube"].location` is the path of `bpy.data.objects["Cube"].location`. Blender itself resolves the
+paths and finds only properties, so a path cannot run Python code.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import bpy
 
-# The last step of a path: .name, [3] or ["key"]. What stands before it is the owner.
+# The last step of a path: .name, [3] or ["key"]. The part before it is the path of the owner.
 _LAST_STEP = re.compile(
     r"""(?P<owner>.*?)
     (?:  \.?(?P<name>[A-Za-z_]\w*)
@@ -21,7 +21,7 @@ _LAST_STEP = re.compile(
 
 
 class _Step(NamedTuple):
-    """A property: what it belongs to, and its name, index or key there."""
+    """A property: its owner, and its name, index or key in the owner."""
 
     owner: Any
     name: str | None
@@ -29,22 +29,25 @@ class _Step(NamedTuple):
 
 
 def get_property(path: str) -> Any:
-    """The value at a path: numbers, strings and lists of them; a datablock, or a collection, by name."""
+    """Return the value of the property at a path: a number, a string or a list of them.
+
+    A datablock is returned as its name, and a collection as a list of names.
+    """
     return _plain(_resolve(bpy.data, path), path)
 
 
 def set_property(path: str, value: Any) -> Any:
-    """Set the property at a path; returns what it is then. A datablock is given by its name, or nil for none."""
+    """Set the property at a path. Return its new value. Pass a datablock by its name, or nil for none."""
     assign(bpy.data, path, value)
     return get_property(path)
 
 
 def assign(root: Any, path: str, value: Any) -> None:
-    """Set the property at a path that begins at `root`.
+    """Set the property at a path relative to `root`.
 
     Raises:
         LookupError: there is no such property.
-        ValueError: it cannot be set to this.
+        ValueError: the property cannot have this value.
     """
     step = _last_step(root, path)
     accepted = value if step.name is None else _accepted(step.owner, step.name, path, value)
@@ -58,7 +61,7 @@ def assign(root: Any, path: str, value: Any) -> None:
 
 
 def place(root: Any, path: str) -> tuple[Any, str]:
-    """The datablock that the property at a path belongs to, and the property's path from there: where its animation is.
+    """Return the datablock with the animation data of a property, and the path of the property in this datablock.
 
     Raises:
         LookupError: there is no such property.
@@ -74,7 +77,7 @@ def place(root: Any, path: str) -> tuple[Any, str]:
 
 
 def _accepted(owner: Any, name: str, path: str, value: Any) -> Any:
-    """What to set the property to: the value itself, or the datablock that it names."""
+    """Return the value to set: the datablock with this name if the property is a datablock, otherwise `value`."""
     definition: Any = owner.bl_rna.properties.get(name)
     if definition is None:
         raise _missing(path)
@@ -105,7 +108,7 @@ def _last_step(root: Any, path: str) -> _Step:
 
 
 def _datablock(definition: Any, name: Any) -> Any:
-    """The datablock of the property's type that has this name."""
+    """Return the datablock with this name and with the type of the property."""
     if name is None:
         return None
     wanted = definition.fixed_type.identifier
@@ -125,7 +128,7 @@ def _by_name(collection: str, name: str) -> Any:
 
 
 def _plain(value: Any, path: str) -> Any:
-    """A value that has a term; what else there is to read, when it has none."""
+    """Convert a value to one that can be encoded. If that is impossible, the error names the value's properties."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     if isinstance(value, bpy.types.ID):

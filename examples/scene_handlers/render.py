@@ -1,4 +1,4 @@
-"""Rendering a still, and the frames of an animation."""
+"""Handlers that render a still image, or the frames of an animation."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,20 +13,23 @@ from .arguments import Options, choice, options, scene
 
 _ENGINES = {
     "cycles": "CYCLES",
-    # What Blender 4.2 to 4.5 call it.
+    # Blender 4.2 to 4.5 use another name for EEVEE.
     "eevee": "BLENDER_EEVEE_NEXT" if bpy.app.version < (5, 0, 0) else "BLENDER_EEVEE",
     "workbench": "BLENDER_WORKBENCH",
 }
 
 
 def render_still(given: Options = None) -> bytes | str:
-    """Render the current frame; returns the PNG, or the path when one is given.
+    """Render the current frame. Return the bytes of the PNG file, or its path if the option `path` is set.
 
-    The scene's own settings apply to what is not named, and are as they were afterwards.
+    Options that are not given keep the settings of the scene. After the call, the scene has its old settings again.
 
     Args:
-        given: width and height in pixels; engine: cycles, eevee (which needs a graphics card) or workbench;
-            samples, for cycles; denoise, for cycles; path, the file to write on the computer that Blender runs on.
+        given: the options
+            width, height: the size in pixels.
+            engine: cycles, eevee (it needs a graphics card) or workbench.
+            samples, denoise: for Cycles; a number, and True or False.
+            path: the file to write, on the computer on which Blender runs.
     """
     chosen = options(given, (*_PICTURE, "path"))
     settings = _settings(chosen)
@@ -37,11 +40,15 @@ def render_still(given: Options = None) -> bytes | str:
 
 
 def render_animation(folder: str, given: Options = None) -> Progress:
-    """Render frames as PNG files; returns their paths. A long call, which yields (frames done, frames in all).
+    """Render frames to PNG files. Return the paths of the files.
+
+    This is a long call. It yields (number of finished frames, number of all frames).
 
     Args:
-        folder: where to put 0001.png and so on, on the computer that Blender runs on; made if it is not there.
-        given: first and last frame, default the scene's; and what `render_still` takes, but for path.
+        folder: the folder for the files 0001.png and so on, on the computer on which Blender runs. Blender creates it
+            if it does not exist.
+        given: the options `first` and `last`, the first and the last frame, default those of the scene; and the options
+            of `render_still` except `path`.
     """
     chosen = options(given, (*_PICTURE, "first", "last"))
     wanted = frames({name: chosen.pop(name) for name in ("first", "last") if name in chosen})
@@ -49,7 +56,7 @@ def render_animation(folder: str, given: Options = None) -> Progress:
     made: list[str] = []
     for frame in wanted:
         target = Path(folder, f"{frame:04}.png")
-        # All is as it was at each yield, when others have their turn.
+        # Restore the frame before each yield, because other calls run then.
         with shown(frame):
             _render(target, settings)
         made.append(str(target))
@@ -66,9 +73,9 @@ def _render(target: Path, settings: list[tuple[Any, str, Any]]) -> None:
 
 
 def _settings(chosen: dict[str, Any]) -> list[tuple[Any, str, Any]]:
-    """What to set for this picture: owner, name and value of each property."""
+    """Return the settings for this picture: owner, name and value of each property."""
     render: Any = scene().render
-    # Belongs to Cycles, an add-on, so that the scene has it only where that is enabled.
+    # Cycles is an add-on. The scene has this property only if Cycles is enabled.
     cycles: Any = getattr(scene(), "cycles", None)
     settings = [
         (render, "filepath", ""),

@@ -39,7 +39,7 @@ DECODE_ERRORS = [
     (b"\x83", "the data end at offset 1, where a term was expected"),
     (b"\x83\x01", "tag 1 at offset 1 is not supported"),
     (b"\x83h\x02a\x01R\x00", r"ATOM_CACHE_REF \(82\) at offset 5 is not supported"),
-    (b"\x83y\0\0\0\0j", r"LOCAL_EXT \(121\) at offset 1: only the runtime that made it can read it"),
+    (b"\x83y\0\0\0\0j", r"LOCAL_EXT \(121\) at offset 1: only the runtime system that encoded this term"),
     (b"\x83h\x02a\x01b\0\0", r"the data end inside INTEGER_EXT \(98\) at offset 5"),
     (b"\x83h\x02a\x01a", r"the data end inside SMALL_INTEGER_EXT \(97\) at offset 5"),
     (b"\x83m\0\0\0\x05abcd", r"the data end inside BINARY_EXT \(109\) at offset 1"),
@@ -52,9 +52,9 @@ DECODE_ERRORS = [
     (b"\x83l\0\0\0\2F" + bytes(8) + b"F\x7f\xf8" + bytes(6) + b"j", "the float at offset 15 is nan or infinite"),
     (b"\x83i\0\0\0\x20" + (b"F" + bytes(8)) * 31 + b"F\xff\xf0" + bytes(6), "the float at offset 285 is nan"),
     (b"\x83cinf" + bytes(28), "the float at offset 1 is nan or infinite"),
-    (b"\x83c1.5x" + bytes(27), r"FLOAT_EXT \(99\) at offset 1 holds no number"),
+    (b"\x83c1.5x" + bytes(27), r"FLOAT_EXT \(99\) at offset 1 does not contain a number"),
     (b"\x83w\2\xc3\x28", "the atom at offset 1 is not valid UTF-8"),
-    (b"\x83v\1\0" + b"x" * 256, "an atom of 256 characters"),
+    (b"\x83v\1\0" + b"x" * 256, "an atom has 256 characters"),
     (b"\x83Xa\1", "the name of a node was expected at offset 2, not SMALL_INTEGER_EXT"),
     (b"\x83Xv\1\0" + b"x" * 256 + bytes(12), "an atom has at most 255 characters"),
     (b"\x83Z\0\6w\1a" + bytes(28), "the reference at offset 1 has 6 words"),
@@ -66,7 +66,7 @@ DECODE_ERRORS = [
         b"\x83p" + struct.pack(">IB16sII", 99, 0, bytes(16), 0, 0) + b"w\1ma\1a\1X\x77\1a" + bytes(12),
         "NEW_FUN_EXT .* malformed",
     ),
-    (b"\x83t\0\0\0\2a\1jb\0\0\0\1j", "the same key stands twice in a map"),
+    (b"\x83t\0\0\0\2a\1jb\0\0\0\1j", "a map contains the same key twice"),
     (b"\x83P\0\0\0\1", "does not inflate"),
     (b"\x83P\0\0\0\1abcdefgh", "does not inflate: "),
     (b"\x83P\0\0", "the data end inside COMPRESSED"),
@@ -76,7 +76,7 @@ DECODE_ERRORS = [
     (b"\x83P\0\0\0\2" + zlib.compress(b"a\1")[:-1], "does not inflate to the 2 bytes"),
     (
         b"\x83P\xff\xff\xff\xff" + zlib.compress(b"a\1"),
-        f"a compressed term of 4294967295 bytes; the limit is {MAX_INFLATED}",
+        f"a compressed term has 4294967295 bytes; the limit is {MAX_INFLATED}",
     ),
     (b"\x83" + LIST_OF_ONE * (MAX_DEPTH + 1) + b"j" * (MAX_DEPTH + 2), "nested deeper than 10000 levels"),
     (b"\x83" + b"t\0\0\0\1" + TUPLE_OF_ONE * (MAX_KEY_DEPTH + 1) + b"jj", "nested deeper than .* key: 64"),
@@ -258,7 +258,7 @@ ENCODE_ERRORS = [
     ([{None: 1, Atom("nil"): 2}], r"^result\[0\]: cannot encode a dict in which two keys are the same term"),
     ({("a", 1): 1, (b"a", 1): 2}, "^result: cannot encode a dict in which two keys are the same term"),
     ({True: 1, Atom("true"): 2}, "^result: cannot encode a dict in which two keys are the same term"),
-    ([1 << 8 * 4_194_296], r"^result\[0\]: cannot encode an integer of 4194297 bytes; 4194296 is Erlang's limit$"),
+    ([1 << 8 * 4_194_296], r"^result\[0\]: cannot encode an integer of 4194297 bytes; Erlang's limit is 4194296$"),
     (float("nan"), r"^result: nan has no Erlang term$"),
     ([1.0] * 20 + [float("-inf")], r"^result\[20\]: -inf has no Erlang term$"),
     (["ok", "\ud800"], r"^result\[1\]: cannot encode a str with a lone surrogate \('\\ud800'\)$"),
@@ -318,5 +318,5 @@ def test_an_offset_is_not_negative():
 
 
 def test_binaries_is_one_of_three():
-    with pytest.raises(ValueError, match="binaries is str, bytes or memoryview"):
+    with pytest.raises(ValueError, match="binaries must be str, bytes or memoryview"):
         decode(b"\x83j", binaries=bytearray)

@@ -23,7 +23,7 @@ class TestCookie:
 
         assert server.start() is False
         assert server.state == "failed"
-        assert "choose a cookie of your own" in server.last_error
+        assert "choose another cookie" in server.last_error
         assert "beam-bpy cookie" in server.last_error
         assert DEFAULT_COOKIE not in caplog.text
 
@@ -41,7 +41,7 @@ class TestCookie:
     @pytest.mark.parametrize("address", ["10.0.0.1", "fe80::1%eth0", "::", "0.0.0.0"])
     def test_one_of_its_own_is_needed_elsewhere(self, address):
         check_public_cookie(address, generate_cookie())
-        with pytest.raises(SettingsError, match="everybody knows"):
+        with pytest.raises(SettingsError, match="publicly known"):
             check_public_cookie(address, DEFAULT_COOKIE)
 
     def test_the_command_line_prints_one(self, capsys):

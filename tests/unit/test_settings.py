@@ -89,20 +89,20 @@ def test_a_node_that_listens_everywhere_is_known_by_the_name_of_its_machine(host
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"node_name": "a b"}, "the node name 'a b' cannot be used: letters"),
-        ({"node_name": "a@b@c"}, "the host of the node name 'a@b@c' cannot be used: letters"),
-        ({"node_name": "a@"}, "the host of the node name 'a@' cannot be used: letters"),
-        ({"node_name": "@host"}, "the node name '@host' cannot be used: letters"),
-        ({"node_name": "a\n"}, r"the node name 'a\n' cannot be used: letters"),
-        ({"host": "my host"}, "the host 'my host' cannot be used: letters"),
-        ({"cookie": "two\nlines"}, "the cookie cannot be used: it has to be printable"),
-        ({"cookie": "x" * 256}, "the cookie cannot be used: it has to be printable"),
+        ({"node_name": "a b"}, "the node name 'a b' cannot be used: use only letters"),
+        ({"node_name": "a@b@c"}, "the host of the node name 'a@b@c' cannot be used: use only letters"),
+        ({"node_name": "a@"}, "the host of the node name 'a@' cannot be used: use only letters"),
+        ({"node_name": "@host"}, "the node name '@host' cannot be used: use only letters"),
+        ({"node_name": "a\n"}, r"the node name 'a\n' cannot be used: use only letters"),
+        ({"host": "my host"}, "the host 'my host' cannot be used: use only letters"),
+        ({"cookie": "two\nlines"}, "the cookie cannot be used: use at most 255 printable"),
+        ({"cookie": "x" * 256}, "the cookie cannot be used: use at most 255 printable"),
         ({"port": -1}, "the port -1 cannot be used: choose one from 1 to 65535"),
         ({"port": 65536}, "the port 65536 cannot be used: choose one from 1 to 65535"),
-        ({"environment": {"BPY_BEAM_PORT": "many"}}, "BPY_BEAM_PORT is 'many'; it has to be a number"),
-        ({"environment": {"BPY_BEAM_PORT": "-1"}}, "BPY_BEAM_PORT is '-1'; it has to be a number"),
+        ({"environment": {"BPY_BEAM_PORT": "many"}}, "BPY_BEAM_PORT is 'many': set it to a number"),
+        ({"environment": {"BPY_BEAM_PORT": "-1"}}, "BPY_BEAM_PORT is '-1': set it to a number"),
         ({"environment": {"BPY_BEAM_PORT": "70000"}}, "the port 70000 cannot be used: choose one from 1 to 65535"),
-        ({"environment": {"BPY_BEAM_NODE": "a b"}}, "the node name 'a b' cannot be used: letters"),
+        ({"environment": {"BPY_BEAM_NODE": "a b"}}, "the node name 'a b' cannot be used: use only letters"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_a_sentence(arguments, sentence):
@@ -192,16 +192,16 @@ def test_there_is_no_cookie_of_erlang(home):
     with pytest.raises(SettingsError) as caught:
         erlang_cookie(home)
 
-    assert str(caught.value).startswith(f"there is no {home / '.erlang.cookie'}: Erlang makes it")
+    assert str(caught.value).startswith(f"there is no {home / '.erlang.cookie'}: Erlang creates it")
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is empty: remove it, and Erlang makes a new one"),
-        (b"\n", "is empty: remove it, and Erlang makes a new one"),
-        (b"SECRET\nSECRET\n", "the cookie cannot be used: it has to be printable"),
-        (b"SECRET" * 50, "the cookie cannot be used: it has to be printable"),
+        (b"", "is empty: delete it, and Erlang creates a new one"),
+        (b"\n", "is empty: delete it, and Erlang creates a new one"),
+        (b"SECRET\nSECRET\n", "the cookie cannot be used: use at most 255 printable"),
+        (b"SECRET" * 50, "the cookie cannot be used: use at most 255 printable"),
     ],
 )
 def test_a_cookie_of_erlang_that_cannot_be_used(home, content, sentence):

@@ -144,5 +144,5 @@ def test_settings_of_a_script_stay_unless_a_preference_replaces_them(
 
     # Once, in one line.
     assert [line for line in caplog.messages if "replace settings that a script has given" in line] == [
-        "the preferences of Beam-BPy replace settings that a script has given the server: Cookie, Port"
+        "the preferences of Beam-BPy replace these settings of a script: Cookie, Port"
     ]

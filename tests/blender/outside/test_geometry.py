@@ -123,8 +123,8 @@ def test_vertices_that_are_moved_keep_their_faces_and_all_else(scene: Scene, lis
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ('<<"Cube">>, [0, 0, 0]', "vertices has 3 numbers, and 3 for each of 8 points are needed"),
-        ('<<"Cube">>, [0, 0]', "vertices has 2 numbers, which do not make rows of 3"),
+        ('<<"Cube">>, [0, 0, 0]', "vertices has 3 numbers, but needs 3 for each of 8 points"),
+        ('<<"Cube">>, [0, 0]', "vertices has 2 numbers, which is not a multiple of 3"),
         ('<<"Light">>, []', "the object 'Light' is a LIGHT, and its geometry cannot be replaced"),
         ('<<"Nothing">>, []', "no object named 'Nothing'; there are: "),
     ],
@@ -211,27 +211,36 @@ def test_validating(scene: Scene) -> None:
     ("mesh", "said"),
     [
         ("#{}", "a mesh needs vertices"),
-        ("[1]", "a map is needed here, whose keys are names, not list"),
-        ("#{vertices => <<1, 2, 3>>}", "vertices has 3 bytes, and a float32 has 4"),
-        ("#{vertices => <<1, 2, 3, 4>>}", "vertices has 1 numbers, which do not make rows of 3"),
+        ("[1]", "expected a map whose keys are names, not list"),
+        ("#{vertices => <<1, 2, 3>>}", "vertices has 3 bytes, which is not a multiple of 4 (float32)"),
+        ("#{vertices => <<1, 2, 3, 4>>}", "vertices has 1 numbers, which is not a multiple of 3"),
         ("#{vertices => many}", "vertices has to be a binary of float32 or a list of such numbers"),
         ("#{vertices => [[0.0, 0.0], [1.0]]}", "vertices has to be a binary of float32 or a list of such numbers"),
         ("#{vertexes => []}", "no part of a mesh 'vertexes'; there are: attributes, face_sizes, "),
-        ("#{vertices => [0, 0, 0], triangles => [0, 0, 1]}", "a face names vertex 1, and there are 1, counted from 0"),
-        ("#{vertices => [0, 0, 0], triangles => [0, 0, -1]}", "a face names vertex -1, and there are 1, "),
+        (
+            "#{vertices => [0, 0, 0], triangles => [0, 0, 1]}",
+            "a face uses vertex 1, but there are 1 vertices, numbered from 0",
+        ),
+        ("#{vertices => [0, 0, 0], triangles => [0, 0, -1]}", "a face uses vertex -1, but there are 1 vertices, "),
         ("#{vertices => [0, 0, 0], triangles => [0, 0, 0.5]}", "triangles has to be a binary of int32 or a list"),
-        ("#{vertices => [0, 0, 0], triangles => [0, 0, 1 bsl 32]}", "triangles holds a number that is no int32"),
-        ("#{vertices => [0, 0, 0], triangles => [], quads => []}", "faces are given in one way, not as triangles and "),
-        ("#{vertices => [0, 0, 0], face_sizes => [3]}", "loop_vertices and face_sizes go together"),
+        (
+            "#{vertices => [0, 0, 0], triangles => [0, 0, 1 bsl 32]}",
+            "triangles contains a number that is too large or too small for int32",
+        ),
+        (
+            "#{vertices => [0, 0, 0], triangles => [], quads => []}",
+            "give the faces in one form only, not as triangles and ",
+        ),
+        ("#{vertices => [0, 0, 0], face_sizes => [3]}", "loop_vertices and face_sizes must be given together"),
         (
             "#{vertices => [0, 0, 0], loop_vertices => [0, 0, 0], face_sizes => [4]}",
             "face_sizes adds up to 4, but loop_vertices has 3 numbers",
         ),
         (
             "#{vertices => [0, 0, 0], loop_vertices => [0, 0], face_sizes => [2]}",
-            "a face has three vertices or more, and face_sizes holds 2",
+            "a face has at least three vertices, but face_sizes contains 2",
         ),
-        ("#{vertices => [], uvs => [0, 0]}", "uvs has 2 numbers, and 2 for each of 0 corners are needed"),
+        ("#{vertices => [], uvs => [0, 0]}", "uvs has 2 numbers, but needs 2 for each of 0 corners"),
         ("#{vertices => [], attributes => #{a => #{domain => point}}}", "the attribute 'a' needs type"),
         (
             "#{vertices => [], attributes => #{a => #{domain => edge, type => float, values => []}}}",
@@ -243,11 +252,11 @@ def test_validating(scene: Scene) -> None:
         ),
         (
             "#{vertices => [], attributes => #{position => #{}}}",
-            "the attribute 'position' is Blender's own: vertices and faces set it",
+            "the attribute 'position' belongs to Blender: pass vertices and faces instead",
         ),
         (
             "#{vertices => [], attributes => #{material_index => #{domain => point, type => float, values => []}}}",
-            "Blender takes no float for each point by the name 'material_index'",
+            "Blender accepts no attribute 'material_index' of the type float for each point",
         ),
     ],
 )
@@ -263,9 +272,9 @@ def test_what_is_no_mesh_is_refused_and_leaves_nothing(scene: Scene, mesh: str, 
 def test_what_cannot_be_a_mesh(scene: Scene) -> None:
     said = refusal(scene, "upload_mesh", '[<<"Light">>, #{vertices => []}]')
     assert said == "the object 'Light' is a LIGHT, and its geometry cannot be replaced"
-    assert "ask for evaluated" in refusal(scene, "download_mesh", '[<<"Light">>]')
+    assert "set the option evaluated" in refusal(scene, "download_mesh", '[<<"Light">>]')
     said = refusal(scene, "download_mesh", '[<<"Cube">>, #{attributes => [weight]}]')
-    assert said == "no attribute 'weight' to download; of those wanted there are: none"
+    assert said == "the mesh has no attribute 'weight' to download; of the requested ones it has: none"
 
 
 PIXELS = bytes(range(0, 96, 2))
@@ -315,10 +324,10 @@ def test_an_image_replaces_the_one_of_that_name(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("0, 1, 1, <<>>", "width and height are whole numbers from 1 on, not 0 and 1"),
+        ("0, 1, 1, <<>>", "width and height must be integers of at least 1, not 0 and 1"),
         ("2, 2, 2, <<1, 2, 3, 4, 5, 6, 7, 8>>", "an image has 1, 3 or 4 channels, not 2"),
-        ("2, 2, 1, <<1, 2, 3>>", "pixels has 3 bytes, and a float32 has 4"),
-        ("2, 2, 1, <<1:64>>", "pixels has 2 float32 numbers, and 2x2 pixels of 1 channels need 4"),
+        ("2, 2, 1, <<1, 2, 3>>", "pixels has 3 bytes, which is not a multiple of 4 (float32)"),
+        ("2, 2, 1, <<1:64>>", "pixels has 2 float32 numbers, but 2x2 pixels of 1 channels need 4"),
     ],
 )
 def test_what_is_no_image_is_refused(scene: Scene, arguments: str, said: str) -> None:
@@ -331,7 +340,7 @@ def test_images_that_are_not_there(scene: Scene) -> None:
     assert refusal(scene, "download_image", '[<<"Nothing">>]').startswith("no image named 'Nothing'; there are: ")
     scene("upload_image", '[<<"There">>, 1, 1, 1, [1.0]]')
     said = refusal(scene, "download_image", '[<<"There">>, #{type => float64}]')
-    assert said == "pixels are uint8 or float32, not 'float64'"
+    assert said == "the type of pixels must be uint8 or float32, not 'float64'"
 
 
 def test_a_curve_goes_and_comes_back(scene: Scene) -> None:
@@ -378,8 +387,8 @@ def test_curves_of_other_properties(scene: Scene, path: str) -> None:
         ("name, 0, [1], [2]", "'name' cannot be animated at index 0: "),
         ('<<"location[1]">>, 0, [1], [2]', "'location[1]' is one number of a property: name the property, and pass"),
         ("location, 0, [1, 2], [2]", "there are 2 frames and 1 values, and each frame needs a value"),
-        ("location, 0, [], []", "a curve needs a keyframe or more"),
-        ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be numbers: "),
+        ("location, 0, [], []", "a curve needs at least one keyframe"),
+        ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be finite numbers"),
         ("location, 0, [1], [1], #{interpolation => sine}", "no interpolation 'sine'; there are: bezier, "),
     ],
 )
@@ -398,4 +407,4 @@ def test_the_elixir_example(scene_node: tuple[str, Environment]) -> None:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert "441 vertices, 400 faces, 0.0 MB" in result.stdout
-    assert "What came back is the same, byte for byte." in result.stdout
+    assert "The downloaded mesh equals the uploaded mesh, byte for byte." in result.stdout

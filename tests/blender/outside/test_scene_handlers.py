@@ -147,7 +147,7 @@ def test_set_material(scene: Scene) -> None:
 def test_set_material_refuses(scene: Scene) -> None:
     assert "cannot have a material" in refusal(scene, "set_material", '[<<"Light">>, #{}]')[1]
     message = refusal(scene, "set_material", '[<<"Cube">>, #{base_color => <<"teal">>}]')[1]
-    assert message == "a colour in hexadecimal is written \"#rrggbb\", not 'teal'"
+    assert message == "a hexadecimal colour must be \"#rrggbb\", not 'teal'"
 
 
 @pytest.mark.parametrize(("kind", "type_"), [("point", "POINT"), ("sun", "SUN"), ("spot", "SPOT"), ("area", "AREA")])
