@@ -7,9 +7,11 @@ As a program it is a node of its own:
     calls_server.py NAME bpy      likewise, with the bpy module loaded: a Blender without a window
 
 It prints its node name and its port once it answers, and ends with standard input. `bench/calls_window.py` registers
-the same handlers inside a Blender with a window.
+the same handlers inside a Blender with a window. The option `--without NAME` switches off an optimisation of
+bench/optimisations.py.
 """
 
+import argparse
 import json
 import socket
 import sys
@@ -133,7 +135,26 @@ def _fill(mesh: Any, vertices: list[float], quads: list[int]) -> None:
 
 def main() -> int:
     """Be that node."""
-    _program, name, mode = sys.argv
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("mode", choices=("worker", "main", "bpy"))
+    parser.add_argument("--without", metavar="NAME", help="the optimisation to switch off")
+    options = parser.parse_args()
+    if options.without is not None:
+        switch_off(options.without)
+    return serve(options.name, options.mode)
+
+
+def switch_off(name: str) -> None:
+    """Switch off an optimisation of this process."""
+    # A Blender with a window imports this module without the one that stands beside it.
+    from optimisations import OPTIMISATIONS
+
+    OPTIMISATIONS[name].switch_off()
+
+
+def serve(name: str, mode: str) -> int:
+    """Start the server, and answer calls until standard input ends; returns the exit code."""
     server = BeamServer(name, epmd="host")
     register(server)
     register_gate(server)
