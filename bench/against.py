@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 from calls_blender import REPORTED, Window, package_in, wait_for_window
 from calls_rig import HERE, Rig, UsageError, figure
@@ -137,7 +138,7 @@ def report(revision: str, results: dict[str, dict[str, Series]], least: float) -
         this, that = of_row[THIS], of_row[THAT]
         found = compare(this, that)
         cpu = f"{figure(this.cpu_microseconds)}, {figure(that.cpu_microseconds)}"
-        rate = figure(sorted(this.rates)[len(this.rates) // 2])
+        rate = figure(median(this.rates))
         print(f"| {label} | {found.median:.2f} | {found.lower:.2f} to {found.upper:.2f} | {rate} | {cpu} |")
         if found.median < least:
             below.append(label)

@@ -53,7 +53,10 @@ def without_late_introduction() -> None:
 
 
 def without_lending() -> None:
-    """Let the draining thread wait on its queue, and the network thread do all I/O. This switches off the cork, too."""
+    """Let the draining thread wait on its queue, and the network thread do all I/O.
+
+    This switches off `cork`, too: a queue corks only a loop that its thread borrows.
+    """
 
     def attach_nothing(self: CallQueue, source: Source) -> None:
         pass
@@ -75,6 +78,6 @@ OPTIMISATIONS = {
     "late_introduction": Optimisation(
         "late introduction of a call's process, `distribution/process.py`", without_late_introduction
     ),
-    "lending": Optimisation("lending, `transport/lending.py`", without_lending),
+    "lending": Optimisation("lending, and with it cork, `transport/lending.py`", without_lending),
     "cork": Optimisation("cork, `transport/loop.py`", without_cork),
 }

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from statistics import median
 
 from calls_rig import Results, Rig, figure
 from optimisations import OPTIMISATIONS
@@ -49,7 +50,8 @@ def run(rounds: int) -> Results:
 
 def result_of(own: Series, full: Series) -> Results:
     """The figures of one server in one row."""
-    return {**compare(own, full)._asdict(), "cpu_microseconds": round(own.cpu_microseconds, 1)}
+    rate = round(median(own.rates))
+    return {**compare(own, full)._asdict(), "per_second": rate, "cpu_microseconds": round(own.cpu_microseconds, 1)}
 
 
 def document(results: Results) -> str:
@@ -59,10 +61,10 @@ def document(results: Results) -> str:
         "# The value of each optimisation",
         "Written by `make bench` and `make bench-without` (`bench/without.py`); the same figures for programs: "
         "`without.json`.",
-        "Each line stands for a server in which one optimisation is switched off, and each cell contains its rate of "
-        "calls divided by the rate of the full server in the same round (the median of all rounds), and the processor "
-        "time of the server per call. The second line is another full server, and shows how far two equal servers "
-        "differ by chance.",
+        "Each line stands for a server in which one optimisation is switched off: its rate of calls divided by the "
+        "rate of the full server in the same round (the median of all rounds), and in brackets the processor time of "
+        "the server per call. The second line is another full server, and shows how far two equal servers differ by "
+        "chance.",
         f"{environment['rounds']} rounds, CPython {environment['python']}, OTP {environment['otp']}, "
         f"{environment['cpus']} processors.",
         "\n".join(table(results["variants"])),
@@ -85,7 +87,7 @@ def table(variants: Results) -> list[str]:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each server (%(default)s); 10 s each")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each server (%(default)s); 8 s each")
     parser.add_argument(
         "--output", type=Path, default=Path("docs/bench"), metavar="DIR", help="folder to write to (%(default)s)"
     )
