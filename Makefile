@@ -22,6 +22,7 @@ FUZZ_SEED ?= 0
 CHAOS_SECONDS ?= 60
 SOAK_CALLS ?= 1000000
 HOSTILE_INPUTS ?= 100000
+LEAST ?= 0.95
 BENCH := .venv-bench
 AUDIT := .venv-audit
 PY := $(VENV)/bin/python
@@ -30,7 +31,7 @@ PY := $(VENV)/bin/python
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos hostile soak fuzz audit zip lint types check format clean
+.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,7 +77,17 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentat
 	@tools/need erlang compiler $(if $(BLENDER),screen)
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
+	PYTHONPATH=. $(PY) bench/without.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
+
+bench-without: $(VENV)/ready ## Measure the value of each optimisation: switch off one at a time
+	@tools/need erlang
+	PYTHONPATH=. $(PY) bench/without.py
+
+# BLENDER=path, or BLENDER_ROOT=folder, adds calls to a Blender with a window.
+bench-against: $(VENV)/ready ## Measure this code beside another revision, REV=commit; fails if a ratio is below LEAST (0.95)
+	@tools/need erlang $(if $(BLENDER),screen)
+	PYTHONPATH=. $(PY) bench/against.py --least $(LEAST) $(REV)
 
 chaos: $(VENV)/ready ## Kill, stop and disconnect peers, each fault for CHAOS_SECONDS (60), and write out/chaos.json
 	@tools/need elixir erlang

@@ -51,21 +51,38 @@ LEAST = {**dict.fromkeys(SHAPES, 30), MOVE: 300}
 
 
 class Window:
-    """A Blender with a window and the installed extension. It runs bench/calls_window.py."""
+    """A Blender with a window, in which the extension is installed and bench/calls_window.py runs.
 
-    def __init__(self, rig: Rig, system: System) -> None:
-        self._folder = rig.folder
+    Args:
+        rig: the rig; its folder is below the root of the system.
+        system: the system that has the Blender.
+        name: the short name of the node.
+        tree: the checkout of this repository whose bench/calls_window.py runs.
+        package: the zip file of the extension; by default the one in dist/.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        system: System,
+        *,
+        name: str = "bench_window",
+        tree: Path = HERE.parent,
+        package: Path | None = None,
+    ) -> None:
+        self._folder = rig.folder / name
+        self._folder.mkdir()
         self._system = system
         self._environment = {
             **{name: rig.environment[name] for name in ("PATH", "LC_ALL", "ERL_EPMD_PORT", "BPY_BEAM_COOKIE")},
             "HOME": system.seen(self._folder),
             "BLENDER_USER_RESOURCES": system.seen(self._folder / "blender"),
-            "BPY_BEAM_NODE": "bench_window",
+            "BPY_BEAM_NODE": name,
             "BENCH_ORDER": system.seen(self._folder / "order"),
         }
-        self._install()
-        for name in ("calls_server.py", "calls_window.py"):
-            shutil.copy(HERE / name, self._folder)
+        self._install(package or built_package())
+        for script in ("calls_server.py", "calls_window.py"):
+            shutil.copy(tree / "bench" / script, self._folder)
         self._screen = Screen(system)
         command = system.command(system.blender, "--python-use-system-env")
         command += ["--window-geometry", "0", "0", str(WIDTH), str(HEIGHT)]
@@ -99,17 +116,26 @@ class Window:
         self.process.wait(20)
         self._screen.stop()
 
-    def _install(self) -> None:
-        manifest = HERE.parent / "blender_manifest.toml"
-        fields = tomllib.loads(manifest.read_text(encoding="utf-8"))
-        package = HERE.parent / "dist" / f"{fields['id']}-{fields['version']}.zip"
-        if not package.exists():
-            raise RuntimeError(f"{package.name} is not in dist/: run 'make zip' first")
+    def _install(self, package: Path) -> None:
         copied = Path(shutil.copy(package, self._folder))
         system = self._system
         arguments = ["extension", "install-file", "-r", "user_default", "-e", system.seen(copied)]
         command = system.command(system.blender, "--command", *arguments)
         subprocess.run(command, env=self._environment, cwd="/", check=True, capture_output=True, timeout=120)
+
+
+def built_package() -> Path:
+    """The zip file of the extension in dist/."""
+    package = package_in(HERE.parent / "dist", HERE.parent)
+    if not package.exists():
+        raise RuntimeError(f"{package.name} is not in dist/: run 'make zip' first")
+    return package
+
+
+def package_in(folder: Path, tree: Path) -> Path:
+    """The zip file that tools/build_zip.py of a checkout makes in a folder."""
+    fields = tomllib.loads((tree / "blender_manifest.toml").read_text(encoding="utf-8"))
+    return folder / f"{fields['id']}-{fields['version']}.zip"
 
 
 @dataclass

@@ -186,9 +186,17 @@ class Rig:
         self._programs.append(caller)
         return caller
 
-    def python(self, name: str, mode: str) -> Program:
-        """Start a Python node; see bench/calls_server.py."""
-        return self.program([sys.executable, str(HERE / "calls_server.py"), name, mode])
+    def python(self, name: str, mode: str, *options: str, tree: Path = HERE.parent) -> Program:
+        """A node of ours; see bench/calls_server.py.
+
+        Args:
+            name: its short name.
+            mode: how it runs handlers.
+            options: more arguments of that program.
+            tree: the checkout of this repository whose code it runs.
+        """
+        command = [sys.executable, str(tree / "bench" / "calls_server.py"), name, mode, *options]
+        return self.program(command, {"PYTHONPATH": str(tree)})
 
     def c_node(self, name: str) -> Program:
         """Compile and start a C node that uses erl_interface."""
@@ -210,9 +218,14 @@ class Rig:
             for program in programs:
                 program.stop()
 
-    def program(self, command: Sequence[str]) -> Program:
-        """Start another program. It must print a line when it is ready, and end when standard input ends."""
-        program = Program(command, self.environment)
+    def program(self, command: Sequence[str], variables: Mapping[str, str] | None = None) -> Program:
+        """Any other program that says when it is ready and ends with its standard input.
+
+        Args:
+            command: the command that starts it.
+            variables: environment variables that differ from those of the rig.
+        """
+        program = Program(command, {**self.environment, **(variables or {})})
         self._programs.append(program)
         return program
 

@@ -6,10 +6,12 @@ Usage as a program:
     calls_server.py NAME main     run them on the main thread, in `serve_forever`
     calls_server.py NAME bpy      the same, with the bpy module: a Blender without a window
 
-When it is ready, it prints its node name and its port. It ends when standard input ends. `bench/calls_window.py`
-registers the same handlers in a Blender with a window.
+It prints its node name and its port once it answers, and ends with standard input. `bench/calls_window.py` registers
+the same handlers inside a Blender with a window. The option `--without NAME` switches off an optimisation of
+bench/optimisations.py.
 """
 
+import argparse
 import json
 import socket
 import sys
@@ -133,8 +135,27 @@ def _fill(mesh: Any, vertices: list[float], quads: list[int]) -> None:
 
 
 def main() -> int:
-    """Run the node until standard input ends. Return the exit code."""
-    _program, name, mode = sys.argv
+    """Be that node."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("mode", choices=("worker", "main", "bpy"))
+    parser.add_argument("--without", metavar="NAME", help="the optimisation to switch off")
+    options = parser.parse_args()
+    if options.without is not None:
+        switch_off(options.without)
+    return serve(options.name, options.mode)
+
+
+def switch_off(name: str) -> None:
+    """Switch off an optimisation of this process."""
+    # A Blender with a window imports this module without the one that stands beside it.
+    from optimisations import OPTIMISATIONS
+
+    OPTIMISATIONS[name].switch_off()
+
+
+def serve(name: str, mode: str) -> int:
+    """Start the server, and answer calls until standard input ends; returns the exit code."""
     server = BeamServer(name, epmd="host")
     register(server)
     register_gate(server)
