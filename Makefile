@@ -23,7 +23,7 @@ AUDIT := .venv-audit
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench chaos hostile soak fuzz audit zip lint types check format clean
+.PHONY: help run test unit unit-windows interop blender test-blender test-gui test-otp27 bench chaos hostile soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in r
 
 unit: $(VENV)/ready ## Only the unit tests
 	$(PY) -m pytest tests/unit
+
+unit-windows: $(VENV)/ready ## The unit tests with a standard library that looks as on Windows; without the tests marked posix
+	PYTHONPATH=tests $(PY) -m pytest -p windows_like tests/unit
 
 interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
 	@tools/need elixir erlang

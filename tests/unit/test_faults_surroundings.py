@@ -211,6 +211,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
 
 class TestDescriptors:
+    @pytest.mark.posix
     def test_without_one_left_it_waits_without_spinning_and_says_so_once(self):
         run(
             NO_DESCRIPTORS
@@ -236,6 +237,7 @@ a.stop()
 """
         )
 
+    @pytest.mark.posix
     def test_without_one_left_calls_of_ours_fail_and_a_stop_ends(self):
         run(
             NO_DESCRIPTORS
@@ -267,6 +269,7 @@ a.stop()
 """
         )
 
+    @pytest.mark.posix
     def test_an_epmd_that_returns_while_there_is_none_left_is_found_later(self):
         run(
             NO_DESCRIPTORS
@@ -322,6 +325,7 @@ loop.stop()
         assert caplog.text.count("have to wait until this program can take them: No buffer space available") == 1
 
 
+@pytest.mark.posix
 class TestSignals:
     @pytest.mark.parametrize("serves", ["worker", "serve_forever"])
     def test_a_peer_that_hangs_up_does_not_end_a_program_by_sigpipe(self, serves):
@@ -394,6 +398,7 @@ assert signal.SIGPIPE not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 class TestThreads:
+    @pytest.mark.posix
     def test_a_user_who_may_have_no_more_is_told_so_and_may_start_later(self):
         """As root no such limit holds, so that root becomes somebody else."""
         run(
@@ -627,6 +632,7 @@ class TestLife:
         assert not stop.is_alive()
         assert server.start(), server.last_error
 
+    @pytest.mark.posix
     def test_a_second_signal_does_not_wait_for_a_handler_that_hangs(self):
         run(
             """

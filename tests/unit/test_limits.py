@@ -372,6 +372,7 @@ class TestOverload:
 
 
 class TestFaults:
+    @pytest.mark.posix
     def test_a_child_that_was_forked_touches_nothing_of_its_parents(self, server):
         with Client(server) as client:
             assert client.call("echo", 1) == [1]
