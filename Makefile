@@ -32,7 +32,7 @@ run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the p
 	@tools/need elixir || echo "Without Elixir, a Python program does the same."
 	$(PY) tools/run_demo.py
 
-test: $(VENV)/ready zip ## All tests: unit, against real Erlang and Elixir, in real Blender
+test: $(VENV)/ready ## All tests: unit, against real Erlang and Elixir, in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/unit
 	$(PY) -m pytest tests/interop
@@ -49,14 +49,14 @@ interop: $(VENV)/ready ## Only the tests against real Erlang and Elixir
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/interop
 
-blender: $(VENV)/ready zip ## Only the tests in real Blender
+blender: $(VENV)/ready ## Only the tests in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/blender
 
 # BLENDER=path names a Blender of this system; without it, root builds a Debian 13 with Blender 4.3 beside this system.
 BLENDER_HERE = $(if $(BLENDER),BLENDER="$(BLENDER)",BLENDER_ROOT="$$(tools/debian13 gui)")
 
-test-blender: $(VENV)/ready zip ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
+test-blender: $(VENV)/ready ## The tests in a Blender program, BLENDER=path, by default Blender 4.3 of a Debian 13
 	@tools/need elixir erlang
 	$(BLENDER_HERE) $(PY) -m pytest tests/blender
 

@@ -61,23 +61,28 @@ def script_command(script: Path, *arguments: str) -> list[str]:
     return blender_command(*options, "--", *arguments)
 
 
-def _zip_of(manifest: Path) -> Path:
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """The folder with the zips of these sources, and what else `make zip` builds."""
+    subprocess.run([sys.executable, REPOSITORY / "tools" / "build_zip.py"], check=True, timeout=PATIENCE)
+    return REPOSITORY / "dist"
+
+
+def _zip_of(manifest: Path, packages: Path) -> Path:
     fields = tomllib.loads(manifest.read_text(encoding="utf-8"))
-    path = REPOSITORY / "dist" / f"{fields['id']}-{fields['version']}.zip"
-    assert path.exists(), f"{path} is missing: run 'make zip' before these tests"
-    return path
+    return packages / f"{fields['id']}-{fields['version']}.zip"
 
 
 @pytest.fixture(scope="session")
-def extension() -> Path:
+def extension(packages: Path) -> Path:
     """The zip of Beam-BPy."""
-    return _zip_of(REPOSITORY / "blender_manifest.toml")
+    return _zip_of(REPOSITORY / "blender_manifest.toml", packages)
 
 
 @pytest.fixture(scope="session")
-def scene_handlers() -> Path:
+def scene_handlers(packages: Path) -> Path:
     """The zip of the example extension."""
-    return _zip_of(REPOSITORY / "examples" / "scene_handlers" / "blender_manifest.toml")
+    return _zip_of(REPOSITORY / "examples" / "scene_handlers" / "blender_manifest.toml", packages)
 
 
 def _free_port() -> int:
