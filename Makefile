@@ -9,7 +9,6 @@
 #   .venv-audit  pip-audit, which looks at all of them
 
 PYTHON ?= python3.11
-BPY := 4.5.15
 VENV := .venv
 TYPES := .venv-types
 FUZZ := .venv-fuzz
@@ -117,7 +116,7 @@ $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
 	$(PYTHON) -m venv --upgrade-deps $(VENV)
 	$(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" >$(VENV)/dev.txt
-	$(PY) -m pip install --quiet "bpy==$(BPY)" --requirement $(VENV)/dev.txt
+	$(PY) -m pip install --quiet --group blender --requirement $(VENV)/dev.txt
 	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
 	touch $@
 

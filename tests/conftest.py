@@ -1,4 +1,4 @@
-"""What `pytest tests/` collects: all but tests/gui, which needs a window and has a command of its own, `make test-gui`."""
+"""What `pytest tests/` collects: all but tests/gui, which needs a window and has its own command, `make test-gui`."""
 
 import importlib.util
 import os
