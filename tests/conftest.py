@@ -25,3 +25,12 @@ def pytest_collect_directory(path: Path) -> None:
     """End with a sentence instead of errors if there is no Blender for its tests."""
     if path == _BLENDER_TESTS and not _has_blender():
         raise pytest.UsageError(_NO_BLENDER)
+
+
+_ORDER = ("unit", "interop", "chaos", "blender", "gui")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the unit tests first: they look at all threads of this process, and interop tests keep servers running."""
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(folder).parts[0]))

@@ -42,7 +42,7 @@ assert [(handler.owner, handler.undo) for handler in server.handlers] == [(MY_HA
 namespace: dict[str, object] = {}
 for example in examples:
     exec(example, namespace)
-assert names() == {"add_empty", "move", "count", "turn", "rename", "size"}
+assert names() == {"add_empty", "move", "count", "follow", "turn", "rename", "size"}
 
 bpy.ops.beam_bpy.start_server()
 print("ready", flush=True)
