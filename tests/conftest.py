@@ -24,7 +24,7 @@ def _has_blender() -> bool:
 def pytest_collect_directory(path: Path) -> None:
     """End with a sentence instead of errors if there is no Blender for its tests."""
     if path == _BLENDER_TESTS and not _has_blender():
-        raise pytest.UsageError(_NO_BLENDER)
+        pytest.exit(_NO_BLENDER, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 _ORDER = ("unit", "interop", "chaos", "blender", "gui")
