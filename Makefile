@@ -12,7 +12,6 @@
 #   .venv-audit  pip-audit, which checks all environments
 
 PYTHON ?= python3.11
-BPY := 4.5.15
 VENV := .venv
 INSIDE := .venv-pytest-blender
 TYPES := .venv-types
@@ -31,7 +30,7 @@ PY := $(VENV)/bin/python
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
+.PHONY: help run test unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +48,9 @@ test: $(VENV)/ready $(INSIDE)/ready zip ## Run all tests: unit tests, tests with
 
 unit: $(VENV)/ready ## Run only the unit tests
 	$(PY) -m pytest tests/unit
+
+unit-windows: $(VENV)/ready ## Run the unit tests with a standard library as on Windows, without the tests marked posix
+	PYTHONPATH=tests $(PY) -m pytest -p windows_like tests/unit
 
 interop: $(VENV)/ready ## Run only the tests with real Erlang and Elixir
 	@tools/need elixir erlang
@@ -132,7 +134,7 @@ $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries
 	$(PYTHON) -m venv --upgrade-deps $(VENV)
 	$(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'], sep='\n')" >$(VENV)/dev.txt
-	$(PY) -m pip install --quiet "bpy==$(BPY)" --requirement $(VENV)/dev.txt
+	$(PY) -m pip install --quiet --group blender --requirement $(VENV)/dev.txt
 	$(PY) -c "import bpy; print('Blender', bpy.app.version_string, 'is ready')"
 	touch $@
 

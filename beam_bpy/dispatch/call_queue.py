@@ -242,7 +242,7 @@ class CallQueue:
             call, reason = entry.call, self._busy_with(entry.call) if self._busy_with is not None else None
             if reason is None or not call.wanted:
                 self._returned.append(call)
-            elif call.max_wait is not None and time.monotonic() - entry.since > call.max_wait:
+            elif call.max_wait is not None and time.monotonic() - entry.since >= call.max_wait:
                 call.refuse(f"busy with {reason} for more than {call.max_wait:g} seconds: call again later")
                 _end(call)
             else:

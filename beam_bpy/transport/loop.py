@@ -77,6 +77,9 @@ class Loop:
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
+        with contextlib.suppress(OSError):
+            # On Windows this is a TCP connection. Without the option, a byte waits until the last one is acknowledged.
+            self._wake_sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
         self._soon: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []

@@ -1,10 +1,27 @@
-# What the test scripts beside this file share: a node of their own, and the node of the server that they test.
+# What the test scripts here and in the project's folder share: how they start, a node of their own, and the node of the
+# server that they test.
 #
 # The server is the one that BPY_BEAM_NODE and BPY_BEAM_COOKIE name, as for the server itself; the defaults are those of
 # `python examples/basic_server.py`.
 
 defmodule Support do
-  @moduledoc "Starts distribution and finds the server."
+  @moduledoc "Starts ExUnit and distribution, and finds the server."
+
+  @doc """
+  Starts ExUnit. The script ends with 0 only if all of its tests have run and passed.
+
+  ExUnit's own exit code is 0 also when no test has run.
+  """
+  def start_tests(options \\ []) do
+    ExUnit.start(options)
+
+    ExUnit.after_suite(fn %{total: total, skipped: skipped, excluded: excluded} ->
+      if total == 0 or skipped + excluded > 0 do
+        IO.puts(:stderr, "of #{total} tests #{skipped + excluded} have not run")
+        System.halt(3)
+      end
+    end)
+  end
 
   @doc "Makes this script a node of its own and returns the server's node."
   def start(prefix) do

@@ -4,7 +4,7 @@
 # "please kill NODE" (with SIGKILL) and "please start NODE".
 
 Code.require_file("support.exs", __DIR__)
-ExUnit.start(seed: 0)
+Support.start_tests(seed: 0)
 
 defmodule ClusterTest do
   use ExUnit.Case, async: false

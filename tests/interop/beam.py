@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -215,8 +216,18 @@ class Erl:
         """As `later`, and wait for the value. ErlError if it raises."""
         return self._result(self.later(code, **bindings), timeout)
 
+    def pause(self) -> None:
+        """Stop the node as SIGSTOP does, and wait until all of its threads stand still."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        _pid, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"{self.node} has ended"
+
+    def resume(self) -> None:
+        """Let a node that was paused go on."""
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def stop(self) -> None:
-        """End the node."""
+        """End the node, also one that is paused."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)

@@ -60,8 +60,12 @@ def ebin(beam_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def scripts(beam_folder: Path) -> str:
-    """The scripts of tests/elixir, where the BEAM sees them."""
-    return seen(shutil.copytree(REPOSITORY / "tests" / "elixir", beam_folder / "elixir"))
+    """The folder with the project's ExUnit scripts, where the BEAM sees it."""
+    folder = beam_folder / "elixir"
+    shutil.copytree(REPOSITORY / "tests" / "elixir", folder / "tests" / "elixir")
+    for script in REPOSITORY.glob("test_*.exs"):
+        shutil.copy(script, folder)
+    return seen(folder)
 
 
 @pytest.fixture(scope="session")

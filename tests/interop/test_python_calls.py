@@ -280,13 +280,17 @@ def test_a_call_whose_process_is_killed_is_an_erlang_exit(server: BeamServer, er
 
 
 def test_a_call_that_takes_too_long_is_a_timeout_and_its_answer_is_dropped(server: BeamServer, erl: Erl) -> None:
+    name = unique("late")
+    answers_when_told = erl.eval(f"fun() -> register({name}, self()), receive go -> late end end")
     with pytest.raises(TimeoutError, match=r"within 0\.05 seconds"):
-        server.call(erl.node, "timer", "sleep", [300], timeout=0.05)
+        server.call(erl.node, "erlang", "apply", [answers_when_told, []], timeout=0.05)
+    eventually(lambda: erl.eval(f"is_pid(whereis({name}))"), "the call has begun")
+    erl.eval(f"Ref = monitor(process, {name}), {name} ! go, probe:down(Ref)")
     assert server.call(erl.node, "erlang", "node", timeout=None) == erl.node
 
 
 def test_a_call_that_is_cancelled_is_given_up(server: BeamServer, erl: Erl) -> None:
-    future = server.call_async(erl.node, "timer", "sleep", [300])
+    future = server.call_async(erl.node, "probe", "message")
     assert future.cancel()
     assert server.ping(erl.node) is True
     assert future.cancelled()

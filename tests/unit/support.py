@@ -37,6 +37,15 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def socket_pair():
+    """Two connected sockets that send each byte at once, also where they are TCP sockets."""
+    pair = socket.socketpair()
+    for sock in pair:
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return pair
+
+
 def eventually(true):
     """Wait until `true()` is."""
     end = time.monotonic() + PATIENCE

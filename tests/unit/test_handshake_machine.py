@@ -6,7 +6,6 @@ damages. `AtOnce` lets two whole nodes call each other at any moment, and loses 
 """
 
 import hashlib
-import socket
 import struct
 import time
 import traceback
@@ -26,6 +25,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support import socket_pair
 
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
@@ -687,8 +687,8 @@ class AtOnce(RuleBasedStateMachine):
         self.settle()
 
     def come_through(self, called, done):
-        theirs, ours = socket.socketpair()
-        other, others = socket.socketpair()
+        theirs, ours = socket_pair()
+        other, others = socket_pair()
         ours.setblocking(False)
         other.setblocking(False)
         self.links.append([ours, other])

@@ -7,7 +7,6 @@ was not cut off was answered once, and when all are gone the node remembers noth
 
 import itertools
 import logging
-import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from support import COOKIE, PATIENCE, Caller, decoded, headed, is_paused, message
+from support import COOKIE, PATIENCE, Caller, decoded, headed, is_paused, message, socket_pair
 
 from beam_bpy.calls.handlers import Handler, Registry
 from beam_bpy.calls.routing import CallRouter
@@ -131,7 +130,7 @@ class Far:
         self.calls = []
         self.peer = None
         self.frames, self.fragments = FrameReader(), Reassembler()
-        self.socket, theirs = socket.socketpair()
+        self.socket, theirs = socket_pair()
         self.socket.setblocking(False)
         network.connections.accepted(theirs, ("127.0.0.1", 1))
         self.shake_hands()

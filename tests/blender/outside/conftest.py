@@ -2,6 +2,7 @@
 
 import importlib.util
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,12 @@ PATIENCE = 180
 """Seconds after which a script is ended."""
 
 EXTENSION_COMMAND = ["--command", "extension", "install-file", "--repo", "user_default", "--enable"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages() -> None:
+    """Build the zips from the present sources."""
+    subprocess.run([sys.executable, REPOSITORY / "tools" / "build_zip.py"], check=True, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Handlers for the tests to call."""
 
+import json
 import os
 import sys
 import time
@@ -35,18 +36,20 @@ def slow(seconds: float) -> str:
     return "slow"
 
 
-def long(seconds: float) -> Generator[float, None, str]:
-    """A long handler: yields which share of its time is over."""
+def long(seconds: float) -> Generator[float, None, list[int]]:
+    """A long handler: yields which share of its time is over, and returns the latest report's number at each slice."""
     begin = time.monotonic()
-    folder = Path(os.environ["GUI_REPORT"]).parent
+    report, reports = Path(os.environ["GUI_REPORT"]), []
+    folder = report.parent
     try:
         while (over := time.monotonic() - begin) < seconds:
             (folder / "began").touch()
+            reports.append(json.loads(report.read_text())["number"])
             time.sleep(0.004)
             yield over / seconds
     finally:
         (folder / "ended").touch()
-    return "done"
+    return reports
 
 
 def stay_awake(seconds: float) -> float:

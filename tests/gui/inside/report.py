@@ -54,7 +54,7 @@ def _report() -> float:
     }
     host = sys.modules.get("beam_bpy.dispatch.host_queue")
     calls = host and host.host_queue()
-    sidebar = sys.modules.get("bl_ext.user_default.beam_bpy.watch")
+    sidebar = sys.modules.get("bl_ext.user_default.beam_bpy.panel_state")
     windows = bpy.context.window_manager.windows
     tools = [operator.bl_idname for window in windows for operator in window.modal_operators]
     told |= {

@@ -1,10 +1,10 @@
 # Integration: every way in which Elixir calls another node, against a running server.
 #
-#     python examples/basic_server.py               in one terminal
-#     elixir tests/elixir/test_integration.exs      in another
+#     uv run python examples/basic_server.py    in one terminal
+#     elixir test_integration.exs               in another
 
-Code.require_file("support.exs", __DIR__)
-ExUnit.start()
+Code.require_file("tests/elixir/support.exs", __DIR__)
+Support.start_tests()
 
 defmodule IntegrationTest do
   use ExUnit.Case, async: false

@@ -1,10 +1,10 @@
 # Connectivity: connecting, seeing the server come and go, disconnecting and coming back.
 #
-#     python examples/basic_server.py          in one terminal
-#     elixir tests/elixir/test_client.exs      in another
+#     uv run python examples/basic_server.py    in one terminal
+#     elixir test_client.exs                    in another
 
-Code.require_file("support.exs", __DIR__)
-ExUnit.start()
+Code.require_file("tests/elixir/support.exs", __DIR__)
+Support.start_tests()
 
 defmodule ClientTest do
   use ExUnit.Case, async: false

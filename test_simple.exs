@@ -1,10 +1,10 @@
 # Handler validation: what the handlers of examples/basic_server.py are given and what they answer.
 #
-#     python examples/basic_server.py          in one terminal
-#     elixir tests/elixir/test_simple.exs      in another
+#     uv run python examples/basic_server.py    in one terminal
+#     elixir test_simple.exs                    in another
 
-Code.require_file("support.exs", __DIR__)
-ExUnit.start()
+Code.require_file("tests/elixir/support.exs", __DIR__)
+Support.start_tests()
 
 defmodule SimpleTest do
   use ExUnit.Case, async: false
