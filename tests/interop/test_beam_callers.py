@@ -1,7 +1,6 @@
 """A call that nobody waits for any more is dropped before it runs; a cast never is.
 
-In each test the worker is held while the call is queued and its caller goes away. An inline call from the same node
-is answered once the server has seen that, because signals between two nodes keep their order.
+In each test the worker is held while the call is queued and its caller goes away, until the server knows that.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,17 +33,31 @@ def held(erl: Erl, gate: Gate) -> Iterator[Gate]:
     assert future.result(10) == "through"
 
 
+@pytest.fixture
+def queued(server: BeamServer, held: Gate, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The calls that are queued while the worker is held."""
+    calls: list[Any] = []
+    queue = type(server._queue)
+    put = queue.put
+    monkeypatch.setattr(queue, "put", lambda self, call: (calls.append(call), put(self, call)))
+    return calls
+
+
 def run_the_queue(erl: Erl, held: Gate) -> None:
-    # A node that learns only now of the process that its dead caller had asked for takes the monitor back then: that is
-    # on its way before the second call.
-    for _ in range(2):
-        erl.eval("erpc:call(N, m, inline_ping, [])")
     held.opened.set()
     erl.eval("erpc:call(N, m, ping, [])")
 
 
+def run_what_nobody_waits_for(erl: Erl, held: Gate, queued: list[Any]) -> None:
+    """A node may learn only now of the process that its dead caller had asked for, and take the monitor back then."""
+    eventually(lambda: queued and not any(call.wanted for call in queued), "the server knows that nobody waits")
+    run_the_queue(erl, held)
+
+
 @pytest.mark.parametrize("kind", QUEUE)
-def test_the_call_of_a_caller_that_died_is_dropped(erl: Erl, held: Gate, notes: list[Any], kind: str) -> None:
+def test_the_call_of_a_caller_that_died_is_dropped(
+    erl: Erl, held: Gate, queued: list[Any], notes: list[Any], kind: str
+) -> None:
     code = f"""
         Pid = probe:waiting(fun() -> {QUEUE[kind]} end),
         Ref = monitor(process, Pid),
@@ -52,7 +65,7 @@ def test_the_call_of_a_caller_that_died_is_dropped(erl: Erl, held: Gate, notes: 
         probe:down(Ref)
     """
     erl.eval(code, Mark=kind)
-    run_the_queue(erl, held)
+    run_what_nobody_waits_for(erl, held, queued)
     assert notes == []
 
 
@@ -69,28 +82,42 @@ def test_the_call_of_a_caller_that_died_is_dropped(erl: Erl, held: Gate, notes: 
         " gen_server:call({rex, N}, {call, m, note, [Mark], group_leader()}, 20) end)",
     ],
 )
-def test_the_call_of_a_caller_that_gave_up_is_dropped(erl: Erl, held: Gate, notes: list[Any], call: str) -> None:
+def test_the_call_of_a_caller_that_gave_up_is_dropped(
+    erl: Erl, held: Gate, queued: list[Any], notes: list[Any], call: str
+) -> None:
     erl.eval(call, Mark=call)
-    run_the_queue(erl, held)
+    run_what_nobody_waits_for(erl, held, queued)
     assert notes == []
 
 
 @pytest.mark.parametrize("kind", [*QUEUE, "bare"])
 def test_the_call_of_a_node_that_disconnected_is_dropped(
-    server: BeamServer, erl: Erl, start_erl: Callable[..., Erl], held: Gate, notes: list[Any], kind: str
+    server: BeamServer,
+    erl: Erl,
+    start_erl: Callable[..., Erl],
+    held: Gate,
+    queued: list[Any],
+    notes: list[Any],
+    kind: str,
 ) -> None:
     other = start_erl().call(server)
     bare = "{rex, N} ! {self(), {call, m, note, [Mark], user}}"
     other.eval(f"probe:waiting(fun() -> {QUEUE.get(kind, bare)} end), erpc:call(N, m, inline_ping, [])", Mark=kind)
     other.stop()
     eventually(lambda: other.node not in nodes_of(server), "the node is gone")
-    run_the_queue(erl, held)
+    run_what_nobody_waits_for(erl, held, queued)
     assert notes == []
 
 
 @pytest.mark.parametrize("kind", [*QUEUE, "bare"])
 def test_the_call_of_a_node_that_came_back_is_dropped_too(
-    server: BeamServer, erl: Erl, start_erl: Callable[..., Erl], held: Gate, notes: list[Any], kind: str
+    server: BeamServer,
+    erl: Erl,
+    start_erl: Callable[..., Erl],
+    held: Gate,
+    queued: list[Any],
+    notes: list[Any],
+    kind: str,
 ) -> None:
     other = start_erl().call(server)
     bare = "{rex, N} ! {self(), {call, m, note, [Mark], user}}"
@@ -103,7 +130,7 @@ def test_the_call_of_a_node_that_came_back_is_dropped_too(
         net_adm:ping(N)
     """
     assert other.eval(code, Mark=kind) == "pong"
-    run_the_queue(erl, held)
+    run_what_nobody_waits_for(erl, held, queued)
     assert notes == []
 
 

@@ -240,8 +240,8 @@ class TestDescriptors:
         run(
             NO_DESCRIPTORS
             + """
-from beam_bpy import transport
-transport._ACCEPT_PAUSE = 3600.0
+from beam_bpy.transport import listener
+listener._RETRY_TIME = 3600.0
 accepts, accept = [], socket.socket.accept
 socket.socket.accept = lambda sock: (accepts.append(sock), accept(sock))[1]
 a = server(epmd="none")
@@ -253,7 +253,7 @@ with Client(a) as client, socket.socket() as knocking:
     knocking.connect(("127.0.0.1", a.port))
     for number in range(100):
         assert client.call("echo", number) == [number]
-    eventually(lambda: "no file descriptor left" in "".join(lines))
+    eventually(lambda: "no file descriptor is left" in "".join(lines))
     for number in range(100):
         assert client.call("echo", number) == [number]
     assert len(accepts) == 1, accepts
@@ -267,8 +267,8 @@ a.stop()
         run(
             NO_DESCRIPTORS
             + """
-from beam_bpy import transport
-transport._ACCEPT_PAUSE = 0.01
+from beam_bpy.transport import listener
+listener._RETRY_TIME = 0.01
 accepts, accept = [], socket.socket.accept
 socket.socket.accept = lambda sock: (accepts.append(sock), accept(sock))[1]
 a = server(epmd="none")

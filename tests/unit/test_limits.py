@@ -270,7 +270,7 @@ class TestSizes:
         for sequence in range(3):
             assert reassembler.add(piece(FIRST, sequence, 3)) is None
             assert reassembler.add(piece(NEXT, sequence, 2)) is None
-        with pytest.raises(ProtocolError, match="not complete"):
+        with pytest.raises(ProtocolError, match="incomplete messages"):
             reassembler.add(piece(FIRST, 3, 3))
 
 

@@ -25,8 +25,16 @@ class House:
     def __init__(self):
         self.registry = Registry()
         self.encoder = ErlangVariantEncoder()
-        self.queue = CallQueue()
-        self.node = CallRouter(self.registry, self.encoder, self.queue).open_node("beam_bpy@127.0.0.1", 9)
+        self._router = CallRouter(self.registry, self.encoder, CallQueue())
+        self.node = self._router.open_node("beam_bpy@127.0.0.1", 9)
+
+    @property
+    def queue(self):
+        return self._router.queue
+
+    @queue.setter
+    def queue(self, queue):
+        self._router.queue = queue
 
     def register(self, name, function, **options):
         self.registry.add(Handler(name, function, **({"spread": False} | options)))

@@ -143,6 +143,6 @@ def test_settings_of_a_script_stay_unless_a_preference_replaces_them(
     assert server.options.allow == ("app@*",)
 
     # Once, in one line.
-    assert [line for line in caplog.messages if "replace settings that a script has given" in line] == [
+    assert [line for line in caplog.messages if "replace these settings of a script" in line] == [
         "the preferences of Beam-BPy replace these settings of a script: Cookie, Port"
     ]

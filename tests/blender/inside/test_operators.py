@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_explained(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_only_a_running_server_can_be_restarted() -> None:
-    with pytest.raises(RuntimeError, match="The server is not running"):
+    with pytest.raises(RuntimeError, match="The node is not running"):
         bpy.ops.beam_bpy.restart_server()
 
 
@@ -96,7 +96,7 @@ def test_a_cookie_is_generated(preferences: Any, printed: Printed) -> None:
     assert resolve(cookie=preferences.cookie).cookie == preferences.cookie
     assert bpy.context.preferences.is_dirty
     output = printed()
-    assert "There is a new cookie" in output
+    assert "Generated a new cookie" in output
     assert preferences.cookie not in output
 
 
@@ -107,7 +107,7 @@ def test_the_cookie_of_erlang_is_taken(preferences: Any, erlang_cookie: Path, pr
 
     assert preferences.cookie == SECRET
     output = printed()
-    assert "The cookie is that of .erlang.cookie now" in output
+    assert "The node now uses the cookie from .erlang.cookie" in output
     assert SECRET not in output
 
 
@@ -115,7 +115,7 @@ def test_without_a_cookie_of_erlang_the_cookie_stays(preferences: Any, erlang_co
     assert bpy.ops.beam_bpy.generate_cookie() == {"FINISHED"}
     generated = preferences.cookie
 
-    with pytest.raises(RuntimeError, match="Erlang makes it when it first starts a node"):
+    with pytest.raises(RuntimeError, match="Erlang creates it when you first start a node"):
         bpy.ops.beam_bpy.use_erlang_cookie()
 
     assert not erlang_cookie.exists()
@@ -137,7 +137,7 @@ def test_the_cookie_cannot_be_set_where_the_environment_sets_it(name: str, monke
 
 @pytest.mark.parametrize("name", ["copy_node_name", "copy_snippet"])
 def test_nothing_is_copied_without_a_window(name: str) -> None:
-    with pytest.raises(RuntimeError, match="Without a window there is no clipboard"):
+    with pytest.raises(RuntimeError, match="Blender has no clipboard without a window"):
         getattr(bpy.ops.beam_bpy, name)()
 
 
