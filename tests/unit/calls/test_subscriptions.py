@@ -3,8 +3,8 @@
 import threading
 
 import pytest
+from calling import CRATES, MONITOR, UNUSED, A, LocalNode, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
 from support import NAME, PATIENCE, Caller, Client, eventually, in_thread
-from test_rpc import CRATES, MONITOR, UNUSED, A, House, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
 
 from beam_bpy import EncodeError, Pid
 from beam_bpy.calls.subscriptions import Subscriptions
@@ -18,18 +18,18 @@ EVENT, MISSED, NODE = A("beam_bpy_event"), A("beam_bpy_events_missed"), A("beam_
 
 
 @pytest.fixture
-def house():
-    return House()
+def local():
+    return LocalNode()
 
 
 @pytest.fixture
-def caller(house):
-    return Caller(house.node)
+def caller(local):
+    return Caller(local.node)
 
 
 @pytest.fixture
-def events(house):
-    [events] = [process for process in house.node._processes.values() if isinstance(process, Subscriptions)]
+def events(local):
+    [events] = [process for process in local.node._processes.values() if isinstance(process, Subscriptions)]
     return events
 
 
@@ -41,7 +41,7 @@ def missed(topic, count):
     return (MISSED, NODE, topic, count)
 
 
-def ask(house, caller, function, args):
+def ask(local, caller, function, args):
     """Subscribe or unsubscribe; returns the answer and the monitors that were set or taken back."""
     caller.tell(29, ref := caller.ref(), caller.pid, caller.pid, (A("erpc"), A("execute_call"), 4), MONITOR,
                 payload=[ref, CRATES, function, args])  # fmt: skip
@@ -52,14 +52,14 @@ def ask(house, caller, function, args):
     return value, [e for e in heard if isinstance(e, control.Monitor | control.Demonitor)]
 
 
-def subscribe(house, caller, *args):
-    value, signals = ask(house, caller, SUBSCRIBE, list(args))
+def subscribe(local, caller, *args):
+    value, signals = ask(local, caller, SUBSCRIBE, list(args))
     assert value == OK
     return signals
 
 
-def unsubscribe(house, caller, *args):
-    value, signals = ask(house, caller, UNSUBSCRIBE, list(args))
+def unsubscribe(local, caller, *args):
+    value, signals = ask(local, caller, UNSUBSCRIBE, list(args))
     assert value == OK
     return signals
 
@@ -79,30 +79,30 @@ def tables(*callers):
 
 class TestSubscribing:
     @pytest.mark.parametrize("topic", ["depsgraph", A("depsgraph"), list(b"depsgraph")], ids=["binary", "atom", "text"])
-    def test_by_any_spelling_of_the_topic(self, house, caller, events, topic):
-        [monitor] = subscribe(house, caller, topic)
+    def test_by_any_spelling_of_the_topic(self, local, caller, events, topic):
+        [monitor] = subscribe(local, caller, topic)
 
         assert (monitor.target, monitor.sender) == (caller.pid, events.pid)
         assert events.publish("depsgraph", {"n": 1}) == 1
         assert payloads(caller) == [(caller.pid, event("depsgraph", {"n": 1}))]
 
-    def test_a_topic_may_be_any_text(self, house, caller, events):
+    def test_a_topic_may_be_any_text(self, local, caller, events):
         for topic in ("", "größe/日本", "x" * 1000):
-            subscribe(house, caller, topic)
+            subscribe(local, caller, topic)
             assert events.publish(topic, None) == 1
             assert payloads(caller) == [(caller.pid, event(topic, None))]
 
-    def test_for_another_process(self, house, caller, events):
+    def test_for_another_process(self, local, caller, events):
         pid = other_pid(caller)
-        [monitor] = subscribe(house, caller, "t", pid)
+        [monitor] = subscribe(local, caller, "t", pid)
 
         assert monitor.target == pid
         assert events.publish("t", 1) == 1
         assert payloads(caller) == [(pid, event("t", 1))]
 
-    def test_for_a_process_of_another_node(self, house, caller, events):
-        other = Caller(house.node, "other@127.0.0.1")
-        subscribe(house, caller, "t", other.pid)
+    def test_for_a_process_of_another_node(self, local, caller, events):
+        other = Caller(local.node, "other@127.0.0.1")
+        subscribe(local, caller, "t", other.pid)
         other.heard()
 
         assert events.publish("t", 1) == 1
@@ -111,7 +111,7 @@ class TestSubscribing:
 
     @pytest.mark.parametrize("call", [by_gen_server, by_rex_call, by_rex_message])
     @pytest.mark.parametrize("whom", [[], ["pid"]])
-    def test_each_way_to_call_says_who_calls(self, house, caller, events, call, whom):
+    def test_each_way_to_call_says_who_calls(self, local, caller, events, call, whom):
         class Quiet:
             """The caller without the monitors that it hears of."""
 
@@ -121,32 +121,32 @@ class TestSubscribing:
             def heard(self):
                 return [e for e in caller.heard() if not isinstance(e, control.Monitor)]
 
-        assert call(house, Quiet(), SUBSCRIBE, ["t", *(caller.pid for _ in whom)]) == OK
+        assert call(local, Quiet(), SUBSCRIBE, ["t", *(caller.pid for _ in whom)]) == OK
         assert events.publish("t", 1) == 1
         assert payloads(caller) == [(caller.pid, event("t", 1))]
 
-    def test_by_spawn(self, house, caller, events):
+    def test_by_spawn(self, local, caller, events):
         caller.tell(29, caller.ref(), caller.pid, caller.pid, (CRATES, SUBSCRIBE, 1), [], payload=["t"])
 
         assert events.count("t") == 1
 
-    def test_a_cast_does_not_say_who_it_is(self, house, caller, events, caplog):
+    def test_a_cast_does_not_say_who_it_is(self, local, caller, events, caplog):
         for args in (["t"], ["u", caller.pid]):
             caller.tell(6, caller.pid, UNUSED, A("beam_bpy"), payload=(A("$gen_cast"), (SUBSCRIBE, args)))
 
         assert (events.count("t"), events.count("u")) == (0, 1)
         assert "a subscriber is a pid" in caplog.text
 
-    def test_twice_is_once(self, house, caller, events):
-        assert len(subscribe(house, caller, "t")) == 1
-        assert subscribe(house, caller, "t") == []
-        assert subscribe(house, caller, "t", caller.pid) == []
+    def test_twice_is_once(self, local, caller, events):
+        assert len(subscribe(local, caller, "t")) == 1
+        assert subscribe(local, caller, "t") == []
+        assert subscribe(local, caller, "t", caller.pid) == []
 
         assert (events.publish("t", 1), events.count("t"), tables(caller)) == (1, 1, 1)
         assert len(caller.heard()) == 1
 
-    def test_several_topics_share_a_monitor(self, house, caller, events):
-        signals = [signal for topic in "abc" for signal in subscribe(house, caller, topic)]
+    def test_several_topics_share_a_monitor(self, local, caller, events):
+        signals = [signal for topic in "abc" for signal in subscribe(local, caller, topic)]
 
         assert (len(signals), tables(caller)) == (1, 1)
         assert [events.publish(topic, topic) for topic in "cabd"] == [1, 1, 1, 0]
@@ -167,28 +167,28 @@ class TestSubscribing:
         ],
     )
     @pytest.mark.parametrize("function", [SUBSCRIBE, UNSUBSCRIBE])
-    def test_what_makes_no_sense_is_a_badarg(self, house, caller, function, args):
-        kind, reason, _stack = erpc(house, caller, CRATES, function, args)
+    def test_what_makes_no_sense_is_a_badarg(self, local, caller, function, args):
+        kind, reason, _stack = erpc(local, caller, CRATES, function, args)
 
         assert (kind, reason[0]) == (ERROR, BADARG)
 
-    def test_a_node_that_is_not_connected_is_a_badarg(self, house, caller, events):
-        kind, reason, _stack = erpc(house, caller, CRATES, SUBSCRIBE, ["t", Pid("far@127.0.0.1", 1, 2, 3)])
+    def test_a_node_that_is_not_connected_is_a_badarg(self, local, caller, events):
+        kind, reason, _stack = erpc(local, caller, CRATES, SUBSCRIBE, ["t", Pid("far@127.0.0.1", 1, 2, 3)])
 
         assert (kind, reason[0], events.count("t")) == (ERROR, BADARG, 0)
         assert "not connected" in reason[1]
 
     @pytest.mark.parametrize("args", [[], ["t", 1, 2]])
-    def test_another_number_of_arguments_is_undef(self, house, caller, args):
-        kind, reason, _stack = erpc(house, caller, CRATES, SUBSCRIBE, args)
+    def test_another_number_of_arguments_is_undef(self, local, caller, args):
+        kind, reason, _stack = erpc(local, caller, CRATES, SUBSCRIBE, args)
 
         assert (kind, reason) == (ERROR, UNDEF)
 
     @pytest.mark.parametrize("name", ["subscribe", "unsubscribe"])
-    def test_a_handler_of_that_name_wins(self, house, caller, events, name):
-        house.register(name, lambda args: "mine")
+    def test_a_handler_of_that_name_wins(self, local, caller, events, name):
+        local.register(name, lambda args: "mine")
 
-        assert by_erpc(house, caller, A(name), ["t"]) == "mine"
+        assert by_erpc(local, caller, A(name), ["t"]) == "mine"
         assert events.count("t") == 0
 
 
@@ -201,9 +201,9 @@ class TestOneThatDoesNotRead:
         caller.peer.load.writable = room.is_set
         return room
 
-    def test_is_told_how_many_it_has_missed_and_gets_the_next_one(self, house, caller, events, room):
+    def test_is_told_how_many_it_has_missed_and_gets_the_next_one(self, local, caller, events, room):
         for topic in "ab":
-            subscribe(house, caller, topic)
+            subscribe(local, caller, topic)
 
         assert [events.publish(topic, n) for n, topic in enumerate("abaa")] == [0] * 4
         assert caller.heard() == []
@@ -213,8 +213,8 @@ class TestOneThatDoesNotRead:
         assert events.publish("a", 4) == 1
         assert payloads(caller) == [(caller.pid, event("a", 4))]
 
-    def test_misses_what_comes_before_it_has_been_told(self, house, caller, events, room):
-        subscribe(house, caller, "t")
+    def test_misses_what_comes_before_it_has_been_told(self, local, caller, events, room):
+        subscribe(local, caller, "t")
         events.publish("t", 1)
         room.set()
 
@@ -222,24 +222,24 @@ class TestOneThatDoesNotRead:
         caller.peer.load.unpark_all()
         assert payloads(caller) == [(caller.pid, missed("t", 2))]
 
-    def test_is_told_at_once_when_it_has_read_meanwhile(self, house, caller, events):
-        subscribe(house, caller, "t")
+    def test_is_told_at_once_when_it_has_read_meanwhile(self, local, caller, events):
+        subscribe(local, caller, "t")
         rooms = iter([False, True])
         caller.peer.load.writable = lambda: next(rooms)
 
         assert events.publish("t", 1) == 0
         assert payloads(caller) == [(caller.pid, missed("t", 1))]
 
-    def test_keeps_nothing_from_others(self, house, caller, events, room):
-        other = Caller(house.node, "other@127.0.0.1")
+    def test_keeps_nothing_from_others(self, local, caller, events, room):
+        other = Caller(local.node, "other@127.0.0.1")
         for each in (caller, other):
-            subscribe(house, each, "t")
+            subscribe(local, each, "t")
 
         assert events.publish("t", 1) == 1
         assert (payloads(caller), payloads(other)) == ([], [(other.pid, event("t", 1))])
 
-    def test_and_goes_leaves_nothing_behind(self, house, caller, events, room):
-        subscribe(house, caller, "t")
+    def test_and_goes_leaves_nothing_behind(self, local, caller, events, room):
+        subscribe(local, caller, "t")
         events.publish("t", 1)
         caller.disconnect()
         caller.peer.load.unpark_all()
@@ -249,52 +249,52 @@ class TestOneThatDoesNotRead:
 
 
 class TestForgetting:
-    def test_who_unsubscribes(self, house, caller, events):
-        [monitor] = subscribe(house, caller, "t")
+    def test_who_unsubscribes(self, local, caller, events):
+        [monitor] = subscribe(local, caller, "t")
 
-        [demonitor] = unsubscribe(house, caller, "t")
+        [demonitor] = unsubscribe(local, caller, "t")
 
         assert (demonitor.ref, demonitor.target) == (monitor.ref, caller.pid)
         assert (events.publish("t", 1), events.count("t"), tables(caller)) == (0, 0, 0)
         assert caller.heard() == []
 
-    def test_who_unsubscribes_keeps_the_other_topics(self, house, caller, events):
-        subscribe(house, caller, "a")
-        subscribe(house, caller, "b")
+    def test_who_unsubscribes_keeps_the_other_topics(self, local, caller, events):
+        subscribe(local, caller, "a")
+        subscribe(local, caller, "b")
 
-        assert unsubscribe(house, caller, "a") == []
+        assert unsubscribe(local, caller, "a") == []
         assert (events.count("a"), events.count("b"), tables(caller)) == (0, 1, 1)
-        assert len(unsubscribe(house, caller, "b")) == 1
+        assert len(unsubscribe(local, caller, "b")) == 1
 
-    def test_who_unsubscribes_keeps_the_other_processes(self, house, caller, events):
+    def test_who_unsubscribes_keeps_the_other_processes(self, local, caller, events):
         pid = other_pid(caller)
-        subscribe(house, caller, "t")
-        subscribe(house, caller, "t", pid)
+        subscribe(local, caller, "t")
+        subscribe(local, caller, "t", pid)
 
-        unsubscribe(house, caller, "t")
+        unsubscribe(local, caller, "t")
 
         assert events.publish("t", 1) == 1
         assert payloads(caller) == [(pid, event("t", 1))]
 
-    def test_who_never_subscribed(self, house, caller, events):
-        assert unsubscribe(house, caller, "t") == []
-        subscribe(house, caller, "t")
-        assert unsubscribe(house, caller, "other") == []
+    def test_who_never_subscribed(self, local, caller, events):
+        assert unsubscribe(local, caller, "t") == []
+        subscribe(local, caller, "t")
+        assert unsubscribe(local, caller, "other") == []
         assert events.count("t") == 1
 
-    def test_who_unsubscribes_may_come_back(self, house, caller, events):
-        [old] = subscribe(house, caller, "t")
-        unsubscribe(house, caller, "t")
-        [new] = subscribe(house, caller, "t")
+    def test_who_unsubscribes_may_come_back(self, local, caller, events):
+        [old] = subscribe(local, caller, "t")
+        unsubscribe(local, caller, "t")
+        [new] = subscribe(local, caller, "t")
 
         assert new.ref != old.ref
         caller.tell(21, caller.pid, events.pid, old.ref, A("killed"))  # It crossed our demonitor.
         assert events.count("t") == 1
 
-    def test_a_process_that_has_ended(self, house, caller, events):
-        [monitor] = subscribe(house, caller, "a")
-        subscribe(house, caller, "b")
-        subscribe(house, caller, "a", other_pid(caller))
+    def test_a_process_that_has_ended(self, local, caller, events):
+        [monitor] = subscribe(local, caller, "a")
+        subscribe(local, caller, "b")
+        subscribe(local, caller, "a", other_pid(caller))
         caller.heard()
 
         caller.tell(21, caller.pid, events.pid, monitor.ref, A("killed"))
@@ -302,35 +302,35 @@ class TestForgetting:
         assert (events.count("a"), events.count("b"), tables(caller)) == (1, 0, 1)
         assert caller.heard() == []
 
-    def test_a_node_that_is_gone(self, house, caller, events):
-        other = Caller(house.node, "other@127.0.0.1")
-        subscribe(house, caller, "t")
-        subscribe(house, other, "t")
+    def test_a_node_that_is_gone(self, local, caller, events):
+        other = Caller(local.node, "other@127.0.0.1")
+        subscribe(local, caller, "t")
+        subscribe(local, other, "t")
 
         caller.disconnect()
 
         assert (events.count("t"), tables(caller, other), len(events.monitors)) == (1, 1, 1)
         assert events.publish("t", 1) == 1
 
-    def test_a_node_that_comes_back_may_subscribe_again(self, house, caller, events):
-        subscribe(house, caller, "t")
+    def test_a_node_that_comes_back_may_subscribe_again(self, local, caller, events):
+        subscribe(local, caller, "t")
         caller.disconnect()
-        again = Caller(house.node)
+        again = Caller(local.node)
 
-        subscribe(house, again, "t")
+        subscribe(local, again, "t")
 
         assert (events.count("t"), events.publish("t", 1)) == (1, 1)
         assert len(again.heard()) == 1
 
-    def test_nothing_is_kept_of_a_topic_without_subscribers(self, house, caller, events):
-        subscribe(house, caller, "t")
-        unsubscribe(house, caller, "t")
+    def test_nothing_is_kept_of_a_topic_without_subscribers(self, local, caller, events):
+        subscribe(local, caller, "t")
+        unsubscribe(local, caller, "t")
 
         assert (events._topics, events._subscribers) == ({}, {})
 
     @pytest.mark.parametrize("reason", [A("kill"), A("shutdown")])
-    def test_nobody_ends_the_process_that_events_come_from(self, house, caller, events, reason):
-        [monitor] = subscribe(house, caller, "t")
+    def test_nobody_ends_the_process_that_events_come_from(self, local, caller, events, reason):
+        [monitor] = subscribe(local, caller, "t")
 
         caller.tell(8, caller.pid, events.pid, reason)
         caller.tell(1, caller.pid, events.pid)
@@ -345,8 +345,8 @@ class TestPublishing:
     def test_to_nobody_makes_no_term(self, events):
         assert events.publish("t", object()) == 0
 
-    def test_what_has_no_term_is_an_error_and_nobody_hears(self, house, caller, events):
-        subscribe(house, caller, "t")
+    def test_what_has_no_term_is_an_error_and_nobody_hears(self, local, caller, events):
+        subscribe(local, caller, "t")
 
         with pytest.raises(EncodeError):
             events.publish("t", object())
@@ -372,39 +372,39 @@ class TestPublishing:
             [1.5] * 1000,
         ],
     )
-    def test_any_term(self, house, caller, events, payload):
-        subscribe(house, caller, "t")
+    def test_any_term(self, local, caller, events, payload):
+        subscribe(local, caller, "t")
 
         events.publish("t", payload)
 
         assert payloads(caller) == [(caller.pid, event("t", payload))]
 
-    def test_a_registered_type(self, house, caller, events):
-        house.encoder.register(complex, lambda value: (value.real, value.imag))
-        subscribe(house, caller, "t")
+    def test_a_registered_type(self, local, caller, events):
+        local.encoder.register(complex, lambda value: (value.real, value.imag))
+        subscribe(local, caller, "t")
 
         events.publish("t", 1 + 2j)
 
         assert payloads(caller) == [(caller.pid, event("t", (1.0, 2.0)))]
 
-    def test_the_payload_is_encoded_once(self, house, caller, events):
+    def test_the_payload_is_encoded_once(self, local, caller, events):
         encoded = []
-        house.encoder.register(complex, lambda value: encoded.append(value) or 1)
+        local.encoder.register(complex, lambda value: encoded.append(value) or 1)
         for number in range(5):
-            subscribe(house, caller, "t", other_pid(caller, number))
+            subscribe(local, caller, "t", other_pid(caller, number))
 
         assert (events.publish("t", 1j), len(encoded)) == (5, 1)
 
-    def test_one_sender_so_that_they_arrive_in_order(self, house, caller, events):
-        subscribe(house, caller, "t")
+    def test_one_sender_so_that_they_arrive_in_order(self, local, caller, events):
+        subscribe(local, caller, "t")
         for number in range(3):
             events.publish("t", number)
 
         assert set(caller.senders()) == {events.pid}
         assert [payload[3] for _to, payload in payloads(caller)] == [0, 1, 2]
 
-    def test_from_several_threads(self, house, caller, events):
-        subscribe(house, caller, "t")
+    def test_from_several_threads(self, local, caller, events):
+        subscribe(local, caller, "t")
         threads = [in_thread(lambda n=n: [events.publish("t", (n, i)) for i in range(200)]) for n in range(4)]
         pids = [other_pid(caller, number) for number in range(100, 150)]
         for pid in pids:

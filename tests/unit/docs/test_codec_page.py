@@ -22,7 +22,7 @@ from vendor_term_codec import (
     tags,
 )
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 CODEC = (DOCS / "codec.md").read_text()
 HEADINGS = dict(re.findall(r"^### `(\w+)(.*)`$", CODEC, re.MULTILINE))
 TAGS = {

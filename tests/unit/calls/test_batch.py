@@ -2,8 +2,8 @@
 
 import numpy
 import pytest
+from calling import CRATES, A, LocalNode, ask_erpc, ask_gen, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
 from support import PATIENCE, Caller, Client
-from test_rpc import CRATES, A, House, ask_erpc, ask_gen, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
 
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import ImproperList
@@ -13,41 +13,41 @@ OK, ERROR, UNDEF, BADARG = map(A, ("ok", "error", "undef", "badarg"))
 
 
 @pytest.fixture
-def house():
-    house = House()
-    house.register("echo", lambda args: args)
-    return house
+def local():
+    local = LocalNode()
+    local.register("echo", lambda args: args)
+    return local
 
 
 @pytest.fixture
-def caller(house):
-    return Caller(house.node)
+def caller(local):
+    return Caller(local.node)
 
 
 @pytest.fixture
-def batch(house, caller):
+def batch(local, caller):
     """What a batch of these steps is answered."""
-    return lambda *steps: by_erpc(house, caller, BATCH, [list(steps)])
+    return lambda *steps: by_erpc(local, caller, BATCH, [list(steps)])
 
 
 @pytest.mark.parametrize("call", [by_erpc, by_gen_server, by_rex_call, by_rex_message])
-def test_each_way_to_call_gets_all_values_in_order(house, caller, call):
+def test_each_way_to_call_gets_all_values_in_order(local, caller, call):
     steps = [("echo", [1.5]), (A("echo"), []), (list(b"echo"), [A("x"), "y"])]
 
-    assert call(house, caller, BATCH, [steps]) == [(OK, [1.5]), (OK, []), (OK, [A("x"), "y"])]
+    assert call(local, caller, BATCH, [steps]) == [(OK, [1.5]), (OK, []), (OK, [A("x"), "y"])]
 
 
 @pytest.mark.parametrize("call", [by_erpc, by_gen_server])
-def test_an_empty_batch_has_an_empty_answer(house, caller, call):
-    assert call(house, caller, BATCH, [[]]) == []
+def test_an_empty_batch_has_an_empty_answer(local, caller, call):
+    assert call(local, caller, BATCH, [[]]) == []
 
 
-def test_steps_run_in_order_in_one_run(house, caller):
+def test_steps_run_in_order_in_one_run(local, caller):
     ran = []
-    house.register("note", lambda args: ran.extend(args))
+    local.register("note", lambda args: ran.extend(args))
     ask_erpc(caller, CRATES, BATCH, [[("note", [A(name)]) for name in "abc"]])
 
-    assert house.queue.drain(0.0) == 1
+    assert local.queue.drain(0.0) == 1
     assert ran == ["a", "b", "c"]
     assert len(caller.heard()) == 1
 
@@ -69,11 +69,11 @@ def test_what_is_no_list_is_an_only_argument(batch):
 
 
 class TestFailures:
-    def test_an_error_in_the_middle_keeps_nothing_from_running(self, house, batch):
+    def test_an_error_in_the_middle_keeps_nothing_from_running(self, local, batch):
         def fail(args):
             raise ValueError("no object named 'X'")
 
-        house.register("fail", fail)
+        local.register("fail", fail)
 
         first, (error, (python_error, details)), last = batch(("echo", []), ("fail", []), ("echo", [A("x")]))
 
@@ -84,27 +84,27 @@ class TestFailures:
         assert "calls.py" not in details[A("traceback")]
 
     @pytest.mark.parametrize("type_", [ErlangError, ErlangExit, ErlangThrow])
-    def test_a_reason_that_the_handler_chooses(self, house, batch, type_):
+    def test_a_reason_that_the_handler_chooses(self, local, batch, type_):
         def fail(args):
             raise type_((A("no"), "crate"))
 
-        house.register("fail", fail)
+        local.register("fail", fail)
 
         assert batch(("fail", []), ("echo", [])) == [(ERROR, (A("no"), "crate")), (OK, [])]
 
     @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), StopIteration("x"), GeneratorExit()])
-    def test_an_exception_that_would_leave_elsewhere(self, house, batch, error):
+    def test_an_exception_that_would_leave_elsewhere(self, local, batch, error):
         def fail(args):
             raise error
 
-        house.register("fail", fail)
+        local.register("fail", fail)
 
         failed, done = batch(("fail", []), ("echo", []))
 
         assert (failed[0], failed[1][0], done) == (ERROR, A("python_error"), (OK, []))
 
-    def test_a_value_without_a_term(self, house, batch):
-        house.register("bad", lambda args: [object()])
+    def test_a_value_without_a_term(self, local, batch):
+        local.register("bad", lambda args: [object()])
 
         failed, done = batch(("bad", []), ("echo", []))
 
@@ -121,23 +121,23 @@ class TestFailures:
         assert batch((BATCH, [[("echo", [])]]), (A("subscribe"), ["topic"])) == [(ERROR, UNDEF)] * 2
 
     @pytest.mark.parametrize("gone", ["removed", "replaced"])
-    def test_a_handler_that_changes_before_it_runs(self, house, caller, gone):
+    def test_a_handler_that_changes_before_it_runs(self, local, caller, gone):
         ran = []
-        house.register("name", ran.append)
+        local.register("name", ran.append)
         _process, _monitor, call = ask_erpc(caller, CRATES, BATCH, [[("name", []), ("echo", [])]])
         if gone == "removed":
-            house.registry.remove("name")
+            local.registry.remove("name")
         else:
-            house.register("name", lambda args: "new")
+            local.register("name", lambda args: "new")
 
-        house.serve()
+        local.serve()
 
         expected = (ERROR, UNDEF) if gone == "removed" else (OK, "new")
         assert caller.heard()[0].reason == (call, A("return"), [expected, (OK, [])])
         assert ran == []
 
-    def test_a_step_may_take_away_the_next_one_s_handler(self, house, batch):
-        house.register("remove", lambda args: house.registry.remove("echo"))
+    def test_a_step_may_take_away_the_next_one_s_handler(self, local, batch):
+        local.register("remove", lambda args: local.registry.remove("echo"))
 
         assert batch(("remove", []), ("echo", [])) == [(OK, True), (ERROR, UNDEF)]
 
@@ -162,74 +162,74 @@ class TestWrongShapes:
             [{}],
         ],
     )
-    def test_are_a_badarg(self, house, caller, steps):
-        kind, reason, _stack = erpc(house, caller, CRATES, BATCH, [steps])
+    def test_are_a_badarg(self, local, caller, steps):
+        kind, reason, _stack = erpc(local, caller, CRATES, BATCH, [steps])
 
         assert (kind, reason[0]) == (ERROR, BADARG)
 
-    def test_so_is_an_improper_list(self, house, caller):
-        kind, reason, _stack = erpc(house, caller, CRATES, BATCH, [ImproperList((("echo", []),), A("tail"))])
+    def test_so_is_an_improper_list(self, local, caller):
+        kind, reason, _stack = erpc(local, caller, CRATES, BATCH, [ImproperList((("echo", []),), A("tail"))])
 
         assert (kind, reason[0]) == (ERROR, BADARG)
 
-    def test_nothing_of_it_has_run(self, house, caller):
+    def test_nothing_of_it_has_run(self, local, caller):
         ran = []
-        house.register("note", ran.append)
+        local.register("note", ran.append)
 
-        erpc(house, caller, CRATES, BATCH, [[("note", []), A("wrong")]])
+        erpc(local, caller, CRATES, BATCH, [[("note", []), A("wrong")]])
 
         assert ran == []
 
     @pytest.mark.parametrize("args", [[], [1, 2], [[("echo", [])], 1.5]])
-    def test_another_number_of_arguments_is_undef(self, house, caller, args):
-        kind, reason, _stack = erpc(house, caller, CRATES, BATCH, args)
+    def test_another_number_of_arguments_is_undef(self, local, caller, args):
+        kind, reason, _stack = erpc(local, caller, CRATES, BATCH, args)
 
         assert kind == ERROR
         assert reason == UNDEF
 
-    def test_a_handler_of_that_name_wins(self, house, caller):
-        house.register("call_batch", lambda args: "mine")
+    def test_a_handler_of_that_name_wins(self, local, caller):
+        local.register("call_batch", lambda args: "mine")
 
-        assert by_erpc(house, caller, BATCH, [[]]) == "mine"
+        assert by_erpc(local, caller, BATCH, [[]]) == "mine"
 
 
 class TestHandlers:
-    def test_get_their_arguments_as_they_want_them(self, house, batch):
+    def test_get_their_arguments_as_they_want_them(self, local, batch):
         for kind in (str, bytes, memoryview):
-            house.register(kind.__name__, lambda args: [type(arg).__name__ for arg in args], binaries=kind)
-        house.register("arrays", lambda args: [type(arg) is numpy.ndarray for arg in args], arrays=True)
+            local.register(kind.__name__, lambda args: [type(arg).__name__ for arg in args], binaries=kind)
+        local.register("arrays", lambda args: [type(arg) is numpy.ndarray for arg in args], arrays=True)
 
         assert batch(*[(name, ["text"]) for name in ("str", "bytes", "memoryview")]) == [
             (OK, [name]) for name in ("str", "bytes", "memoryview")
         ]
         assert batch(("arrays", [[1.5] * 100]), ("arrays", [[1] * 100])) == [(OK, [True])] * 2
 
-    def test_may_take_their_arguments_one_by_one(self, house, batch):
-        house.register("add", lambda a, b: a + b, spread=True)
+    def test_may_take_their_arguments_one_by_one(self, local, batch):
+        local.register("add", lambda a, b: a + b, spread=True)
 
         done, failed = batch(("add", [40, 2]), ("add", [1]))
 
         assert done == (OK, 42)
         assert failed[1][1][A("type")] == "TypeError"
 
-    def test_may_belong_to_a_module(self, house, caller):
-        house.register("whose", lambda args: "crates", module="Crates")
+    def test_may_belong_to_a_module(self, local, caller):
+        local.register("whose", lambda args: "crates", module="Crates")
 
-        assert by_erpc(house, caller, BATCH, [[("whose", [])]]) == [(OK, "crates")]
-        kind, value = erpc(house, caller, A("other"), BATCH, [[("whose", [])]])
+        assert by_erpc(local, caller, BATCH, [[("whose", [])]]) == [(OK, "crates")]
+        kind, value = erpc(local, caller, A("other"), BATCH, [[("whose", [])]])
         assert (kind, value) == (A("return"), [(ERROR, UNDEF)])
 
-    def test_may_be_inline_and_run_where_the_others_do(self, house, caller):
+    def test_may_be_inline_and_run_where_the_others_do(self, local, caller):
         ran = []
-        house.register("inline", lambda args: ran.append("inline"), inline=True)
-        house.register("queued", lambda args: ran.append("queued"))
+        local.register("inline", lambda args: ran.append("inline"), inline=True)
+        local.register("queued", lambda args: ran.append("queued"))
         ask_erpc(caller, CRATES, BATCH, [[("queued", []), ("inline", [])]])
 
         assert ran == []
-        house.serve()
+        local.serve()
         assert ran == ["queued", "inline"]
 
-    def test_may_be_generators_which_run_to_their_end(self, house, batch):
+    def test_may_be_generators_which_run_to_their_end(self, local, batch):
         ran = []
 
         def long(args):
@@ -251,7 +251,7 @@ class TestHandlers:
                 ran.append("closed")
 
         for function in (long, nothing, fail):
-            house.register(function.__name__, function)
+            local.register(function.__name__, function)
 
         assert batch(("long", []), ("nothing", []), ("fail", []), ("echo", [])) == [
             (OK, "value"),
@@ -263,44 +263,44 @@ class TestHandlers:
 
 
 class TestCallers:
-    def test_one_that_is_killed_before_it_runs(self, house, caller):
+    def test_one_that_is_killed_before_it_runs(self, local, caller):
         ran = []
-        house.register("note", ran.append)
+        local.register("note", ran.append)
         process, monitor, _call = ask_erpc(caller, CRATES, BATCH, [[("note", [])]])
 
         caller.tell(20, caller.pid, process, monitor)
-        house.serve()
+        local.serve()
 
         assert (ran, caller.heard()) == ([], [])
-        assert process.ext not in house.node._processes
+        assert process.ext not in local.node._processes
 
-    def test_one_that_disconnects_before_it_runs(self, house, caller):
+    def test_one_that_disconnects_before_it_runs(self, local, caller):
         ran = []
-        house.register("note", ran.append)
+        local.register("note", ran.append)
         ask_gen(caller, A("beam_bpy"), (BATCH, [[("note", [])]]))
 
         caller.disconnect()
-        house.serve()
+        local.serve()
 
         assert ran == []
 
-    def test_a_node_that_stops_runs_none(self, house, caller):
+    def test_a_node_that_stops_runs_none(self, local, caller):
         ran = []
-        house.register("note", ran.append)
+        local.register("note", ran.append)
         ask_erpc(caller, CRATES, BATCH, [[("note", [])]])
 
-        house.node.close()
-        house.serve()
+        local.node.close()
+        local.serve()
 
         assert ran == []
 
-    def test_a_cast_is_run_and_answered_to_nobody(self, house, caller):
+    def test_a_cast_is_run_and_answered_to_nobody(self, local, caller):
         ran = []
-        house.register("note", ran.append)
+        local.register("note", ran.append)
         request = (A("$gen_cast"), (BATCH, [[("note", [A("x")])]]))
         caller.tell(6, caller.pid, A(""), A("beam_bpy"), payload=request)
 
-        house.serve()
+        local.serve()
 
         assert (ran, caller.heard()) == ([[A("x")]], [])
 
@@ -316,14 +316,14 @@ class TestUndo:
             (["add", "move"], "2 BEAM calls"),
         ],
     )
-    def test_a_batch_is_one_step(self, house, caller, names, undo):
+    def test_a_batch_is_one_step(self, local, caller, names, undo):
         seen = []
-        house.queue._run = lambda call: (seen.append(call.undo), call.run())[1]
-        house.register("plain", lambda args: None)
-        house.register("add", lambda args: None, undo=True)
-        house.register("move", lambda args: None, undo=True)
+        local.queue._run = lambda call: (seen.append(call.undo), call.run())[1]
+        local.register("plain", lambda args: None)
+        local.register("add", lambda args: None, undo=True)
+        local.register("move", lambda args: None, undo=True)
 
-        by_erpc(house, caller, BATCH, [[(name, []) for name in names]])
+        by_erpc(local, caller, BATCH, [[(name, []) for name in names]])
 
         assert seen == [undo]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 PAGE = (TESTS.parent / "docs" / "hardening.md").read_text()
 HEADER = ["attack or fault", "what happens", "test"]
 

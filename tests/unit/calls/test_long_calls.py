@@ -3,8 +3,8 @@
 import threading
 
 import pytest
+from calling import CRATES, MONITOR, UNUSED, A, LocalNode, ask_erpc, ask_gen, by_erpc, by_gen_server, erpc, spawn
 from support import NAME, PATIENCE, Caller, Client, end_of, eventually, in_thread, names_of_threads
-from test_rpc import CRATES, MONITOR, UNUSED, A, House, ask_erpc, ask_gen, by_erpc, by_gen_server, erpc, spawn
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
@@ -35,19 +35,19 @@ class Long:
 
 
 @pytest.fixture
-def house():
-    return House()
+def local():
+    return LocalNode()
 
 
 @pytest.fixture
-def caller(house):
-    return Caller(house.node)
+def caller(local):
+    return Caller(local.node)
 
 
-def slices(house, count=1):
+def slices(local, count=1):
     """Run so many slices or calls."""
     for _ in range(count):
-        assert house.queue.drain(0.0) == 1
+        assert local.queue.drain(0.0) == 1
 
 
 def heard_in_parts(caller):
@@ -63,52 +63,52 @@ def ask_progress(caller, to, name, args):
 
 class TestTheAnswer:
     @pytest.mark.parametrize("call", [by_erpc, by_gen_server])
-    def test_is_what_the_generator_returns(self, house, caller, call):
-        house.register("long", Long(3))
+    def test_is_what_the_generator_returns(self, local, caller, call):
+        local.register("long", Long(3))
 
-        assert call(house, caller, A("long"), []) == "done"
+        assert call(local, caller, A("long"), []) == "done"
 
-    def test_is_none_when_it_returns_nothing(self, house, caller):
+    def test_is_none_when_it_returns_nothing(self, local, caller):
         def count(args):
             yield 1
 
-        house.register("count", count)
+        local.register("count", count)
 
-        assert by_erpc(house, caller, A("count"), []) is None
+        assert by_erpc(local, caller, A("count"), []) is None
 
-    def test_of_one_that_never_yields(self, house, caller):
-        house.register("long", Long(0))
+    def test_of_one_that_never_yields(self, local, caller):
+        local.register("long", Long(0))
 
-        assert by_erpc(house, caller, A("long"), []) == "done"
+        assert by_erpc(local, caller, A("long"), []) == "done"
 
-    def test_arguments_may_come_one_by_one(self, house, caller):
+    def test_arguments_may_come_one_by_one(self, local, caller):
         def add(a, b):
             yield a
             return a + b
 
-        house.register("add", add, spread=True)
+        local.register("add", add, spread=True)
 
-        assert by_erpc(house, caller, A("add"), [40, 2]) == 42
+        assert by_erpc(local, caller, A("add"), [40, 2]) == 42
 
-    def test_nobody_hears_of_progress_who_has_not_asked(self, house, caller):
-        house.register("long", Long(3))
+    def test_nobody_hears_of_progress_who_has_not_asked(self, local, caller):
+        local.register("long", Long(3))
         ask_erpc(caller, CRATES, A("long"), [])
 
-        house.serve()
+        local.serve()
 
         assert [type(event) for event in caller.heard()] == [control.MonitorExit]
 
-    def test_comes_after_just_so_many_slices(self, house, caller):
-        house.register("long", Long(3))
+    def test_comes_after_just_so_many_slices(self, local, caller):
+        local.register("long", Long(3))
         ask_erpc(caller, CRATES, A("long"), [])
 
-        slices(house, 3)
-        assert (caller.heard(), len(house.queue)) == ([], 1)
-        slices(house)
-        assert (len(caller.heard()), len(house.queue)) == (1, 0)
+        slices(local, 3)
+        assert (caller.heard(), len(local.queue)) == ([], 1)
+        slices(local)
+        assert (len(caller.heard()), len(local.queue)) == (1, 0)
 
     @pytest.mark.parametrize("last", [0, 2])
-    def test_comes_when_a_call_that_has_begun_ends(self, house, caller, last):
+    def test_comes_when_a_call_that_has_begun_ends(self, local, caller, last):
         begun = []
 
         def run(call):
@@ -117,22 +117,22 @@ class TestTheAnswer:
             begun.append((before, call.begun))
             return more
 
-        house.queue = CallQueue(run)
-        house.register("long", Long(last))
+        local.queue = CallQueue(run)
+        local.register("long", Long(last))
         ask_erpc(caller, CRATES, A("long"), [])
-        house.serve()
+        local.serve()
 
         assert begun == ([(False, False)] if last == 0 else [(False, True), (True, True), (True, False)])
 
-    def test_a_call_that_is_closed_has_not_begun_any_more(self, house, caller):
+    def test_a_call_that_is_closed_has_not_begun_any_more(self, local, caller):
         calls = []
-        house.queue = CallQueue(lambda call: (calls.append(call), call.run())[1])
-        house.register("long", Long())
+        local.queue = CallQueue(lambda call: (calls.append(call), call.run())[1])
+        local.register("long", Long())
         ask_erpc(caller, CRATES, A("long"), [])
-        slices(house)
+        slices(local)
         assert calls[0].begun
 
-        house.queue.close()
+        local.queue.close()
 
         assert not calls[0].begun
 
@@ -152,92 +152,92 @@ def receivers(caller):
 class TestProgress:
     @pytest.mark.parametrize("number", range(5), ids=["pid", "pid-tag", "pid-term", "alias", "alias-tag"])
     @pytest.mark.parametrize("name", [A("long"), "long", list(b"long")], ids=["atom", "binary", "characters"])
-    def test_arrives_in_order_before_the_answer(self, house, caller, number, name):
+    def test_arrives_in_order_before_the_answer(self, local, caller, number, name):
         to, receiver, tag = receivers(caller)[number]
-        house.register("long", Long(3))
+        local.register("long", Long(3))
         ask_progress(caller, to, name, [])
 
-        house.serve()
+        local.serve()
 
         assert len(set(caller.senders())) == 1  # Signals of one process arrive in their order.
         *progress, down = caller.heard()
         assert [(e.to, e.payload) for e in progress] == [(receiver, (A("progress"), tag, n)) for n in (1, 2, 3)]
         assert down.reason[1:] == (A("return"), "done")
 
-    def test_by_gen_server(self, house, caller):
-        house.register("long", Long(2))
+    def test_by_gen_server(self, local, caller):
+        local.register("long", Long(2))
         ref, tag = ask_gen(caller, A("beam_bpy"), (A("call_with_progress"), [caller.pid, "long", []]))
 
-        house.serve()
+        local.serve()
 
         assert len(set(caller.senders())) == 1
         progress, [answer] = heard_in_parts(caller)
         assert [e.payload[2] for e in progress] == [1, 2]
         assert (answer.to, answer.payload) == (ref, (tag, "done"))
 
-    def test_goes_to_another_node_that_is_connected(self, house, caller):
-        other = Caller(house.node, "other@127.0.0.1")
-        house.register("long", Long(2))
+    def test_goes_to_another_node_that_is_connected(self, local, caller):
+        other = Caller(local.node, "other@127.0.0.1")
+        local.register("long", Long(2))
         ask_progress(caller, other.pid, "long", [])
 
-        house.serve()
+        local.serve()
 
         assert [e.payload for e in other.heard()] == [(A("progress"), "long", 1), (A("progress"), "long", 2)]
         assert [type(event) for event in caller.heard()] == [control.MonitorExit]
 
-    def test_for_a_node_that_is_not_connected_is_dropped(self, house, caller):
-        other = Caller(house.node, "other@127.0.0.1")
+    def test_for_a_node_that_is_not_connected_is_dropped(self, local, caller):
+        other = Caller(local.node, "other@127.0.0.1")
         other.disconnect()
-        house.register("long", Long(2))
+        local.register("long", Long(2))
         ask_progress(caller, other.pid, "long", [])
 
-        house.serve()
+        local.serve()
 
         assert caller.heard()[0].reason[1:] == (A("return"), "done")
 
-    def test_there_is_none_from_a_handler_that_only_returns(self, house, caller):
-        house.register("echo", lambda args: args)
+    def test_there_is_none_from_a_handler_that_only_returns(self, local, caller):
+        local.register("echo", lambda args: args)
         ask_progress(caller, caller.pid, "echo", [1, 2])
 
-        house.serve()
+        local.serve()
 
         [down] = caller.heard()
         assert down.reason[1:] == (A("return"), [1, 2])
 
     @pytest.mark.parametrize("to", [A("shell"), "pid", 5, (1, 2, 3), (A("name"), A("node@host")), [], {}])
-    def test_a_receiver_that_is_none_is_a_badarg(self, house, caller, to):
+    def test_a_receiver_that_is_none_is_a_badarg(self, local, caller, to):
         long = Long(1)
-        house.register("long", long)
+        local.register("long", long)
 
-        kind, reason, _stack = erpc(house, caller, CRATES, A("call_with_progress"), [to, "long", []])
+        kind, reason, _stack = erpc(local, caller, CRATES, A("call_with_progress"), [to, "long", []])
 
         assert (kind, reason[0]) == (A("error"), A("badarg"))
         assert "pid" in reason[1]
         assert long.yielded == 0
 
-    def test_of_a_handler_that_is_missing_is_undef(self, house, caller):
-        kind, reason, _stack = erpc(house, caller, CRATES, A("call_with_progress"), [caller.pid, "missing", []])
+    def test_of_a_handler_that_is_missing_is_undef(self, local, caller):
+        kind, reason, _stack = erpc(local, caller, CRATES, A("call_with_progress"), [caller.pid, "missing", []])
 
         assert (kind, reason) == (A("error"), A("undef"))
 
-    def test_small_integers_come_as_a_string_of_bytes_and_are_a_badarg(self, house, caller):
-        kind, reason, _stack = erpc(house, caller, CRATES, A("call_with_progress"), [1, 2, 3])
+    def test_small_integers_come_as_a_string_of_bytes_and_are_a_badarg(self, local, caller):
+        kind, reason, _stack = erpc(local, caller, CRATES, A("call_with_progress"), [1, 2, 3])
 
         assert (kind, reason[0]) == (A("error"), A("badarg"))
 
     @pytest.mark.parametrize("args", [[], [1], [1, 2], [1, 2, 3, 4]])
-    def test_with_another_number_of_arguments_is_undef(self, house, caller, args):
-        kind, reason, _stack = erpc(house, caller, CRATES, A("call_with_progress"), args)
+    def test_with_another_number_of_arguments_is_undef(self, local, caller, args):
+        kind, reason, _stack = erpc(local, caller, CRATES, A("call_with_progress"), args)
 
         assert (kind, reason) == (A("error"), A("undef"))
 
-    def test_a_handler_of_that_name_wins(self, house, caller):
-        house.register("call_with_progress", lambda args: "mine")
+    def test_a_handler_of_that_name_wins(self, local, caller):
+        local.register("call_with_progress", lambda args: "mine")
 
-        assert by_erpc(house, caller, A("call_with_progress"), [1, 2, 3]) == "mine"
+        assert by_erpc(local, caller, A("call_with_progress"), [1, 2, 3]) == "mine"
 
     @pytest.mark.parametrize("asked", [True, False])
-    def test_a_value_without_a_term_fails_the_call_and_closes_it(self, house, caller, asked):
+    def test_a_value_without_a_term_fails_the_call_and_closes_it(self, local, caller, asked):
         closed = []
 
         def bad(args):
@@ -248,17 +248,17 @@ class TestProgress:
             finally:
                 closed.append(True)
 
-        house.register("bad", bad)
+        local.register("bad", bad)
         function, args = (A("call_with_progress"), [caller.pid, "bad", []]) if asked else (A("bad"), [])
         ask_erpc(caller, CRATES, function, args)
 
-        house.serve()
+        local.serve()
 
         progress, [down] = heard_in_parts(caller)
         assert [e.payload[2] for e in progress] == [1] * asked
         assert down.reason[1] == A("error")
         assert down.reason[2][0] == A("python_error")
-        assert (closed, len(house.queue)) == ([True], 0)
+        assert (closed, len(local.queue)) == ([True], 0)
 
 
 class TestFailures:
@@ -270,15 +270,15 @@ class TestFailures:
             (ErlangThrow(A("oops")), A("throw"), A("oops")),
         ],
     )
-    def test_in_the_middle_are_the_answer(self, house, caller, error, kind, reason):
+    def test_in_the_middle_are_the_answer(self, local, caller, error, kind, reason):
         def fail(args):
             yield 1
             raise error
 
-        house.register("fail", fail)
+        local.register("fail", fail)
         ask_progress(caller, caller.pid, "fail", [])
 
-        house.serve()
+        local.serve()
 
         progress, [down] = heard_in_parts(caller)
         assert len(progress) == 1
@@ -287,132 +287,132 @@ class TestFailures:
     @pytest.mark.parametrize(
         "error", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), StopIteration()]
     )
-    def test_of_any_exception_answer_and_leave_the_queue_alive(self, house, caller, error):
+    def test_of_any_exception_answer_and_leave_the_queue_alive(self, local, caller, error):
         def fail(args):
             yield 1
             raise error
 
-        house.register("fail", fail)
-        house.register("echo", lambda args: args)
+        local.register("fail", fail)
+        local.register("echo", lambda args: args)
 
-        kind, reason, _stack = erpc(house, caller, CRATES, A("fail"), [])
+        kind, reason, _stack = erpc(local, caller, CRATES, A("fail"), [])
 
         assert (kind, reason[0]) == (A("error"), A("python_error"))
-        assert by_erpc(house, caller, A("echo"), [1.5]) == [1.5]
+        assert by_erpc(local, caller, A("echo"), [1.5]) == [1.5]
 
-    def test_a_return_value_without_a_term(self, house, caller):
+    def test_a_return_value_without_a_term(self, local, caller):
         def bad(args):
             yield 1
             return object()
 
-        house.register("bad", bad)
+        local.register("bad", bad)
 
-        kind, reason, _stack = erpc(house, caller, CRATES, A("bad"), [])
+        kind, reason, _stack = erpc(local, caller, CRATES, A("bad"), [])
 
         assert (kind, reason[0]) == (A("error"), A("python_error"))
 
 
-def killed(house, caller, process, monitor):
+def killed(local, caller, process, monitor):
     """The caller is killed: its node says that its monitor is gone."""
     caller.tell(20, caller.pid, process, monitor)
 
 
-def disconnected(house, caller, process, monitor):
+def disconnected(local, caller, process, monitor):
     caller.disconnect()
 
 
-def process_killed(house, caller, process, monitor):
+def process_killed(local, caller, process, monitor):
     """Somebody kills the process that runs the call."""
     caller.tell(8, caller.pid, process, A("kill"))
 
 
-def node_closed(house, caller, process, monitor):
-    house.node.close()
+def node_closed(local, caller, process, monitor):
+    local.node.close()
 
 
-def handler_gone(house, caller, process, monitor):
-    assert house.registry.remove("long")
+def handler_gone(local, caller, process, monitor):
+    assert local.registry.remove("long")
 
 
-def handler_replaced(house, caller, process, monitor):
-    house.register("long", lambda args: "another")
+def handler_replaced(local, caller, process, monitor):
+    local.register("long", lambda args: "another")
 
 
 class TestClosing:
     @pytest.mark.parametrize("end", [killed, disconnected, process_killed, node_closed, handler_gone, handler_replaced])
-    def test_at_the_next_slice(self, house, caller, end):
+    def test_at_the_next_slice(self, local, caller, end):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         process, monitor, _call = ask_progress(caller, caller.pid, "long", [])
-        slices(house, 2)
+        slices(local, 2)
 
-        end(house, caller, process, monitor)
+        end(local, caller, process, monitor)
 
         assert not long.closed.is_set()
-        slices(house)
-        assert (long.closed.is_set(), long.yielded, len(house.queue)) == (True, 2, 0)
-        assert process.ext not in house.node._processes
+        slices(local)
+        assert (long.closed.is_set(), long.yielded, len(local.queue)) == (True, 2, 0)
+        assert process.ext not in local.node._processes
 
     @pytest.mark.parametrize("end", [handler_gone, handler_replaced])
-    def test_without_a_handler_the_call_is_undef(self, house, caller, end):
-        house.register("long", Long())
+    def test_without_a_handler_the_call_is_undef(self, local, caller, end):
+        local.register("long", Long())
         process, monitor, call = ask_erpc(caller, CRATES, A("long"), [1])
-        slices(house, 2)
+        slices(local, 2)
 
-        end(house, caller, process, monitor)
-        slices(house)
+        end(local, caller, process, monitor)
+        slices(local)
 
         [down] = caller.heard()
         assert down.reason == (call, A("error"), A("undef"), [(CRATES, A("long"), [1], [])])
 
-    def test_before_its_first_slice_it_never_begins(self, house, caller):
+    def test_before_its_first_slice_it_never_begins(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         process, monitor, _call = ask_erpc(caller, CRATES, A("long"), [])
 
-        killed(house, caller, process, monitor)
-        slices(house)
+        killed(local, caller, process, monitor)
+        slices(local)
 
         assert (long.yielded, caller.heard()) == (0, [])
 
     @pytest.mark.parametrize("name", ["long", "echo"])
-    def test_a_queued_call_whose_handler_is_gone_is_undef(self, house, caller, name):
+    def test_a_queued_call_whose_handler_is_gone_is_undef(self, local, caller, name):
         ran = []
-        house.register("echo", ran.append)
-        house.register("long", Long())
+        local.register("echo", ran.append)
+        local.register("long", Long())
         _process, _monitor, call = ask_erpc(caller, CRATES, A(name), [1])
-        house.registry.remove(name)
+        local.registry.remove(name)
 
-        slices(house)
+        slices(local)
 
         [down] = caller.heard()
         assert down.reason == (call, A("error"), A("undef"), [(CRATES, A(name), [1], [])])
         assert ran == []
 
-    def test_a_queued_call_whose_handler_is_replaced_runs_the_new_one(self, house, caller):
-        house.register("name", lambda args: "old")
+    def test_a_queued_call_whose_handler_is_replaced_runs_the_new_one(self, local, caller):
+        local.register("name", lambda args: "old")
         _process, _monitor, call = ask_erpc(caller, CRATES, A("name"), [])
-        house.register("name", lambda args: "new")
+        local.register("name", lambda args: "new")
 
-        slices(house)
+        slices(local)
 
         assert caller.heard()[0].reason == (call, A("return"), "new")
 
-    def test_a_gen_server_caller_that_demonitors(self, house, caller):
+    def test_a_gen_server_caller_that_demonitors(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         ref, _tag = ask_gen(caller, A("beam_bpy"), (A("long"), []))
-        slices(house, 2)
+        slices(local, 2)
 
         caller.tell(20, caller.pid, A("beam_bpy"), ref)
-        slices(house)
+        slices(local)
 
-        assert (long.closed.is_set(), caller.heard(), len(house.queue)) == (True, [], 0)
+        assert (long.closed.is_set(), caller.heard(), len(local.queue)) == (True, [], 0)
 
     # Python complains about a generator that yields once more when it is thrown away.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.parametrize("way_out", ["ignores", "raises", "exits"])
-    def test_one_that_resists_is_let_go(self, house, caller, caplog, way_out):
+    def test_one_that_resists_is_let_go(self, local, caller, caplog, way_out):
         def stubborn(args):
             try:
                 yield 1
@@ -424,162 +424,162 @@ class TestClosing:
                     raise SystemExit(1)
                 yield "I stay"
 
-        house.register("stubborn", stubborn)
-        house.register("echo", lambda args: args)
+        local.register("stubborn", stubborn)
+        local.register("echo", lambda args: args)
         process, monitor, _call = ask_erpc(caller, CRATES, A("stubborn"), [])
-        slices(house)
+        slices(local)
 
-        killed(house, caller, process, monitor)
-        slices(house)
+        killed(local, caller, process, monitor)
+        slices(local)
 
-        assert len(house.queue) == 0
+        assert len(local.queue) == 0
         assert "handler stubborn failed while it was closed" in caplog.text
-        assert by_erpc(house, caller, A("echo"), [1.5]) == [1.5]
+        assert by_erpc(local, caller, A("echo"), [1.5]) == [1.5]
 
-    def test_a_generator_that_resists_is_undef_all_the_same(self, house, caller):
+    def test_a_generator_that_resists_is_undef_all_the_same(self, local, caller):
         def stubborn(args):
             try:
                 yield 1
             finally:
                 raise ValueError("no clean end")
 
-        house.register("stubborn", stubborn)
+        local.register("stubborn", stubborn)
         _process, _monitor, call = ask_erpc(caller, CRATES, A("stubborn"), [])
-        slices(house)
-        house.registry.remove("stubborn")
+        slices(local)
+        local.registry.remove("stubborn")
 
-        slices(house)
+        slices(local)
 
         [down] = caller.heard()
         assert down.reason[:3] == (call, A("error"), A("undef"))
 
-    def test_with_its_queue_tells_who_waits(self, house, caller):
+    def test_with_its_queue_tells_who_waits(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         _process, _monitor, call = ask_erpc(caller, CRATES, A("long"), [])
-        slices(house)
+        slices(local)
 
-        house.queue.close()
+        local.queue.close()
 
         assert long.closed.is_set()
         assert caller.heard()[0].reason == (call, A("exit"), A("shutdown"))
 
-    def test_with_its_queue_leaves_no_process_when_nobody_waits(self, house, caller):
+    def test_with_its_queue_leaves_no_process_when_nobody_waits(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         process, monitor, _call = ask_erpc(caller, CRATES, A("long"), [])
-        slices(house)
-        killed(house, caller, process, monitor)
+        slices(local)
+        killed(local, caller, process, monitor)
 
-        house.queue.close()
+        local.queue.close()
 
         assert long.closed.is_set()
-        assert process.ext not in house.node._processes
+        assert process.ext not in local.node._processes
 
 
 class TestCastsAndSpawns:
-    def test_a_cast_runs_to_its_end(self, house, caller):
+    def test_a_cast_runs_to_its_end(self, local, caller):
         long = Long(3)
-        house.register("long", long)
+        local.register("long", long)
         caller.tell(6, caller.pid, UNUSED, A("beam_bpy"), payload=(A("$gen_cast"), (A("long"), [])))
 
-        house.serve()
+        local.serve()
 
         assert (long.yielded, long.closed.is_set(), caller.heard()) == (3, True, [])
 
-    def test_a_cast_may_ask_for_progress(self, house, caller):
-        house.register("long", Long(2))
+    def test_a_cast_may_ask_for_progress(self, local, caller):
+        local.register("long", Long(2))
         request = (A("call_with_progress"), [caller.pid, "long", []])
         caller.tell(6, caller.pid, UNUSED, A("beam_bpy"), payload=(A("$gen_cast"), request))
 
-        house.serve()
+        local.serve()
 
         assert [e.payload[2] for e in caller.heard()] == [1, 2]
 
-    def test_a_cast_outlives_its_caller(self, house, caller):
+    def test_a_cast_outlives_its_caller(self, local, caller):
         long = Long(3)
-        house.register("long", long)
+        local.register("long", long)
         caller.tell(6, caller.pid, UNUSED, A("beam_bpy"), payload=(A("$gen_cast"), (A("long"), [])))
-        slices(house)
+        slices(local)
         caller.disconnect()
 
-        house.serve()
+        local.serve()
 
         assert long.yielded == 3
 
-    def test_a_spawned_process_ends_when_its_generator_does(self, house, caller):
-        house.register("long", Long(3))
+    def test_a_spawned_process_ends_when_its_generator_does(self, local, caller):
+        local.register("long", Long(3))
         ref, reply = spawn(caller, CRATES, A("long"), [], MONITOR)
 
-        house.serve()
+        local.serve()
 
         [down] = caller.heard()
         assert (down.ref, down.target, down.reason) == (ref, reply.result, NORMAL)
 
-    def test_a_spawned_generator_is_closed_when_its_process_is_killed(self, house, caller):
+    def test_a_spawned_generator_is_closed_when_its_process_is_killed(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         _ref, reply = spawn(caller, CRATES, A("long"), [], [])
-        slices(house, 2)
+        slices(local, 2)
 
         caller.tell(8, caller.pid, reply.result, A("kill"))
-        slices(house)
+        slices(local)
 
-        assert (long.closed.is_set(), len(house.queue)) == (True, 0)
+        assert (long.closed.is_set(), len(local.queue)) == (True, 0)
 
-    def test_a_linked_generator_is_closed_when_its_caller_dies(self, house, caller):
+    def test_a_linked_generator_is_closed_when_its_caller_dies(self, local, caller):
         long = Long()
-        house.register("long", long)
+        local.register("long", long)
         _ref, reply = spawn(caller, CRATES, A("long"), [], [A("link")])
-        slices(house, 2)
+        slices(local, 2)
 
         caller.tell(3, caller.pid, reply.result, A("killed"))
-        slices(house)
+        slices(local)
 
         assert long.closed.is_set()
 
 
 class TestTurns:
-    def test_other_calls_are_served_between_slices(self, house, caller):
+    def test_other_calls_are_served_between_slices(self, local, caller):
         long = Long()
-        house.register("long", long)
-        house.register("seen", lambda args: long.yielded)
+        local.register("long", long)
+        local.register("seen", lambda args: long.yielded)
         ask_erpc(caller, CRATES, A("long"), [])
-        slices(house)
+        slices(local)
         ask_erpc(caller, CRATES, A("seen"), [])
 
-        slices(house, 2)
+        slices(local, 2)
 
         [down] = caller.heard()
         assert down.reason[1] == A("return")
         assert not long.closed.is_set()
 
-    def test_slices_go_on_though_calls_keep_coming(self, house, caller):
-        house.register("long", Long(3))
-        house.register("echo", lambda args: args)
+    def test_slices_go_on_though_calls_keep_coming(self, local, caller):
+        local.register("long", Long(3))
+        local.register("echo", lambda args: args)
         _process, monitor, _call = ask_erpc(caller, CRATES, A("long"), [])
 
         heard = []
         for _ in range(20):
             ask_erpc(caller, CRATES, A("echo"), [])
-            slices(house)
+            slices(local)
             heard += caller.heard()
 
         assert monitor in [event.ref for event in heard]
 
-    def test_slices_go_on_though_long_calls_keep_coming(self, house, caller):
+    def test_slices_go_on_though_long_calls_keep_coming(self, local, caller):
         first = Long()
-        house.register("first", first)
-        house.register("other", lambda args: Long()(args))
+        local.register("first", first)
+        local.register("other", lambda args: Long()(args))
         ask_erpc(caller, CRATES, A("first"), [])
 
         for _ in range(20):
             ask_erpc(caller, CRATES, A("other"), [])
-            slices(house, 2)
+            slices(local, 2)
 
         assert first.yielded > 1
 
-    def test_two_long_calls_take_turns(self, house, caller):
+    def test_two_long_calls_take_turns(self, local, caller):
         order = []
 
         def long(args):
@@ -587,11 +587,11 @@ class TestTurns:
                 order.append(args[0])
                 yield
 
-        house.register("long", long)
+        local.register("long", long)
         ask_erpc(caller, CRATES, A("long"), [A("a")])
         ask_erpc(caller, CRATES, A("long"), [A("b")])
 
-        house.serve()
+        local.serve()
 
         assert order.count(A("a")) == order.count(A("b")) == 3
         assert order[:2] == [A("a"), A("b")]

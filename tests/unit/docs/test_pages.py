@@ -9,7 +9,7 @@ import pytest
 
 from beam_bpy.limits import Limits
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests"
 
 
