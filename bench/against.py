@@ -1,11 +1,13 @@
 """This code beside another revision of it: the rates of both in one run on this machine.
 
-    against.py REVISION [--rounds N] [--least RATIO]
+    against.py REVISION [--rounds N] [--least RATIO] [--only TEXT]
 
 `make bench-against REV=revision` runs it. It checks the revision out into a temporary folder, starts the nodes of both,
 each with bench/calls_server.py of its own, and prints each rate of this code as a multiple of the rate of the revision.
 It exits with 1 if one of these ratios is below `--least`. "This code" is the working tree, with all that is not yet
 committed.
+
+On a busy machine a row may be below that by chance: measure it again with `--only` and more rounds.
 
 If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one (see bench/calls_blender.py), both
 extensions are built and each is called in a window of its own, too.
@@ -111,9 +113,12 @@ def system_with_window() -> System | None:
     return System.from_environment() if {"BLENDER", "BLENDER_ROOT"} & set(os.environ) else None
 
 
-def run(revision: str, rounds: int) -> dict[str, dict[str, Series]]:
-    """Measure; the figures of both revisions by the label of each row."""
-    system, measured = system_with_window(), rows()
+def run(revision: str, rounds: int, only: str) -> dict[str, dict[str, Series]]:
+    """Measure the rows whose labels contain `only`; the figures of both revisions by the label of each row."""
+    measured = [row for row in rows() if only in row.label]
+    system = system_with_window() if only in WINDOW_ROW.label else None
+    if not measured and system is None:
+        raise UsageError(f"--only: no row contains {only!r}")
     with contextlib.ExitStack() as stack:
         trees = {THIS: HERE.parent, THAT: stack.enter_context(checkout(revision))}
         rig = stack.enter_context(Rig(system.root / "tmp" if system is not None else None))
@@ -153,11 +158,12 @@ def main() -> int:
         "--rounds", type=int, default=ROUNDS, help="turns of each revision in each row (%(default)s); 10 s each"
     )
     parser.add_argument("--least", type=float, default=LEAST, help="the least ratio that is accepted (%(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the rows whose labels contain this text")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds: at least one")
     try:
-        results = run(options.revision, options.rounds)
+        results = run(options.revision, options.rounds, options.only)
     except UsageError as error:
         parser.error(str(error))
     below = report(options.revision, results, options.least)

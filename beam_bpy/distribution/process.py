@@ -100,6 +100,9 @@ class SpawnedProcess(Process):
     Its requester needs to know the pid only if the process lives for a while, because before that it cannot remove its
     monitor. So a process that ends soon is introduced together with its end; until then no table holds it.
 
+    Without this late introduction, erpc calls run at 0.63 (inline, 64 callers) to 0.78 (inline, one caller) of the
+    rate (docs/bench/without.md).
+
     Args:
         node: the node.
         peer: the peer.
