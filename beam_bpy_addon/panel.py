@@ -151,14 +151,14 @@ def redraw_if_changed() -> None:
 
     For every tick: nearly all of the calls only compare two times.
     """
-    if not panel_state.due():
+    if not panel_state.is_due():
         return
     nodes = panel_state.shown.nodes
-    if not panel_state.look():
+    if not panel_state.update():
         return
     if not bpy.app.background:
         _tag_sidebars()
-        for sentence in panel_state.came_and_went(nodes):
+        for sentence in panel_state.connection_messages(nodes):
             _tell(sentence)
 
 

@@ -19,7 +19,7 @@ from . import lifecycle, preferences
 INTERVAL = 0.25
 """The time between two updates of the data, in seconds."""
 
-_RATE_LOOKS = 8
+_RATE_UPDATES = 8
 """The number of updates over which the calls per second are averaged."""
 
 
@@ -81,8 +81,8 @@ class Shown(NamedTuple):
 shown = Shown()
 """The data of the last update."""
 
-_next_look = 0.0
-_calls: deque[tuple[float, int]] = deque(maxlen=_RATE_LOOKS)
+_next_update = 0.0
+_calls: deque[tuple[float, int]] = deque(maxlen=_RATE_UPDATES)
 
 
 class BEAMBPY_PG_handler(bpy.types.PropertyGroup):  # noqa: N801 - Blender's convention
@@ -96,23 +96,23 @@ class BEAMBPY_PG_state(bpy.types.PropertyGroup):  # noqa: N801
     active: IntProperty(options={"HIDDEN"})  # type: ignore[valid-type]
 
 
-def due() -> bool:
+def is_due() -> bool:
     """Return True if the data must be updated. Most ticks only call this function, so it must be fast."""
-    return time.monotonic() >= _next_look
+    return time.monotonic() >= _next_update
 
 
-def look() -> bool:
+def update() -> bool:
     """Update `shown` from the server. Return True if it has changed."""
-    global shown, _next_look
+    global shown, _next_update
     now = time.monotonic()
-    _next_look = now + INTERVAL
+    _next_update = now + INTERVAL
     before, shown = shown, _seen(now)
     # Always fill the list, even if nothing has changed: after a file is loaded, the list is empty.
     _list(shown.handlers)
     return shown != before
 
 
-def came_and_went(before: tuple[NodeRow, ...]) -> list[str]:
+def connection_messages(before: tuple[NodeRow, ...]) -> list[str]:
     """Return a sentence for each node that has connected or disconnected. If the server has stopped, return none.
 
     Args:
@@ -122,7 +122,7 @@ def came_and_went(before: tuple[NodeRow, ...]) -> list[str]:
         return []
     old, new = ({node.name: None for node in nodes} for nodes in (before, shown.nodes))
     return [f"{name} has connected" for name in new if name not in old] + [
-        f"{name} has left" for name in old if name not in new
+        f"{name} has disconnected" for name in old if name not in new
     ]
 
 
@@ -210,9 +210,9 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    global shown, _next_look
+    global shown, _next_update
     del bpy.types.WindowManager.beam_bpy  # type: ignore[attr-defined]
     for group in reversed(_CLASSES):
         bpy.utils.unregister_class(group)
-    shown, _next_look = Shown(), 0.0
+    shown, _next_update = Shown(), 0.0
     _calls.clear()

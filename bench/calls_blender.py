@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from calls_rig import HERE, PATIENCE, Caller, Results, Rig, UsageError, cpu_time, figure, main, percentile, ratio
+from calls_rig import HERE, TIMEOUT, Caller, Results, Rig, UsageError, cpu_time, figure, main, percentile, ratio
 
 from tests.gui.window import HEIGHT, WIDTH, Screen, System
 
@@ -101,7 +101,7 @@ class Window:
     def start_server(self) -> tuple[str, int]:
         """Start the extension's server. Return the node name, and the port of the add-on with a plain socket."""
         (self._folder / "order").write_text("start")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         started = self._folder / "started"
         while not started.exists() or not started.read_text():
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -186,7 +186,7 @@ def idle_states(rig: Rig, window: Window, bpy_pid: int) -> tuple[Results, str, i
 
 def wait_for_window(window: Window) -> None:
     """Wait until Blender has drawn its window. Then it uses little processor time."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     busy = True
     time.sleep(4)
     while busy and time.monotonic() < deadline:
@@ -334,7 +334,7 @@ def after_quiet(caller: Caller, targets: dict[str, Target]) -> Results:
 def socket_rate(port: int) -> float:
     """Measure the sequential calls per second to the add-on with a plain socket, in the same window."""
     times = []
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock, sock.makefile("rb") as lines:
         time.sleep(1.0)
         for number in range(200):
             begin = time.perf_counter()

@@ -28,7 +28,7 @@ from beam_bpy.protocol.handshake import Initiator
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode
 
 FLAGS = OURS & ~Flag.FRAGMENTS
-PATIENCE = 30.0
+TIMEOUT = 30.0
 SPAWN_REQUEST, SPAWN_REPLY = 29, 31
 
 
@@ -37,7 +37,7 @@ class Connection:
 
     def __init__(self, node: str, port: int, number: int, cookie: str) -> None:
         self.name = f"bench_{os.getpid()}_{number}@127.0.0.1"
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         handshake = Initiator(self.name, 5, FLAGS, cookie, 4711, node)
         self._socket.sendall(handshake.take_output())
@@ -156,10 +156,10 @@ class Connections:
     def _wait(self) -> Iterator[tuple[Connection, int]]:
         """Yield each connection that receives replies, with their number.
 
-        Stop when there is no call without a reply, or when no reply arrives for `PATIENCE` seconds.
+        Stop when there is no call without a reply, or when no reply arrives for `TIMEOUT` seconds.
         """
         while any(each.outstanding for each in self._all):
-            ready = self._selector.select(PATIENCE)
+            ready = self._selector.select(TIMEOUT)
             if not ready:
                 return
             for key, _events in ready:

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from calls_rig import PARTS, PATIENCE, Caller, Results, Rig, Upload, figure, main, ratio
+from calls_rig import PARTS, TIMEOUT, Caller, Results, Rig, Upload, figure, main, ratio
 
 ROUNDS = 7
 SIDE = 1000
@@ -65,7 +65,7 @@ def line_of(value: object) -> bytes:
 
 def by_json(caller: Caller, node: str, port: int, line: bytes) -> Upload:
     """Upload a mesh as prepared JSON."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as lines:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock, sock.makefile("rb") as lines:
         caller.cast(node, "json_mesh")
         lines.readline()
         begin = time.perf_counter()

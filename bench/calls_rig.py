@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 COOKIE = "bench_calls"
-PATIENCE = 60.0
+TIMEOUT = 60.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -240,7 +240,7 @@ def free_port() -> int:
 
 def wait_until_open(port: int) -> None:
     """Wait until a program listens on a port of this computer."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

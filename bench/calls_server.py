@@ -21,7 +21,7 @@ from typing import Any
 
 from beam_bpy import BeamServer
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 def size_of(data: memoryview) -> int:
@@ -43,7 +43,7 @@ def register_gate(server: BeamServer) -> None:
 
     def hold() -> bool:
         entered.set()
-        return gate.wait(PATIENCE)
+        return gate.wait(TIMEOUT)
 
     def holding() -> int:
         return int(entered.is_set())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 COOKIE = "blender_tests_cookie"
-PATIENCE = 120
+TIMEOUT = 120
 
 Reply = Any
 
@@ -84,5 +84,5 @@ def erl(
         process.kill()
         process.wait()
         raise
-    output, _ = process.communicate(timeout=PATIENCE)
+    output, _ = process.communicate(timeout=TIMEOUT)
     return value(output)

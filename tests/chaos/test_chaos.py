@@ -72,8 +72,8 @@ def some_have_run(rig: Rig, first: int, least: int) -> None:
     eventually(lambda: rig.ran(first, CALLS) >= least, f"{least} calls have run")
 
 
-def is_gone(rig: Rig, erl: Erl, patience: float = 30.0) -> None:
-    eventually(lambda: erl.node not in rig.state()["nodes"], f"{erl.node} is gone", patience)
+def is_gone(rig: Rig, erl: Erl, timeout: float = 30.0) -> None:
+    eventually(lambda: erl.node not in rig.state()["nodes"], f"{erl.node} is gone", timeout)
 
 
 @pytest.mark.parametrize("callers", [1, 64])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beam import COOKIE, PATIENCE, REPOSITORY, Output, eventually, unique
+from beam import COOKIE, REPOSITORY, TIMEOUT, Output, eventually, unique
 
 MB = 1024 * 1024
 
@@ -90,10 +90,10 @@ class Watched:
         """End it; it has to end by itself, and to have logged nothing that it should not."""
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
             self.output.join()
             if self.process.stdout is not None:
                 self.process.stdout.close()

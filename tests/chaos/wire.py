@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from beam import PATIENCE, eventually
+from beam import TIMEOUT, eventually
 
 from beam_bpy.protocol import epmd
 
@@ -67,7 +67,7 @@ class Wire:
         self._port = port
         self._lines: set[_Line] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._registered = socket.create_connection(("127.0.0.1", epmd_port), PATIENCE)
+        self._registered = socket.create_connection(("127.0.0.1", epmd_port), TIMEOUT)
         self._registered.sendall(epmd.register(epmd.Registration(name, self._listener.getsockname()[1])))
         assert self._registered.recv(2)[1] == 0, "another wire has the name"
         self._thread = threading.Thread(target=self._accept)
@@ -85,7 +85,7 @@ class Wire:
         """End it, and all connections through it."""
         # It wakes the thread that waits for a connection.
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         self._listener.close()
         self._registered.close()
         for line in tuple(self._lines):
@@ -99,7 +99,7 @@ class Wire:
                 near = self._listener.accept()[0]
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._port), PATIENCE)
+            far = socket.create_connection(("127.0.0.1", self._port), TIMEOUT)
             line = _Line(self, near, far)
             self._lines.add(line)
             line.start(self._lines.discard)
@@ -201,7 +201,7 @@ class Cable:
     def close(self) -> None:
         """End it; the namespaces go with the last process in them."""
         for holder in self._holders:
-            holder.communicate(timeout=PATIENCE)
+            holder.communicate(timeout=TIMEOUT)
 
     @staticmethod
     def _hold(*command: str) -> "subprocess.Popen[str]":
@@ -219,13 +219,13 @@ class Cable:
 
     @staticmethod
     def _ip(side: list[str], *arguments: str) -> None:
-        subprocess.run([*side, "ip", *arguments], check=True, timeout=PATIENCE)
+        subprocess.run([*side, "ip", *arguments], check=True, timeout=TIMEOUT)
 
 
 def has_namespaces() -> bool:
     """Whether this system lets this user have namespaces with a cable between them."""
     try:
         command = ["unshare", "--user", "--map-root-user", "--net", "ip", "link", "add", "type", "veth"]
-        return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False).returncode == 0
     except OSError:
         return False

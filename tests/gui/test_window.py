@@ -62,7 +62,7 @@ def install_from_disk(window: Window, package: Path, module: str) -> None:
     window.press("Return")
     window.picture(f"install_{package.stem}")
     window.click(*window.in_dialog(*CONFIRM))
-    window.wait(lambda report: module in report["addons"], f"{module} is enabled", patience=60)
+    window.wait(lambda report: module in report["addons"], f"{module} is enabled", timeout=60)
     window.wait(lambda report: len(report["windows"]) == 2, "the file browser closes")
 
 

@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 1280, 800
 DIALOG = (180, 60, 920, 680)
 """Where the second window and those after it are put, as a window manager would: left, top, width, height."""
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds after which a test gives up on something that has to happen."""
 
 TRIES = 4
@@ -65,9 +65,9 @@ class System:
         return "/" + str(path.relative_to(self.root))
 
 
-def eventually(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """Wait until `condition` is true, for things that nobody announces; returns its value."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if value := condition():
             return value
@@ -170,7 +170,7 @@ class Window:
         told: Report = json.loads(self._report.read_text())
         return told
 
-    def wait(self, condition: Callable[[Report], Any], what: str, patience: float = PATIENCE) -> Report:
+    def wait(self, condition: Callable[[Report], Any], what: str, timeout: float = TIMEOUT) -> Report:
         """Wait until Blender reports what `condition` looks for."""
 
         def told() -> Report | None:
@@ -178,7 +178,7 @@ class Window:
             report = self.report() if self._report.exists() else None
             return report if report and condition(report) else None
 
-        found: Report = eventually(told, what, patience)
+        found: Report = eventually(told, what, timeout)
         return found
 
     def settle(self) -> Report:
@@ -217,10 +217,10 @@ class Window:
         for _ in range(TRIES - 1):
             act()
             with contextlib.suppress(AssertionError):
-                return self.wait(condition, what, patience=8)
+                return self.wait(condition, what, timeout=8)
             self.press("Escape")
         act()
-        return self.wait(condition, what, patience=20)
+        return self.wait(condition, what, timeout=20)
 
     def place_dialog(self, title: str) -> None:
         """Move a new window to where all of it can be seen, which is a window manager's business elsewhere."""

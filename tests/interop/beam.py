@@ -23,7 +23,7 @@ from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import decode, encode
 
 COOKIE = "interop_cookie_x7"
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds after which a test gives up on something that has to happen."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,9 +66,9 @@ def free_port() -> int:
     raise RuntimeError("no free port found")
 
 
-def eventually(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """Wait until `condition` is true, for things that nobody announces."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if value := condition():
             return value
@@ -101,7 +101,7 @@ class Output:
     def wait_for(self, part: str) -> str:
         """The first line that holds `part`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._find(part) or self._over, PATIENCE)
+            self._changed.wait_for(lambda: self._find(part) or self._over, TIMEOUT)
             line = self._find(part)
         assert line is not None, f"{part!r} was never printed, only:\n{self.text()}"
         return line
@@ -113,7 +113,7 @@ class Output:
 
     def join(self) -> None:
         """Wait for the end of it."""
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
 
     def _find(self, part: str) -> str | None:
         return next((line for line in self._lines if part in line), None)
@@ -190,7 +190,7 @@ class Erl:
         )
         self.output = Output(self.process, self._line, self._ended)
         try:
-            self._result(ready, PATIENCE)
+            self._result(ready, TIMEOUT)
         except BaseException:
             self.stop()
             raise
@@ -212,7 +212,7 @@ class Erl:
         self.process.stdin.flush()
         return future
 
-    def eval(self, code: str, *, timeout: float = PATIENCE, **bindings: Any) -> Any:
+    def eval(self, code: str, *, timeout: float = TIMEOUT, **bindings: Any) -> Any:
         """As `later`, and wait for the value. ErlError if it raises."""
         return self._result(self.later(code, **bindings), timeout)
 
@@ -230,7 +230,7 @@ class Erl:
         """End the node, also one that is paused."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         self.output.join()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
@@ -332,7 +332,7 @@ class Gate:
 
     def __call__(self, args: list[Any]) -> str:
         self.entered.set()
-        if not self.opened.wait(PATIENCE):
+        if not self.opened.wait(TIMEOUT):
             raise TimeoutError("the test forgot the gate")
         return "through"
 

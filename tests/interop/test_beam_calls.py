@@ -226,7 +226,7 @@ def test_an_inline_handler_answers_while_another_holds_the_worker(erl: Erl, gate
 
 def check_nothing_is_left(server: BeamServer) -> None:
     node = server._running.node
-    eventually(lambda: len(node._processes) == 5, "only the node's own five processes are left", patience=5)
+    eventually(lambda: len(node._processes) == 5, "only the node's own five processes are left", timeout=5)
     assert not any(len(process.monitored_by) + len(process.links) for process in node._processes.values())
     assert [len(peer.incoming_monitors) + len(peer.links) for peer in node.peers] == [0] * len(node.peers)
 

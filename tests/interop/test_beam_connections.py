@@ -1,4 +1,4 @@
-"""Connections: who is let in, ticks, silence, several nodes, and coming back."""
+"""Connections: accepted and refused connections, ticks, silence, several nodes, and coming back."""
 
 import contextlib
 import logging

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import PATIENCE, Erl, eventually
+from beam import TIMEOUT, Erl, eventually
 
 from beam_bpy import Atom, BeamServer, EncodeError, Pid
 
@@ -108,7 +108,7 @@ def test_subscribing_for_another_process(server: BeamServer, erl: Erl, topic: st
 
     assert server.publish(topic, A("news")) == 1
 
-    assert later.result(PATIENCE) == message(server, topic, A("news"))
+    assert later.result(TIMEOUT) == message(server, topic, A("news"))
     eventually(lambda: server.subscribers(topic) == 0, "it has ended")
 
 
@@ -189,7 +189,7 @@ def test_nobody_can_end_the_process_that_events_come_from(server: BeamServer, er
     assert server.subscribers(topic) == 1
     assert erl.eval(code, P=pid) == "pong"
 
-    eventually(lambda: server.subscribers(topic) == 0, "the dead subscriber is forgotten", patience=5)
+    eventually(lambda: server.subscribers(topic) == 0, "the dead subscriber is forgotten", timeout=5)
 
 
 def test_several_threads_publish(server: BeamServer, erl: Erl, topic: str) -> None:
@@ -203,7 +203,7 @@ def test_several_threads_publish(server: BeamServer, erl: Erl, topic: str) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
 
     got = [payload for *_head, payload in mailbox(erl, pid, 400)]
     for number in range(4):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beam import PATIENCE, Erl, eventually
+from beam import TIMEOUT, Erl, eventually
 
 from beam_bpy import Atom, BeamServer, ErlangError
 
@@ -78,7 +78,7 @@ class TestAnswers:
         handler = long(5)
         erl.eval("erpc:cast(N, m, long, [])")
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
         assert handler.yielded == 5
 
 
@@ -152,7 +152,7 @@ class TestEnds:
 
         erl.eval("exit(P, kill)", P=pid)
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     @pytest.mark.parametrize(
         "call",
@@ -163,7 +163,7 @@ class TestEnds:
 
         erl.eval(f"catch {call}")
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     def test_a_caller_that_ends_without_its_answer_closes_it(self, erl: Erl, long: Callable[..., Long]) -> None:
         handler = long()
@@ -171,7 +171,7 @@ class TestEnds:
 
         erl.eval("P ! stop", P=pid)
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     def test_a_node_that_disconnects_closes_it(
         self, server: BeamServer, start_erl: Callable[..., Erl], long: Callable[..., Long]
@@ -182,7 +182,7 @@ class TestEnds:
 
         other.eval("erlang:disconnect_node(N)")
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     def test_a_spawned_one_is_closed_when_it_is_killed(self, erl: Erl, long: Callable[..., Long]) -> None:
         handler = long()
@@ -191,7 +191,7 @@ class TestEnds:
         _pid, reason = erl.eval(code)
 
         assert reason == A("killed")
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     def test_a_linked_one_is_closed_when_its_caller_dies(self, erl: Erl, long: Callable[..., Long]) -> None:
         handler = long()
@@ -199,7 +199,7 @@ class TestEnds:
 
         erl.eval("P ! stop", P=pid)
 
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     @pytest.mark.parametrize("replaced", [False, True])
     def test_a_handler_that_is_taken_away_is_undef(
@@ -214,7 +214,7 @@ class TestEnds:
         else:
             server.unregister_handler("long")
 
-        kind, reason = later.result(PATIENCE)
+        kind, reason = later.result(TIMEOUT)
         assert (kind, reason[1]) == (A("error"), A("undef"))
         assert handler.closed.is_set()
 
@@ -230,7 +230,7 @@ class TestEnds:
         server.stop()
 
         assert handler.closed.is_set()
-        assert later.result(PATIENCE) == (A("error"), (A("erpc"), A("noconnection")))
+        assert later.result(TIMEOUT) == (A("error"), (A("erpc"), A("noconnection")))
 
 
 class TestOthers:
@@ -246,7 +246,7 @@ class TestOthers:
         seen = handler.yielded
         eventually(lambda: handler.yielded > seen, "the long call still goes on")
         erl.eval("exit(P, kill)", P=pid)
-        assert handler.closed.wait(PATIENCE)
+        assert handler.closed.wait(TIMEOUT)
 
     def test_do_not_keep_it_from_going_on(self, erl: Erl, long: Callable[..., Long]) -> None:
         handler = long(200)
@@ -267,8 +267,8 @@ class TestOthers:
             pids = erl.eval("[spawn(fun() -> erpc:call(N, m, F, []) end) || F <- [long, second]]")
             eventually(lambda: min(first.yielded, second.yielded) > 2, "both go on")
             erl.eval("[exit(P, kill) || P <- Ps]", Ps=pids)
-            assert first.closed.wait(PATIENCE)
-            assert second.closed.wait(PATIENCE)
+            assert first.closed.wait(TIMEOUT)
+            assert second.closed.wait(TIMEOUT)
         finally:
             server.unregister_handler("second")
 

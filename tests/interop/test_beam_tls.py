@@ -1,4 +1,4 @@
-"""Distribution over TLS with real nodes, and who is not let in.
+"""Distribution over TLS with real nodes, and refused connections.
 
 A node that calls demands a certificate for the host in the name of the node that it calls. For a host that is an
 address OTP 25 wants it as a DNS name in the certificate, OTP 27 and Python as an IP address: put both into it.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beam import COOKIE, PATIENCE, Erl, Gate, eventually, nodes_of, unique
+from beam import COOKIE, TIMEOUT, Erl, Gate, eventually, nodes_of, unique
 
 from beam_bpy import Atom, BeamServer, ErlangError
 
@@ -120,7 +120,7 @@ def test_whatever_a_handler_does_answers_every_kind_of_call(fresh: tuple[BeamSer
     server, erl = fresh
     register_each_kind(server, FAULTS[fault][0])
     for kind in KINDS:
-        outcomes = erl.eval("faults:every_way(N, S, Kind)", Kind=Atom(kind), timeout=2 * PATIENCE * len(WAYS))
+        outcomes = erl.eval("faults:every_way(N, S, Kind)", Kind=Atom(kind), timeout=2 * TIMEOUT * len(WAYS))
         assert dict(outcomes) == dict.fromkeys(WAYS, expected(fault, kind))
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
     assert erl.eval("erpc:call(N, m, inline_ping, [])") == "pong"
@@ -150,7 +150,7 @@ def test_a_chosen_reason_that_is_too_deep_to_be_shown_is_an_answer(fresh: tuple[
     server, erl = fresh
     register_each_kind(server, raises(ErlangError(nested(depth))))
     for kind in KINDS:
-        outcomes = dict(erl.eval("faults:every_way(N, S, Kind)", Kind=Atom(kind), timeout=2 * PATIENCE * len(WAYS)))
+        outcomes = dict(erl.eval("faults:every_way(N, S, Kind)", Kind=Atom(kind), timeout=2 * TIMEOUT * len(WAYS)))
         assert set(outcomes) == set(WAYS)
         assert "timeout" not in outcomes.values()
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
@@ -188,7 +188,7 @@ def test_a_callback_of_a_future_that_ends_the_program_ends_nothing(fresh: tuple[
     server, erl = fresh
     future = server.call_async(erl.node, "timer", "sleep", [100])
     future.add_done_callback(lambda done: sys.exit())
-    assert future.result(PATIENCE) == "ok"
+    assert future.result(TIMEOUT) == "ok"
     assert erl.eval("erpc:call(N, m, ping, [], 5000)") == "pong"
 
 
@@ -305,7 +305,7 @@ def test_a_forked_child_may_start_its_server_and_runs_nothing_of_its_parents(fre
     over, say_over = os.pipe()
     server.register_handler("note", lambda args: os.write(note, str(args[0]).encode()))
     erl.eval("erpc:cast(N, m, gate, [])")
-    assert gate.entered.wait(PATIENCE)
+    assert gate.entered.wait(TIMEOUT)
     erl.eval("[erpc:cast(N, m, note, [1]) || _ <- [1, 2, 3]], erpc:call(N, m, inline_ping, [])")
     child = os.fork()
     if not child:
@@ -383,7 +383,7 @@ def test_a_stop_while_calls_run_wait_and_are_half_sent(
     one, two = start_erl().call(server), start_erl().call(server)
     call = "{{C, R}} = probe:attempt(fun() -> erpc:call(N, m, {}, {}) end), {{C, R}}"
     running = one.later(call.format("gate", "[]"))
-    assert gate.entered.wait(PATIENCE)
+    assert gate.entered.wait(TIMEOUT)
     waiting = [erl.later(call.format("note", "[1]")) for erl in (one, two)]
     half_sent = two.later(call.format("count", "[binary:copy(<<0>>, 300000000)]"))
     ours = server.call_async(two.node, "timer", "sleep", [60_000])
@@ -391,10 +391,10 @@ def test_a_stop_while_calls_run_wait_and_are_half_sent(
     stopping = threading.Thread(target=server.stop)
     stopping.start()
     for future in (running, *waiting, half_sent):
-        assert future.result(PATIENCE) == ("error", ("erpc", "noconnection"))
-    assert "this node has stopped" in str(ours.exception(PATIENCE)) or "broke" in str(ours.exception())
+        assert future.result(TIMEOUT) == ("error", ("erpc", "noconnection"))
+    assert "this node has stopped" in str(ours.exception(TIMEOUT)) or "broke" in str(ours.exception())
     gate.opened.set()
-    stopping.join(PATIENCE)
+    stopping.join(TIMEOUT)
     assert "that have not run to their end are dropped" in caplog.text
     assert {thread.name for thread in set(threading.enumerate()) - before if "beam_bpy" in thread.name} == set()
 
@@ -419,7 +419,7 @@ def test_stop_and_start_from_many_threads_at_once(
     for thread in several:
         thread.start()
     for thread in several:
-        thread.join(2 * PATIENCE)
+        thread.join(2 * TIMEOUT)
     assert not any(thread.is_alive() for thread in several)
     assert failures == []
     assert (server.state, set(threading.enumerate())) == ("stopped", before)

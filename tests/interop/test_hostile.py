@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 import pytest
-from beam import COOKIE, PATIENCE, Erl, eventually, nodes_of
+from beam import COOKIE, TIMEOUT, Erl, eventually, nodes_of
 
 from beam_bpy import Atom, BeamServer
 from beam_bpy.limits import Limits
@@ -63,8 +63,8 @@ def name_message(name: bytes) -> bytes:
 
 
 def connected(server: BeamServer) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
-    sock.settimeout(PATIENCE)
+    sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT)
+    sock.settimeout(TIMEOUT)
     return sock
 
 
@@ -179,7 +179,7 @@ def test_a_flood_of_half_open_connections(hostile: BeamServer, honest: Callable[
 
 
 def test_a_handshake_that_never_ends_is_ended(hostile: BeamServer, honest: Callable[[], None]) -> None:
-    message, place, end = name_message(b"x" * 250 + b"@h"), 0, time.monotonic() + PATIENCE
+    message, place, end = name_message(b"x" * 250 + b"@h"), 0, time.monotonic() + TIMEOUT
     with connected(hostile) as sock:
         with contextlib.suppress(ConnectionError):
             # Each byte comes in time for a deadline that would begin anew with it.

@@ -23,7 +23,7 @@ from vendor_term_codec import Atom, Pid, Reference, decode_term, encode, encode_
 COOKIE = "cookie-of-the-unit-tests"
 NAME = f"unit{os.getpid()}"
 A_NAME, B_NAME = f"{NAME}a@127.0.0.1", f"{NAME}b@127.0.0.1"
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds after which something that should happen never will; no test asserts how long anything takes."""
 
 HEADER = b"\x83D\0"
@@ -48,7 +48,7 @@ def socket_pair():
 
 def eventually(true):
     """Wait until `true()` is."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not true():
         assert time.monotonic() < end, "it never became true"
         time.sleep(0.005)
@@ -117,7 +117,7 @@ def on_loop(loop, function):
             result.set_exception(error)
 
     loop.call_soon(call)
-    return result.result(PATIENCE)
+    return result.result(TIMEOUT)
 
 
 def message(term, payload=None):
@@ -221,7 +221,7 @@ class Caller:
 
 def end_of(future):
     """What a future failed with."""
-    return future.exception(PATIENCE)
+    return future.exception(TIMEOUT)
 
 
 class Wire:
@@ -299,7 +299,7 @@ class Client(Wire):
     """A node that has called a server."""
 
     def __init__(self, server, name="caller@127.0.0.1", cookie=COOKIE, insist="true", flags=int(OURS)):
-        super().__init__(socket.create_connection(("127.0.0.1", server.port), PATIENCE), name)
+        super().__init__(socket.create_connection(("127.0.0.1", server.port), TIMEOUT), name)
         self.socket.sendall(send_name(name, flags))
         status = self._handshake_message()[1:]
         if status.startswith(b"named:"):
@@ -338,7 +338,7 @@ class Listening:
         self.name = name
         self.cookie = cookie
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(TIMEOUT)
         self.port = self._socket.getsockname()[1]
 
     def __enter__(self):
@@ -350,7 +350,7 @@ class Listening:
     def begin(self):
         """The next connection, and our side of its handshake, which has got the name."""
         sock, _address = self._socket.accept()
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         handshake = Acceptor(self.name, 5, OURS, self.cookie, 4711)
         while handshake.receive(sock.recv(4096)) is None:
             pass

@@ -12,7 +12,7 @@ import pytest
 from support import (
     COOKIE,
     NAME,
-    PATIENCE,
+    TIMEOUT,
     Client,
     eventually,
     free_port,
@@ -285,7 +285,7 @@ class TestStartFails:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             monkeypatch.setenv("ERL_EPMD_PORT", str(sock.getsockname()[1]))
 
-            sock.settimeout(PATIENCE)
+            sock.settimeout(TIMEOUT)
 
             def serve():
                 connection, _address = sock.accept()
@@ -361,7 +361,7 @@ class TestConnections:
 
     @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0\0", b"\xff" * 2000])
     def test_garbage_in_place_of_a_handshake_is_hung_up_on(self, server, garbage):
-        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as sock:
             sock.sendall(garbage)
             assert hung_up(sock)
 
@@ -478,7 +478,7 @@ class TestHandlers:
 
     def test_an_inline_call_is_answered_while_a_queued_one_runs(self, server):
         leave = threading.Event()
-        server.register_handler("slow", lambda args: leave.wait(PATIENCE))
+        server.register_handler("slow", lambda args: leave.wait(TIMEOUT))
         server.register_handler("inline", lambda args: "inline", inline=True)
 
         with Client(server) as client:
@@ -499,31 +499,31 @@ class TestHandlers:
 
     def test_stop_waits_for_the_handler_that_runs(self, server):
         entered, leave, done = threading.Event(), threading.Event(), threading.Event()
-        server.register_handler("slow", lambda args: (entered.set(), leave.wait(PATIENCE), done.set()))
+        server.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT), done.set()))
         with Client(server) as client:
             client.ask("slow", [])
-            entered.wait(PATIENCE)
+            entered.wait(TIMEOUT)
             stopper = in_thread(server.stop)
             assert client.closed()
 
             leave.set()
-            stopper.join(PATIENCE)
+            stopper.join(TIMEOUT)
 
         assert done.is_set()
 
     def test_a_call_that_stop_has_cut_off_does_not_run_after_a_restart(self, server):
         entered, leave, ran = threading.Event(), threading.Event(), []
-        server.register_handler("slow", lambda args: (entered.set(), leave.wait(PATIENCE)))
+        server.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
         server.register_handler("note", ran.append)
         with Client(server) as client:
             client.ask("slow", [])
-            entered.wait(PATIENCE)
+            entered.wait(TIMEOUT)
             client.ask("note", ["cut off"])
             stopper = in_thread(server.stop)
             assert client.closed()
             eventually(lambda: "beam_bpy network" not in names_of_threads())
             leave.set()
-            stopper.join(PATIENCE)
+            stopper.join(TIMEOUT)
 
         server.start()
         with Client(server) as client:
@@ -560,7 +560,7 @@ class TestServeForever:
             assert client.call("where") == "serving"
         server.stop()
 
-        serving.join(PATIENCE)
+        serving.join(TIMEOUT)
         assert not serving.is_alive()
         assert server.state == "stopped"
 
@@ -573,7 +573,7 @@ class TestServeForever:
         eventually(lambda: server.running)
 
         server.stop()
-        serving.join(PATIENCE)
+        serving.join(TIMEOUT)
 
         assert workers == []
 
@@ -587,7 +587,7 @@ class TestServeForever:
             client.ask("stop", [])
             assert client.closed()
 
-        serving.join(PATIENCE)
+        serving.join(TIMEOUT)
         assert not serving.is_alive()
 
     def test_a_server_that_runs_goes_on(self, server):
@@ -599,7 +599,7 @@ class TestServeForever:
         with Client(server) as client:
             assert client.call("echo", 1) == [1]
         server.stop()
-        serving.join(PATIENCE)
+        serving.join(TIMEOUT)
 
     def test_what_cannot_start_cannot_serve(self, make):
         with pytest.raises(RuntimeError, match="the node name 'a crate' cannot be used"):
@@ -623,7 +623,7 @@ class TestServeForever:
 
         caller = in_thread(call)
         server.serve_forever()
-        caller.join(PATIENCE)
+        caller.join(TIMEOUT)
 
         assert returned == ["running"]
         assert server.state == "stopped"
@@ -639,7 +639,7 @@ class TestHostQueue:
         remove_host_queue(queue)
 
     def serve_one(self, queue):
-        assert queue.wait(PATIENCE)
+        assert queue.wait(TIMEOUT)
         assert queue.drain(0.0) == 1
 
     def test_the_handlers_of_every_server_go_there(self, queue, make):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import (
     NAME,
-    PATIENCE,
+    TIMEOUT,
     Client,
     connections_of,
     eventually,
@@ -127,7 +127,7 @@ class TestSockets:
         server.register_handler("inline", lambda args: args, inline=True)
         name, rest = self.conversation(server)
         for length in range(len(name) + 1):
-            sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT)
             sock.sendall(name[:length])
             break_off(sock) if reset else sock.close()
         for length in range(len(rest) + 1):
@@ -157,9 +157,9 @@ class TestSockets:
         assert server.start(), server.last_error
         for _ in range(10):
             busy, go_on = threading.Event(), threading.Event()
-            loop_of(server).call_soon(lambda busy=busy, go_on=go_on: busy.set() or go_on.wait(PATIENCE))
-            assert busy.wait(PATIENCE)
-            sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            loop_of(server).call_soon(lambda busy=busy, go_on=go_on: busy.set() or go_on.wait(TIMEOUT))
+            assert busy.wait(TIMEOUT)
+            sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT)
             sock.sendall(b"GET / HTTP/1.1\r\n")
             break_off(sock)
             go_on.set()
@@ -371,7 +371,7 @@ loop.stop()
         sock.setblocking(False)
         listener = on_loop(loop, lambda: Listener(loop, sock, lambda got, _address: got.close() or accepted.set()))
         with socket.create_connection(sock.getsockname()):
-            assert accepted.wait(PATIENCE)
+            assert accepted.wait(TIMEOUT)
         on_loop(loop, listener.close)
 
         assert len(tries) == 4
@@ -491,17 +491,17 @@ a.stop()
 
         def look_up(_host):
             asked.set()
-            answer.wait(PATIENCE)
+            answer.wait(TIMEOUT)
             return ["127.0.0.1"]
 
         monkeypatch.setattr("beam_bpy.transport.resolver.addresses_of", look_up)
         future = server.call_async("somebody@somewhere.example", "m", "f")
-        assert asked.wait(PATIENCE)
+        assert asked.wait(TIMEOUT)
         server.stop()
 
         left = [thread for thread in threading.enumerate() if thread.name.startswith("beam_bpy")]
         assert [(thread.name, thread.daemon) for thread in left] == [("beam_bpy resolver", True)]
-        assert isinstance(future.exception(PATIENCE), NodeDownError)
+        assert isinstance(future.exception(TIMEOUT), NodeDownError)
         answer.set()
 
     def test_what_is_found_after_the_end_is_dropped(self):
@@ -523,12 +523,12 @@ class TestEmbeddedEpmd:
         on_loop(loop, server.close)
 
     def ask(self, port, request):
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
             sock.sendall(request)
             return b"".join(iter(lambda: sock.recv(4096), b""))
 
     def test_silent_connections_keep_nobody_from_asking(self, epmd, port, caplog):
-        silent = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(200)]
+        silent = [socket.create_connection(("127.0.0.1", port), TIMEOUT) for _ in range(200)]
         try:
             assert self.ask(port, b"\0\1n").startswith(port.to_bytes(4))
             assert hung_up(silent[0])
@@ -551,7 +551,7 @@ class TestEmbeddedEpmd:
         request = struct.pack(">H", len(body)) + body
         for address, registered in (("10.1.2.3", False), ("2001:db8::5", False), ("127.0.0.1", True)):
             with socket.create_server(("127.0.0.1", 0)) as listener:
-                client = socket.create_connection(listener.getsockname(), PATIENCE)
+                client = socket.create_connection(listener.getsockname(), TIMEOUT)
                 accepted, _address = listener.accept()
             on_loop(loop, lambda accepted=accepted, address=address: epmd._accepted(accepted, (address, 5)))
             with client:
@@ -569,7 +569,7 @@ class TestPeers:
         server = make(limits=Limits(max_in_flight=100))
         assert server.start(), server.last_error
         gate, got = threading.Event(), []
-        process = server.register_process("sink", lambda _process, message: gate.wait(PATIENCE) and got.append(message))
+        process = server.register_process("sink", lambda _process, message: gate.wait(TIMEOUT) and got.append(message))
         with Client(server) as client, Client(server, "other@127.0.0.1") as other:
             for number in range(5000):
                 client.tell((22, client.pid, process.pid), number)
@@ -612,11 +612,11 @@ class TestPeers:
                 # Who keeps up with the publisher misses nothing.
                 eventually(lambda number=number: len(heard) >= number - 2)
                 server.publish("frames", [number, bytes(50_000)])
-            both[1].join(PATIENCE)
+            both[1].join(TIMEOUT)
             eventually(lambda: "deaf@127.0.0.1 has disconnected: it has read nothing" in caplog.text)
             assert server.subscribers("frames") == 1
             stop.set()
-            both[0].join(PATIENCE)
+            both[0].join(TIMEOUT)
 
         assert heard == list(range(300))
 
@@ -626,10 +626,10 @@ class TestPeers:
         a, b = make(f"{NAME}a"), make(f"{NAME}b")
         assert a.start(), a.last_error
         assert b.start(), b.last_error
-        with socket.create_connection(("127.0.0.1", a.port), PATIENCE) as stranger:
+        with socket.create_connection(("127.0.0.1", a.port), TIMEOUT) as stranger:
             stranger.sendall(send_name(b.node_name))
             assert stranger.recv(5) == b"\0\3sok"
-            assert a.call(b.node_name, "m", "echo", [1], timeout=PATIENCE) == [1]
+            assert a.call(b.node_name, "m", "echo", [1], timeout=TIMEOUT) == [1]
             assert hung_up(stranger)
 
 
@@ -637,11 +637,11 @@ class TestLife:
     def test_a_start_waits_for_the_stop_of_another_thread(self, make):
         server = make(port=free_port())
         entered, leave, started = threading.Event(), threading.Event(), []
-        server.register_handler("gate", lambda args: entered.set() or leave.wait(PATIENCE))
+        server.register_handler("gate", lambda args: entered.set() or leave.wait(TIMEOUT))
         assert server.start(), server.last_error
         with Client(server) as client:
             client.ask("gate", [])
-            assert entered.wait(PATIENCE)
+            assert entered.wait(TIMEOUT)
             stopping = threading.Thread(target=server.stop)
             stopping.start()
             assert client.closed()
@@ -654,7 +654,7 @@ class TestLife:
             assert started == []
             leave.set()
             for thread in (stopping, starting, again):
-                thread.join(PATIENCE)
+                thread.join(TIMEOUT)
 
         assert started == [True]
 
@@ -665,7 +665,7 @@ class TestLife:
 
         def restart(args):
             entered.set()
-            stopping.wait(PATIENCE)
+            stopping.wait(TIMEOUT)
             server.stop()
             done.set()
 
@@ -673,12 +673,12 @@ class TestLife:
         assert server.start(), server.last_error
         with Client(server) as client:
             client.tell(*client.erpc("restart", []))
-            assert entered.wait(PATIENCE)
+            assert entered.wait(TIMEOUT)
             stop = threading.Thread(target=server.stop)
             stop.start()
             eventually(lambda: not server.running)
             stopping.set()
-            stop.join(PATIENCE)
+            stop.join(TIMEOUT)
 
         assert done.is_set()
         assert not stop.is_alive()

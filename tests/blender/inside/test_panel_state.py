@@ -33,11 +33,11 @@ def lines() -> list[str]:
 
 
 def test_nothing_has_changed_at_the_second_look_and_the_next_is_not_due_at_once(server: BeamServer) -> None:
-    assert addon.panel_state.due()
-    addon.panel_state.look()
+    assert addon.panel_state.is_due()
+    addon.panel_state.update()
     assert addon.panel_state.shown.state == "stopped"
-    assert not addon.panel_state.look()
-    assert not addon.panel_state.due()
+    assert not addon.panel_state.update()
+    assert not addon.panel_state.is_due()
 
     before = addon.panel_state.shown
     server.expose(boom)
@@ -46,7 +46,7 @@ def test_nothing_has_changed_at_the_second_look_and_the_next_is_not_due_at_once(
 
 
 def test_each_handler_has_a_line(exposed: None) -> None:
-    addon.panel_state.look()
+    addon.panel_state.update()
 
     assert list(addon.panel_state.shown.handlers) == lines() == ["boom", "Other.ping"]
     row = addon.panel_state.shown.handlers["Other.ping"]
@@ -54,31 +54,31 @@ def test_each_handler_has_a_line(exposed: None) -> None:
 
 
 def test_a_new_handler_is_a_change(server: BeamServer) -> None:
-    addon.panel_state.look()
+    addon.panel_state.update()
     server.expose(boom)
-    assert addon.panel_state.look()
+    assert addon.panel_state.update()
 
 
 @pytest.mark.parametrize(
     ("words", "found"), [("", True), ("PIN", True), ("other.", True), ("some", True), ("boom", False)]
 )
 def test_handlers_are_searched_by_name_module_and_owner(exposed: None, words: str, found: bool) -> None:
-    addon.panel_state.look()
+    addon.panel_state.update()
     assert addon.panel_state.shown.handlers["Other.ping"].matches(words) is found
 
 
 def test_another_file_has_another_window_manager_with_the_same_list(exposed: None) -> None:
-    addon.panel_state.look()
+    addon.panel_state.update()
     bpy.ops.wm.read_homefile()
     assert lines() == []
-    addon.panel_state.look()
+    addon.panel_state.update()
     assert lines() == ["boom", "Other.ping"]
 
 
 def test_a_start_is_a_change(server: BeamServer) -> None:
-    addon.panel_state.look()
+    addon.panel_state.update()
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
-    assert addon.panel_state.look()
+    assert addon.panel_state.update()
     assert (addon.panel_state.shown.state, addon.panel_state.shown.address) == ("running", server.get_address())
 
 
@@ -87,27 +87,27 @@ def test_a_node_connects_and_leaves(server: BeamServer) -> None:
 
     def look() -> None:
         before = addon.panel_state.shown.nodes
-        addon.panel_state.look()
-        sentences.append(addon.panel_state.came_and_went(before))
+        addon.panel_state.update()
+        sentences.append(addon.panel_state.connection_messages(before))
 
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
-    addon.panel_state.look()
+    addon.panel_state.update()
     server.expose(look)
     in_blender.call("look")
     look()
     (name,) = (sentence.removesuffix(" has connected") for sentence in sentences[0])
     assert name.startswith("blender_erl_")
-    assert addon.panel_state.came_and_went(addon.panel_state.shown.nodes) == []
+    assert addon.panel_state.connection_messages(addon.panel_state.shown.nodes) == []
 
     await_no_peers(server)
     node = addon.panel_state.NodeRow(name, "", 0)
-    addon.panel_state.look()
-    assert addon.panel_state.came_and_went((node,)) == [f"{name} has left"]
+    addon.panel_state.update()
+    assert addon.panel_state.connection_messages((node,)) == [f"{name} has disconnected"]
 
     # The user who stops the server knows that all nodes leave.
     bpy.ops.beam_bpy.stop_server()
-    addon.panel_state.look()
-    assert addon.panel_state.came_and_went((node,)) == []
+    addon.panel_state.update()
+    assert addon.panel_state.connection_messages((node,)) == []
 
 
 def await_no_peers(server: BeamServer) -> None:
@@ -121,13 +121,13 @@ def await_no_peers(server: BeamServer) -> None:
 
 def test_calls_and_failures_are_counted(server: BeamServer, exposed: None, printed: Printed) -> None:
     bpy.ops.beam_bpy.start_server()
-    addon.panel_state.look()
+    addon.panel_state.update()
     before: Any = addon.panel_state.shown
 
     in_blender.erl(
         "catch erpc:call(N, 'Elixir.Blender', boom, [<<\"crate\">>]), erpc:call(N, 'Elixir.Other', ping, [])"
     )
-    addon.panel_state.look()
+    addon.panel_state.update()
 
     shown = addon.panel_state.shown
     assert (shown.calls - before.calls, shown.failures - before.failures) == (2, 1)

@@ -23,7 +23,7 @@ from blender_process import (
 )
 from erlang import Reply, erl
 
-PATIENCE = 180
+TIMEOUT = 180
 """Seconds after which a script is ended."""
 
 EXTENSION_COMMAND = ["--command", "extension", "install-file", "--repo", "user_default", "--enable"]
@@ -32,7 +32,7 @@ EXTENSION_COMMAND = ["--command", "extension", "install-file", "--repo", "user_d
 @pytest.fixture(scope="session", autouse=True)
 def _packages() -> None:
     """Build the zips from the present sources."""
-    subprocess.run([sys.executable, REPOSITORY / "tools" / "build_zip.py"], check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, REPOSITORY / "tools" / "build_zip.py"], check=True, timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,7 @@ def own_command(environment: Environment, script: Callable[..., list[str]]) -> C
     if not PROGRAM:
         return lambda *arguments: script("run_command.py", *arguments)
     install = blender_command(*EXTENSION_COMMAND, environment["EXTENSION_ZIP"])
-    subprocess.run(install, env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(install, env=environment, check=True, capture_output=True, timeout=TIMEOUT)
     # Blender's Python sees a folder of handlers only if it is told to look at the environment.
     options = ["--background", "--python-use-system-env", "--command", "beam_bpy"]
     return lambda *arguments: blender_command(*options, *arguments)
@@ -106,7 +106,7 @@ def run_script(folder: Path, environment: Environment, script: Callable[..., lis
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         assert result.returncode == 0, result.stdout

@@ -16,7 +16,7 @@ from code_blocks import code_blocks
 from erlang import COOKIE, program
 
 DOCS = REPOSITORY / "docs"
-PATIENCE = 180
+TIMEOUT = 180
 """Seconds after which a program is ended."""
 
 FINISHED = "the script came to its end"
@@ -36,7 +36,7 @@ def elixir(script: str, folder: Path, environment: Environment) -> str:
     # Those who call Blender see this system's files.
     own = {**environment, "HOME": str(folder)}
     done = subprocess.run(
-        command, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+        command, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(f"{FINISHED}\n"), done.stdout
@@ -57,7 +57,7 @@ def test_the_page_about_handlers(script: Callable[..., list[str]], folder: Path,
             stderr=subprocess.STDOUT,
         )
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while "ready\n" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert "ready\n" in log.read_text(), log.read_text()
@@ -67,7 +67,7 @@ def test_the_page_about_handlers(script: Callable[..., list[str]], folder: Path,
         # It ends `serve_forever`; then the script goes on.
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
     finally:
         process.kill()
         process.wait(10)

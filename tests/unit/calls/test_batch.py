@@ -3,7 +3,7 @@
 import numpy
 import pytest
 from calling import CRATES, A, LocalNode, ask_erpc, ask_gen, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
-from support import PATIENCE, Caller, Client
+from support import TIMEOUT, Caller, Client
 
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import ImproperList
@@ -330,5 +330,5 @@ class TestUndo:
 
 def test_over_a_socket(server):
     with Client(server) as client:
-        client.socket.settimeout(PATIENCE)
+        client.socket.settimeout(TIMEOUT)
         assert client.call("call_batch", [("echo", [1.5]), ("missing", [])]) == [(OK, [1.5]), (ERROR, UNDEF)]

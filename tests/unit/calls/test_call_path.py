@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 
 import pytest
-from support import PATIENCE, Client, eventually
+from support import TIMEOUT, Client, eventually
 
 import beam_bpy
 import vendor_term_codec
@@ -70,7 +70,7 @@ def test_a_queued_call_takes_at_most_75(make, profile, capsys):
     with Client(server) as client:
         count = profile.per_call(client)
     server.stop()
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
 
     with capsys.disabled():
         print(f"\n{count:.0f} Python calls for a queued call")

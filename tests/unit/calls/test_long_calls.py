@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from calling import CRATES, MONITOR, UNUSED, A, LocalNode, ask_erpc, ask_gen, by_erpc, by_gen_server, erpc, spawn
-from support import NAME, PATIENCE, Caller, Client, end_of, eventually, in_thread, names_of_threads
+from support import NAME, TIMEOUT, Caller, Client, end_of, eventually, in_thread, names_of_threads
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
@@ -607,7 +607,7 @@ def begin(client, *call):
 @pytest.fixture
 def client(server):
     with Client(server) as client:
-        client.socket.settimeout(PATIENCE)
+        client.socket.settimeout(TIMEOUT)
         yield client
 
 
@@ -626,7 +626,7 @@ class TestServer:
         server.register_handler("long", long, inline=inline)
         begin(client, "long", [])
         with Client(server, "other@127.0.0.1") as other:
-            other.socket.settimeout(PATIENCE)
+            other.socket.settimeout(TIMEOUT)
             assert [other.call("echo", number) for number in range(5)] == [[number] for number in range(5)]
 
         seen = long.yielded
@@ -645,11 +645,11 @@ class TestServer:
         long = Long()
         server.register_handler("long", long)
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             begin(client, "long", [])
             eventually(lambda: long.yielded > 2)
 
-        assert long.closed.wait(PATIENCE)
+        assert long.closed.wait(TIMEOUT)
 
     def test_stop_closes_it(self, server, client):
         long = Long()
@@ -690,8 +690,8 @@ class TestServer:
         begin(client, "long", [])
         begin(client, "last", [])
 
-        assert closed.wait(PATIENCE)
-        assert long.closed.wait(PATIENCE)
+        assert closed.wait(TIMEOUT)
+        assert long.closed.wait(TIMEOUT)
         assert server.state == "stopped"
 
     def test_its_way_out_may_stop_the_server(self, server):
@@ -708,11 +708,11 @@ class TestServer:
 
         server.register_handler("last", last)
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             begin(client, "last", [])
-            assert begun.wait(PATIENCE)
+            assert begun.wait(TIMEOUT)
 
-        assert stopped.wait(PATIENCE)
+        assert stopped.wait(TIMEOUT)
         assert server.state == "stopped"
 
     def test_a_server_that_starts_again_begins_afresh(self, server, client):
@@ -726,7 +726,7 @@ class TestServer:
 
         seen = long.yielded
         with Client(server, "other@127.0.0.1") as other:
-            other.socket.settimeout(PATIENCE)
+            other.socket.settimeout(TIMEOUT)
             assert other.call("echo", 1.5) == [1.5]
         assert (long.yielded, long.closed.is_set()) == (seen, True)
 
@@ -736,12 +736,12 @@ class TestServer:
         thread = in_thread(server.serve_forever)
         eventually(lambda: server.running)
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             begin(client, "long", [])
             eventually(lambda: long.yielded > 2)
 
             server.stop()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
         assert (thread.is_alive(), long.closed.is_set()) == (False, True)
 
@@ -765,7 +765,7 @@ class TestServer:
             assert client.answer() == thread.name
         finally:
             server.stop()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
 
 class TestHostQueue:
@@ -781,9 +781,9 @@ class TestHostQueue:
         server.register_handler("long", long)
         assert server.start(), server.last_error
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             begin(client, "long", [])
-            assert queue.wait(PATIENCE)
+            assert queue.wait(TIMEOUT)
             assert queue.drain(0.0) == 1
 
             server.stop()
@@ -807,10 +807,10 @@ class TestHostQueue:
             server.register_handler("long", Long(2))
             assert server.start(), server.last_error
             with Client(server) as client:
-                client.socket.settimeout(PATIENCE)
+                client.socket.settimeout(TIMEOUT)
                 begin(client, "long", [])
-                assert queue.wait(PATIENCE)
-                assert queue.drain(PATIENCE) == 3
+                assert queue.wait(TIMEOUT)
+                assert queue.drain(TIMEOUT) == 3
                 assert client.answer() == "done"
                 pid = client.pid
         finally:
@@ -836,7 +836,7 @@ class TestFromPython:
 
         assert future.cancel()
 
-        assert long.closed.wait(PATIENCE)
+        assert long.closed.wait(TIMEOUT)
 
     def test_a_call_that_is_cut_off_fails(self, server, other):
         long = Long()

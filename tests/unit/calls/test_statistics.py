@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from support import COOKIE, PATIENCE, Client, eventually
+from support import COOKIE, TIMEOUT, Client, eventually
 
 from beam_bpy import Atom, ErlangError, ErlangThrow
 from beam_bpy.calls.statistics import Activity
@@ -15,7 +15,7 @@ NOTHING = Activity(0, 0, 0, None)
 @pytest.fixture
 def client(server):
     with Client(server) as client:
-        client.socket.settimeout(PATIENCE)
+        client.socket.settimeout(TIMEOUT)
         yield client
 
 
@@ -161,13 +161,13 @@ class TestActivity:
 
         def hold(args):
             entered.set()
-            leave.wait(PATIENCE)
+            leave.wait(TIMEOUT)
 
         server.register_handler("hold", hold)
         client.ask("hold", [])
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         with Client(server, "other@127.0.0.1") as other:
-            other.socket.settimeout(PATIENCE)
+            other.socket.settimeout(TIMEOUT)
             for _ in range(3):
                 other.ask("echo", [])
             assert server.activity.queued == 3
@@ -221,7 +221,7 @@ class TestPeers:
         server.register_handler("crash", crash)
         before = time.time()
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             client.call("echo")
             fail(client, "crash")
             fail(client, "missing")
@@ -235,7 +235,7 @@ class TestPeers:
     def test_each_node_has_calls_of_its_own(self, server):
         with Client(server, "a@127.0.0.1") as a, Client(server, "b@127.0.0.1") as b:
             for client in (a, b, b):
-                client.socket.settimeout(PATIENCE)
+                client.socket.settimeout(TIMEOUT)
                 client.call("echo")
 
             assert {peer.name: peer.calls for peer in server.peers} == {"a@127.0.0.1": 1, "b@127.0.0.1": 2}
@@ -243,14 +243,14 @@ class TestPeers:
     def test_a_node_that_comes_back_begins_at_zero(self, server):
         for _ in range(2):
             with Client(server) as client:
-                client.socket.settimeout(PATIENCE)
+                client.socket.settimeout(TIMEOUT)
                 client.call("echo")
                 assert [peer.calls for peer in server.peers] == [1]
             eventually(lambda: server.peers == ())
 
     def test_a_server_that_stops_has_none(self, server):
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             client.call("echo")
             server.stop()
             assert server.peers == ()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from calling import CRATES, MONITOR, UNUSED, A, LocalNode, by_erpc, by_gen_server, by_rex_call, by_rex_message, erpc
-from support import NAME, PATIENCE, Caller, Client, eventually, in_thread
+from support import NAME, TIMEOUT, Caller, Client, eventually, in_thread
 
 from beam_bpy import EncodeError, Pid
 from beam_bpy.calls.subscriptions import Subscriptions
@@ -410,7 +410,7 @@ class TestPublishing:
         for pid in pids:
             come_and_go(events, pid)
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
         mine = [
             p[3]
@@ -438,7 +438,7 @@ class TestServer:
 
     def test_one_that_starts_again_has_no_subscribers(self, server):
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             subscribed(client, "t")
         server.stop()
         assert server.start(), server.last_error
@@ -447,7 +447,7 @@ class TestServer:
 
     def test_over_a_socket(self, server):
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             subscribed(client, "t")
 
             assert (server.subscribers("t"), server.publish("t", [1, "x"])) == (1, 1)
@@ -459,7 +459,7 @@ class TestServer:
     def test_a_handler_may_publish(self, server, inline):
         server.register_handler("tell", lambda args: server.publish("t", args[0]), inline=inline)
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             subscribed(client, "t")
             client.tell(*client.erpc("tell", [A("news")]))
             heard = [client.event(), client.event(), client.event()]
@@ -479,12 +479,12 @@ class TestServer:
                     return
 
         with Client(server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             subscribed(client, "t")
             thread = in_thread(publish)
             server.stop()
             done.set()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
         assert problems == []
 
@@ -496,7 +496,7 @@ class TestServer:
 
         assert other.call(server.node_name, "m", "subscribe", ["t", process.pid]) == "ok"
         assert server.publish("t", 5) == 1
-        assert arrived.wait(PATIENCE)
+        assert arrived.wait(TIMEOUT)
         assert messages == [(EVENT, A(server.node_name), "t", 5)]
 
         process.exit()
@@ -508,7 +508,7 @@ class TestServer:
 
         assert server.call(server.node_name, "m", "subscribe", ["t", process.pid]) == "ok"
         assert server.publish("t", 5) == 1
-        assert arrived.wait(PATIENCE)
+        assert arrived.wait(TIMEOUT)
         assert messages == [(EVENT, A(server.node_name), "t", 5)]
 
         process.exit()

@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, eventually, free_port, in_thread, nodes_of
+from support import COOKIE, NAME, TIMEOUT, Client, eventually, free_port, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.cli.main import main
@@ -227,7 +227,7 @@ class TestServe:
             port = found[0]
 
         with Client(Server) as client:
-            client.socket.settimeout(PATIENCE)
+            client.socket.settimeout(TIMEOUT)
             self.answer = client.call("double", 21)
             client.ask("stop", [])
             client.closed()
@@ -237,7 +237,7 @@ class TestServe:
         caller = in_thread(lambda: self.call_and_stop(port))
 
         code, out, _err = run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--handlers", handlers)
-        caller.join(PATIENCE)
+        caller.join(TIMEOUT)
 
         assert (code, out) == (0, f"{NODE}:{self.port} is ready\n")
         assert self.answer == [42]
@@ -249,7 +249,7 @@ class TestServe:
 
         command = ("serve", "--node", NAME, "--cookie", COOKIE, "--handlers", "unit_handlers_module")
         code, _out, _err = run(capsys, *command)
-        caller.join(PATIENCE)
+        caller.join(TIMEOUT)
 
         assert (code, self.answer) == (0, [42])
 
@@ -258,7 +258,7 @@ class TestServe:
         caller = in_thread(lambda: self.call_and_stop(port))
 
         run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--port", str(number), "--handlers", handlers)
-        caller.join(PATIENCE)
+        caller.join(TIMEOUT)
 
         assert self.port == number
 

@@ -6,7 +6,7 @@ import struct
 import threading
 
 import pytest
-from support import COOKIE, PATIENCE, Client, connections_of, eventually, hung_up, is_paused, pending_of, send_name
+from support import COOKIE, TIMEOUT, Client, connections_of, eventually, hung_up, is_paused, pending_of, send_name
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.worker import Worker
@@ -30,8 +30,8 @@ def start(make, **limits):
 
 
 def knock(server):
-    sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
-    sock.settimeout(PATIENCE)
+    sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT)
+    sock.settimeout(TIMEOUT)
     return sock
 
 
@@ -107,7 +107,7 @@ class TestParked:
         for number in range(4):
             calls.put(Queued(load, room, ran, number))
         calls.put(Queued(Load(), threading.Event(), ran, "another's"))
-        calls.drain(PATIENCE)
+        calls.drain(TIMEOUT)
         assert ran == [0, "another's"]
         assert len(looked) == 3
         assert load.in_flight == 3
@@ -117,7 +117,7 @@ class TestParked:
             room.set()
             load.unpark_all()
             assert calls.wait(0.0)
-            calls.drain(PATIENCE)
+            calls.drain(TIMEOUT)
             assert ran[2:] == list(range(1, number + 1))
         assert load.in_flight == 0
 
@@ -125,14 +125,14 @@ class TestParked:
         calls, ran = CallQueue(), []
         for number in range(2):
             calls.put(Queued(load, room, ran, number))
-        calls.drain(PATIENCE)
+        calls.drain(TIMEOUT)
         room.set()
         calls.put(Queued(load, room, ran, 2))
-        calls.drain(PATIENCE)
+        calls.drain(TIMEOUT)
         assert ran == [0]
 
         load.unpark_all()
-        calls.drain(PATIENCE)
+        calls.drain(TIMEOUT)
         assert ran == [0, 1]
 
     def test_whoever_waits_for_calls_is_woken(self, load, room):
@@ -152,7 +152,7 @@ class TestParked:
         calls, ran = CallQueue(), []
         for number in range(2):
             calls.put(Queued(load, room, ran, number))
-        calls.drain(PATIENCE)
+        calls.drain(TIMEOUT)
         load.unpark_all()
         calls.close()
         assert ran == [0, "1 closed"]
@@ -319,11 +319,11 @@ class TestOverload:
     def test_no_more_waits_than_may(self, make, gate):
         server = start(make, max_queued=2)
         entered = threading.Event()
-        server.register_handler("gate", lambda args: entered.set() or gate.wait(PATIENCE))
+        server.register_handler("gate", lambda args: entered.set() or gate.wait(TIMEOUT))
 
         with Client(server) as client:
             client.ask("gate", [])
-            assert entered.wait(PATIENCE)
+            assert entered.wait(TIMEOUT)
             for _ in range(2):
                 client.ask("echo", [])
             client.ask("echo", [])
@@ -332,7 +332,7 @@ class TestOverload:
 
     def test_a_peer_with_many_calls_waits_and_loses_none(self, make, gate):
         server = start(make, max_in_flight=4)
-        server.register_handler("gate", lambda args: gate.wait(PATIENCE))
+        server.register_handler("gate", lambda args: gate.wait(TIMEOUT))
 
         with Client(server) as client, Client(server, "other@127.0.0.1") as other:
             for _ in range(20):
@@ -350,7 +350,7 @@ class TestOverload:
 
     def test_a_node_that_is_asked_itself_is_read_from_and_told(self, make, gate):
         server = start(make, max_in_flight=2)
-        server.register_handler("gate", lambda args: gate.wait(PATIENCE))
+        server.register_handler("gate", lambda args: gate.wait(TIMEOUT))
 
         with Client(server) as client:
             future = server.call_async(client.name, "m", "f")
@@ -409,11 +409,11 @@ class TestFaults:
 
     def test_what_is_queued_at_the_end_is_one_line(self, server, caplog):
         entered, opened = threading.Event(), threading.Event()
-        server.register_handler("gate", lambda args: entered.set() or opened.wait(PATIENCE))
+        server.register_handler("gate", lambda args: entered.set() or opened.wait(TIMEOUT))
 
         with Client(server) as client:
             client.ask("gate", [])
-            assert entered.wait(PATIENCE)
+            assert entered.wait(TIMEOUT)
             for _ in range(3):
                 client.ask("echo", [])
             stopping = threading.Thread(target=server.stop)
@@ -432,7 +432,7 @@ class TestFaults:
             value = []
             thread = threading.Thread(target=lambda: (value.append(client.answer()), answered.set()))
             thread.start()
-            assert answered.wait(PATIENCE)
+            assert answered.wait(TIMEOUT)
             server.stop()
             thread.join()
 

@@ -8,7 +8,7 @@ from support import (
     A_NAME,
     B_NAME,
     COOKIE,
-    PATIENCE,
+    TIMEOUT,
     Client,
     Listening,
     end_of,
@@ -79,7 +79,7 @@ class TestConnect:
     def test_many_threads_get_one_connection(self, a, b):
         threads = [in_thread(lambda: a.connect(B_NAME)) for _ in range(8)]
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
         assert connections(a) == 1
 
@@ -131,7 +131,7 @@ class TestBothAtOnce:
         results = []
 
         def run(server, other):
-            barrier.wait(PATIENCE)
+            barrier.wait(TIMEOUT)
             try:
                 results.append(action(server, other))
             except Exception as error:  # noqa: BLE001 - what went wrong is shown by the assertion
@@ -139,7 +139,7 @@ class TestBothAtOnce:
 
         threads = [in_thread(lambda pair=pair: run(*pair)) for pair in ((a, B_NAME), (b, A_NAME))]
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
         return results
 
     def test_connects(self, a, b):
@@ -167,7 +167,7 @@ class TestBothAtOnce:
             assert theirs.status == "nok"
             assert theirs.closed()
         with finish(wire, handshake, "ok_simultaneous"):
-            waiting.join(PATIENCE)
+            waiting.join(TIMEOUT)
             assert nodes_of(a) == (played.name,)
 
     def test_the_smaller_name_gives_way(self, a, monkeypatch):
@@ -180,7 +180,7 @@ class TestBothAtOnce:
                 assert theirs.status == "ok_simultaneous"
                 assert ours.closed()
                 theirs.answer_challenge()
-                waiting.join(PATIENCE)
+                waiting.join(TIMEOUT)
                 assert nodes_of(a) == (played.name,)
             ours.socket.close()
 
@@ -258,7 +258,7 @@ class TestRefusals:
         waiting = in_thread(lambda: a.connect(played.name))
 
         with played.accept("alive"):
-            waiting.join(PATIENCE)
+            waiting.join(TIMEOUT)
             assert nodes_of(a) == (played.name,)
 
     def test_another_node_at_that_address(self, a, played):
@@ -326,7 +326,7 @@ class TestPing:
 
         with played.accept() as wire:
             asked = wire.event()
-            asking.join(PATIENCE)
+            asking.join(TIMEOUT)
 
         assert (asked.to, asked.payload[0], asked.payload[2]) == ("net_kernel", "$gen_call", ("is_auth", A_NAME))
         assert answer == [False]
@@ -341,7 +341,7 @@ class TestPing:
             wire.tell((22, wire.pid, pid), (wire.ref(), Atom("yes")))
             wire.tell((22, wire.pid, pid), "no answer at all")
             wire.tell((22, wire.pid, pid), (tag, answer))
-            asking.join(PATIENCE)
+            asking.join(TIMEOUT)
 
         assert answers == [expected]
 
@@ -427,7 +427,7 @@ class TestCall:
     def test_a_future(self, a, b):
         futures = [a.call_async(B_NAME, "m", "echo", [number]) for number in range(100)]
 
-        assert [future.result(PATIENCE) for future in futures] == [[number] for number in range(100)]
+        assert [future.result(TIMEOUT) for future in futures] == [[number] for number in range(100)]
 
     def test_a_large_value_there_and_back_lets_small_ones_pass(self, a, b):
         large = bytes(range(256)) * 40_000
@@ -437,7 +437,7 @@ class TestCall:
         future = a.call_async(B_NAME, "m", "echo", [large], binaries=bytes)
         assert b.call(A_NAME, "m", "small", [1]) == [1]
 
-        assert future.result(PATIENCE) == [large]
+        assert future.result(TIMEOUT) == [large]
 
     def test_a_small_call_does_not_wait_behind_a_large_one(self, a, played):
         # Two calls are two processes on the BEAM: nothing says that one has to arrive before the other.
@@ -551,7 +551,7 @@ class TestPlayedCalls:
             later, others = self.second(a, played, wire)
             assert type(end_of(future)) is DecodeError
             self.answer(wire, others, (others.payload[0], Atom("return"), 42))
-            assert later.result(PATIENCE) == 42
+            assert later.result(TIMEOUT) == 42
 
     def second(self, a, played, wire):
         later = a.call_async(played.name, "m", "f")
@@ -571,11 +571,11 @@ class TestPlayedCalls:
             request = wire.event()
             wire.tell((31, request.ref, request.sender, 2, wire.pid))
             assert wire.event() == control.Demonitor(request.sender, wire.pid, request.ref)
-            calling.join(PATIENCE)
+            calling.join(TIMEOUT)
             self.answer(wire, request, (request.payload[0], Atom("return"), "late"))
             later, others = self.second(a, played, wire)
             self.answer(wire, others, (others.payload[0], Atom("return"), "in time"))
-            assert later.result(PATIENCE) == "in time"
+            assert later.result(TIMEOUT) == "in time"
 
         assert errors == ["no answer within 0.2 seconds"]
 
@@ -604,7 +604,7 @@ class TestPlayedCalls:
         with played.accept() as wire:
             request = wire.event()
             self.answer(wire, request, (request.payload[0], Atom("return"), 42))
-            assert future.result(PATIENCE) == 42
+            assert future.result(TIMEOUT) == 42
 
     def test_a_connect_that_was_given_up_hides_no_failure(self, a, played):
         with pytest.raises(TimeoutError):
@@ -630,23 +630,23 @@ class TestPlayedCalls:
 class TestTheEndOfAServer:
     def test_calls_that_wait_fail(self, a, b):
         leave, entered = threading.Event(), threading.Event()
-        b.register_handler("slow", lambda args: (entered.set(), leave.wait(PATIENCE)))
+        b.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
         future = a.call_async(B_NAME, "m", "slow")
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
 
         stopper = in_thread(b.stop)
         error = end_of(future)
         leave.set()
-        stopper.join(PATIENCE)
+        stopper.join(TIMEOUT)
 
         assert isinstance(error, NodeDownError)
         assert B_NAME in str(error)
 
     def test_its_own_calls_fail(self, a, b):
         leave, entered = threading.Event(), threading.Event()
-        b.register_handler("slow", lambda args: (entered.set(), leave.wait(PATIENCE)))
+        b.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
         future = a.call_async(B_NAME, "m", "slow")
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
 
         a.stop()
 
@@ -669,7 +669,7 @@ class TestTheEndOfAServer:
         with played.accept() as wire:
             wire.event()
             a.stop()
-            asking.join(PATIENCE)
+            asking.join(TIMEOUT)
 
         assert answers == [False]
 
@@ -690,7 +690,7 @@ class TestCast:
 
         assert a.cast(B_NAME, "m", "note", [1, 2]) is None
 
-        assert ran.result(PATIENCE) == [1, 2]
+        assert ran.result(TIMEOUT) == [1, 2]
 
     def test_to_nowhere_it_is_nothing(self, a):
         a.cast("nobody@127.0.0.1", "m", "f")
@@ -714,7 +714,7 @@ class TestSend:
         a.send(("mailbox", B_NAME), ("to", Atom("the name")))
         a.send((Atom("mailbox"), Atom(B_NAME)), {"again": 1})
 
-        assert got.result(PATIENCE) == ["to the pid", ("to", Atom("the name")), {"again": 1}]
+        assert got.result(TIMEOUT) == ["to the pid", ("to", Atom("the name")), {"again": 1}]
 
     def test_to_an_alias(self, a, played):
         alias = Reference(played.name, 5, (1, 2, 3))

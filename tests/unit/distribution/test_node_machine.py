@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from support import COOKIE, PATIENCE, Caller, decoded, headed, is_paused, message, socket_pair
+from support import COOKIE, TIMEOUT, Caller, decoded, headed, is_paused, message, socket_pair
 
 from beam_bpy.calls.handlers import Handler, Registry
 from beam_bpy.calls.routing import CallRouter
@@ -375,7 +375,7 @@ class Network(RuleBasedStateMachine):
             for connection in self.established():
                 # It is looked at again a moment after it has come down to half of its limit.
                 if _resumes(connection):
-                    self.loop.run_here(PATIENCE, lambda connection=connection: not _resumes(connection))
+                    self.loop.run_here(TIMEOUT, lambda connection=connection: not _resumes(connection))
                     moved.append(True)
             quiet = 0 if any(moved) else quiet + 1
 

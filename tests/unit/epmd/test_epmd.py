@@ -6,7 +6,7 @@ import struct
 from concurrent.futures import Future
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, eventually, hung_up, in_thread, on_loop
+from support import COOKIE, NAME, TIMEOUT, Client, eventually, hung_up, in_thread, on_loop
 
 from beam_bpy import BeamServer
 from beam_bpy.epmd import client as epmd
@@ -29,7 +29,7 @@ def running(loop, port):
 
 
 def connected(port, host="127.0.0.1"):
-    return socket.create_connection((host, port), PATIENCE)
+    return socket.create_connection((host, port), TIMEOUT)
 
 
 def ask(port, request, host="127.0.0.1"):
@@ -222,7 +222,7 @@ def located(loop, name, address="127.0.0.1"):
     """What `locate` says of a node."""
     found = Future()
     on_loop(loop, lambda: epmd.locate(loop, address, name, found.set_result))
-    return found.result(PATIENCE)
+    return found.result(TIMEOUT)
 
 
 def test_a_node_is_located(loop, running, port):
@@ -245,7 +245,7 @@ def test_what_answers_is_no_epmd(loop, port, answer):
     with socket.create_server(("127.0.0.1", port)) as listener:
         thread = in_thread(lambda: answer_registration(listener, answer, hang_up=True))
         assert located(loop, "crate").startswith("epmd")
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
 
 
 class TestModes:
@@ -409,15 +409,15 @@ class TestNodes:
             with Client(server) as client:
                 assert client.creation > 3
             server.stop()
-            epmd_of_otp_22.join(PATIENCE)
+            epmd_of_otp_22.join(TIMEOUT)
 
 
 def answer_registration(listener, answer, hang_up=False):
     """Be an epmd for one node: answer it, and wait until it hangs up, or do so."""
-    listener.settimeout(PATIENCE)
+    listener.settimeout(TIMEOUT)
     sock, _address = listener.accept()
     with sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         sock.recv(1024)
         sock.sendall(answer)
         if not hang_up:
@@ -459,7 +459,7 @@ def test_a_name_that_was_taken_meanwhile_is_tried_for_once_at_a_time(port):
     loop.start()
     try:
         with socket.create_server(("127.0.0.1", port)) as listener:
-            listener.settimeout(PATIENCE)
+            listener.settimeout(TIMEOUT)
             for round_, answer in enumerate([accept, refuse, refuse]):
                 loop.call_soon(registrar.open if round_ == 0 else loop.retries[-1])
                 sock, _address = listener.accept()

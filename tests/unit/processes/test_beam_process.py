@@ -4,7 +4,7 @@ import queue
 import threading
 
 import pytest
-from support import A_NAME, B_NAME, NAME, PATIENCE, Client, Listening, eventually, in_thread, nodes_of
+from support import A_NAME, B_NAME, NAME, TIMEOUT, Client, Listening, eventually, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow, ImproperList, Pid
 from beam_bpy.protocol import control
@@ -24,7 +24,7 @@ class Mailbox:
         self._messages.put(message)
 
     def next(self):
-        return self._messages.get(timeout=PATIENCE)
+        return self._messages.get(timeout=TIMEOUT)
 
     def empty(self):
         return self._messages.empty()
@@ -39,7 +39,7 @@ def mailbox():
 def client(a):
     """A node that is connected to `a`, played by the test."""
     with Client(a) as client:
-        client.socket.settimeout(PATIENCE)
+        client.socket.settimeout(TIMEOUT)
         yield client
 
 
@@ -89,7 +89,7 @@ class TestMessages:
         process = a.register_process(None, receive)
         client.tell((22, client.pid, process.pid), 1)
 
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         assert got == [(process, "beam_bpy worker")]
 
     def test_without_a_name_it_is_known_by_its_pid_only(self, a, client, mailbox):
@@ -251,13 +251,13 @@ class TestItsEnd:
         def receive(process, message):
             got.append(message)
             entered.set()
-            leave.wait(PATIENCE)
+            leave.wait(TIMEOUT)
             process.exit()
 
         process = a.register_process(None, receive)
         ref = monitor(client, process.pid)
         client.tell((22, client.pid, process.pid), "first")
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         client.tell((22, client.pid, process.pid), "second")
         settled(client)
         leave.set()
@@ -274,16 +274,16 @@ class TestItsEnd:
 
     def test_what_was_queued_for_it_does_not_run_after_a_restart(self, a, client):
         entered, leave, got = threading.Event(), threading.Event(), []
-        a.register_handler("slow", lambda args: (entered.set(), leave.wait(PATIENCE)))
+        a.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
         process = a.register_process(None, lambda process, message: got.append(message))
         client.ask("slow", [])
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         client.tell((22, client.pid, process.pid), "cut off")
         settled(client)
         stopper = in_thread(a.stop)
         assert client.closed()
         leave.set()
-        stopper.join(PATIENCE)
+        stopper.join(TIMEOUT)
 
         assert a.start()
         with Client(a) as again:
@@ -631,7 +631,7 @@ class TestMonitorsOfTheServer:
 
         process.exit(REASON)
 
-        assert reasons.get(timeout=PATIENCE) == REASON
+        assert reasons.get(timeout=TIMEOUT) == REASON
 
     def test_a_name_elsewhere(self, a, b, reasons):
         process = b.register_process("crate", print)
@@ -640,12 +640,12 @@ class TestMonitorsOfTheServer:
 
         process.exit()
 
-        assert reasons.get(timeout=PATIENCE) == NORMAL
+        assert reasons.get(timeout=TIMEOUT) == NORMAL
 
     def test_a_name_that_nobody_has(self, a, b, reasons):
         a.monitor(("nobody", B_NAME), reasons.put)
 
-        assert reasons.get(timeout=PATIENCE) == NOPROC
+        assert reasons.get(timeout=TIMEOUT) == NOPROC
 
     def test_a_process_whose_node_stops(self, a, b, reasons):
         process = b.register_process(None, print)
@@ -654,13 +654,13 @@ class TestMonitorsOfTheServer:
 
         b.stop()
 
-        assert reasons.get(timeout=PATIENCE) == NOCONNECTION
+        assert reasons.get(timeout=TIMEOUT) == NOCONNECTION
 
     @pytest.mark.parametrize("target", ["nobody@127.0.0.1", ("name", "nobody@127.0.0.1"), Pid("no@127.0.0.1", 1, 0, 1)])
     def test_a_node_that_cannot_be_reached(self, a, reasons, target):
         a.monitor(target, reasons.put)
 
-        assert reasons.get(timeout=PATIENCE) == NOCONNECTION
+        assert reasons.get(timeout=TIMEOUT) == NOCONNECTION
 
     def test_a_node(self, a, b, reasons):
         a.monitor(B_NAME, reasons.put)
@@ -669,14 +669,14 @@ class TestMonitorsOfTheServer:
 
         b.stop()
 
-        assert reasons.get(timeout=PATIENCE) == NOCONNECTION
+        assert reasons.get(timeout=TIMEOUT) == NOCONNECTION
 
     def test_a_node_that_has_connected_by_itself(self, a, client, reasons):
         a.monitor(client.name, reasons.put)
 
         client.socket.close()
 
-        assert reasons.get(timeout=PATIENCE) == NOCONNECTION
+        assert reasons.get(timeout=TIMEOUT) == NOCONNECTION
 
     def test_each_monitor_of_a_node_fires_once(self, a, b, reasons):
         for _ in range(3):
@@ -686,7 +686,7 @@ class TestMonitorsOfTheServer:
             a.disconnect(B_NAME)
             eventually(lambda: nodes_of(a) == nodes_of(b) == ())
 
-        assert [reasons.get(timeout=PATIENCE) for _ in range(3)] == [NOCONNECTION] * 3
+        assert [reasons.get(timeout=TIMEOUT) for _ in range(3)] == [NOCONNECTION] * 3
         assert a.call(B_NAME, "m", "echo", [1]) == [1]
         assert reasons.empty()
 
@@ -710,7 +710,7 @@ class TestMonitorsOfTheServer:
         ref = a.monitor(client.pid, reasons.put)
         monitored = client.event()
         client.tell((28, client.pid, monitored.sender, ref), REASON)
-        assert reasons.get(timeout=PATIENCE) == REASON
+        assert reasons.get(timeout=TIMEOUT) == REASON
 
         assert a.demonitor(ref) is False
 
@@ -718,7 +718,7 @@ class TestMonitorsOfTheServer:
         a.monitor("nobody@127.0.0.1", lambda reason: reasons.put(threading.current_thread().name))
         a.monitor(("x", "nobody@127.0.0.1"), lambda reason: reasons.put(threading.current_thread().name))
 
-        assert [reasons.get(timeout=PATIENCE) for _ in range(2)] == ["beam_bpy worker"] * 2
+        assert [reasons.get(timeout=TIMEOUT) for _ in range(2)] == ["beam_bpy worker"] * 2
 
     @pytest.mark.parametrize("target", ["nobody@127.0.0.1", ("name", "nobody@127.0.0.1")])
     def test_a_callback_that_fails_hinders_nobody(self, a, reasons, target, caplog):
@@ -728,5 +728,5 @@ class TestMonitorsOfTheServer:
         a.monitor(target, fail)
         a.monitor(target, reasons.put)
 
-        assert reasons.get(timeout=PATIENCE) == NOCONNECTION
+        assert reasons.get(timeout=TIMEOUT) == NOCONNECTION
         assert "a test's own failure" in caplog.text

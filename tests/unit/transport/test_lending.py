@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from support import PATIENCE, Client, eventually
+from support import TIMEOUT, Client, eventually
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.transport.loop import Loop
@@ -31,7 +31,7 @@ def never():
 
 
 def test_its_own_thread_runs_it(loop):
-    assert thread_of(loop).result(PATIENCE) == "borrowed network"
+    assert thread_of(loop).result(TIMEOUT) == "borrowed network"
     assert not loop.borrowed
 
 
@@ -42,11 +42,11 @@ def test_who_runs_it_here_is_the_network_thread_meanwhile(loop):
     loop.call_soon(lambda: seen.append((threading.current_thread(), loop.on_thread())))
     future = thread_of(loop)
 
-    assert loop.run_here(PATIENCE, future.done) is True
+    assert loop.run_here(TIMEOUT, future.done) is True
     assert not loop.on_thread()
     assert future.result() in ("MainThread", "borrowed network")
     future = thread_of(loop)
-    assert loop.run_here(PATIENCE, future.done) is True
+    assert loop.run_here(TIMEOUT, future.done) is True
     assert [on_thread for _, on_thread in seen] == [True, True]
 
 
@@ -59,7 +59,7 @@ def test_a_callback_runs_here_while_it_is_lent(loop):
             loop.call_later(0.001, note)
 
     loop.call_soon(note)
-    loop.run_here(PATIENCE, lambda: "MainThread" in names)
+    loop.run_here(TIMEOUT, lambda: "MainThread" in names)
 
     assert names[-1] == "MainThread"
 
@@ -77,14 +77,14 @@ def test_its_own_thread_takes_it_back_from_a_guest_that_stays_away(loop):
     loop.run_here(0.0, never)
 
     eventually(lambda: not loop.borrowed)
-    assert thread_of(loop).result(PATIENCE) == "borrowed network"
+    assert thread_of(loop).result(TIMEOUT) == "borrowed network"
 
 
 def test_and_at_once_when_the_guest_calls_it_back(loop):
     loop.run_here(0.0, never)
     loop.reclaim()
 
-    assert thread_of(loop).result(PATIENCE) == "borrowed network"
+    assert thread_of(loop).result(TIMEOUT) == "borrowed network"
 
 
 def test_a_loop_that_stops_ends_the_wait_of_a_guest(loop):
@@ -139,7 +139,7 @@ def test_it_is_not_taken_back_from_a_guest_that_stands_at_the_door(loop):
     came = []
     guest = threading.Thread(target=lambda: came.append(loop.run_here(0.0, never)), daemon=True)
     guest.start()
-    guest.join(PATIENCE)
+    guest.join(TIMEOUT)
 
     assert came == [True]
 
@@ -157,7 +157,7 @@ def test_nothing_is_lost_while_it_goes_to_and_fro(loop, pause):
 
     feeder = threading.Thread(target=feed)
     feeder.start()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while len(seen) < count and time.monotonic() < deadline:
         queue.wait(0.001)
         time.sleep(pause)
@@ -170,7 +170,7 @@ def test_nothing_is_lost_while_it_goes_to_and_fro(loop, pause):
 class TestServer:
     def test_a_slow_handler_leaves_the_network_to_others(self, server):
         leave = threading.Event()
-        server.register_handler("slow", lambda args: leave.wait(PATIENCE))
+        server.register_handler("slow", lambda args: leave.wait(TIMEOUT))
         server.register_handler("inline", lambda args: args[0], inline=True)
         with Client(server) as client:
             for number in range(20):
@@ -181,7 +181,7 @@ class TestServer:
             assert client.answer() is True
 
     def test_a_handler_may_wait_for_what_the_network_brings(self, server):
-        server.register_handler("ask", lambda args: server.call(server.node_name, "m", "inline", [5], timeout=PATIENCE))
+        server.register_handler("ask", lambda args: server.call(server.node_name, "m", "inline", [5], timeout=TIMEOUT))
         server.register_handler("inline", lambda args: args[0], inline=True)
         with Client(server) as client:
             assert client.call("echo", 1) == [1]

@@ -6,7 +6,7 @@ import threading
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import PATIENCE, eventually, free_port, in_thread, on_loop
+from support import TIMEOUT, eventually, free_port, in_thread, on_loop
 
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import ProtocolError
@@ -49,7 +49,7 @@ class End:
     def __init__(self, loop):
         self.loop = loop
         ours, self.socket = socket.socketpair()
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
         self.notes = Notes()
         self.stream = on_loop(loop, lambda: Stream(loop, ours, self.notes))
 
@@ -169,7 +169,7 @@ class TestLanes:
         threads = [in_thread(lambda sender=sender: send(sender)) for sender in (b"a", b"b", b"c")]
         got = labels(end.frames(3 * (54 + 30)))
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
         for sender in (b"a", b"b", b"c"):
             mine = [label for label in got if label[:1] == sender]
@@ -194,7 +194,7 @@ class TestTheEnd:
 
         assert labels(end.frames(LARGE + 2))[-1] == b"after"
         assert end.socket.recv(1) == b""
-        assert end.notes.end.wait(PATIENCE)
+        assert end.notes.end.wait(TIMEOUT)
         assert end.notes.reasons == ["done"]
 
     def test_its_protocol_is_told_once(self, end):
@@ -214,7 +214,7 @@ class TestTheEnd:
     def test_the_other_side_may_close(self, end):
         end.socket.close()
 
-        assert end.notes.end.wait(PATIENCE)
+        assert end.notes.end.wait(TIMEOUT)
         assert end.notes.reasons == ["the other side closed the connection"]
 
     def test_the_other_side_may_close_while_a_large_message_is_on_its_way(self, end):
@@ -223,19 +223,19 @@ class TestTheEnd:
 
         end.socket.close()
 
-        assert end.notes.end.wait(PATIENCE)
+        assert end.notes.end.wait(TIMEOUT)
         assert len(end.notes.reasons) == 1
 
     def test_what_the_protocol_refuses_closes_it_with_that_sentence(self, end):
         end.socket.sendall(b"refuse")
 
-        assert end.notes.end.wait(PATIENCE)
+        assert end.notes.end.wait(TIMEOUT)
         assert end.notes.reasons == ["refused"]
 
     def test_an_error_of_the_protocols_own_closes_it_and_is_logged(self, end, caplog):
         end.socket.sendall(b"fail")
 
-        assert end.notes.end.wait(PATIENCE)
+        assert end.notes.end.wait(TIMEOUT)
         assert end.notes.reasons == ["an error of this program's own"]
         assert "a test's own failure" in caplog.text
 
@@ -254,7 +254,7 @@ class TestConnecting:
     def connect(self, loop, address):
         done, got = threading.Event(), []
         on_loop(loop, lambda: connect(loop, address, lambda result: (got.append(result), done.set())))
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         return got[0]
 
     @pytest.mark.parametrize("host", [host for host in ("127.0.0.1", "::1") if host in addresses_of("localhost")])
@@ -279,7 +279,7 @@ class TestConnecting:
 
         on_loop(loop, lambda: resolve(loop, host, lambda found: (got.append(found), done.set())))
 
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         assert got[0][0] == first
 
     def test_a_host_that_is_not_known_has_none(self, loop):
@@ -287,7 +287,7 @@ class TestConnecting:
 
         on_loop(loop, lambda: resolve(loop, "no-such-host.invalid", lambda found: (got.append(found), done.set())))
 
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         assert got == [[]]
 
     def test_a_listener_hands_over_what_connects(self, loop):
@@ -298,7 +298,7 @@ class TestConnecting:
             loop, lambda: Listener(loop, listening, lambda sock, address: sockets.append((sock, address)))
         )
 
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as ours:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as ours:
             eventually(lambda: sockets)
             [(sock, address)] = sockets
             assert address == ours.getsockname()
@@ -309,7 +309,7 @@ class TestConnecting:
 
     def test_a_question_to_epmd_returns_all_until_the_other_side_closes(self, monkeypatch):
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            listening.settimeout(PATIENCE)
+            listening.settimeout(TIMEOUT)
 
             def answer():
                 sock, _address = listening.accept()
@@ -319,4 +319,4 @@ class TestConnecting:
             thread = in_thread(answer)
             monkeypatch.setenv("ERL_EPMD_PORT", str(listening.getsockname()[1]))
             assert ask_and_wait("127.0.0.1", b"abc") == b"cba" * 5000
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)

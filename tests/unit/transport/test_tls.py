@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import COOKIE, NAME, PATIENCE, Client, connections_of, eventually, hung_up, nodes_of
+from support import COOKIE, NAME, TIMEOUT, Client, connections_of, eventually, hung_up, nodes_of
 
 from beam_bpy import NodeDownError, Tls
 
@@ -99,8 +99,8 @@ class TestBothSidesHaveCertificates:
         there = [a.call_async(B_NAME, "m", "echo", [number]) for number in range(200)]
         back = [b.call_async(A_NAME, "m", "echo", [number]) for number in range(200)]
 
-        assert [future.result(PATIENCE) for future in there] == [[number] for number in range(200)]
-        assert [future.result(PATIENCE) for future in back] == [[number] for number in range(200)]
+        assert [future.result(TIMEOUT) for future in there] == [[number] for number in range(200)]
+        assert [future.result(TIMEOUT) for future in back] == [[number] for number in range(200)]
 
     def test_large_values_in_both_directions_at_once(self, a, b):
         large = bytes(range(256)) * 20_000
@@ -108,7 +108,7 @@ class TestBothSidesHaveCertificates:
         there = a.call_async(B_NAME, "m", "echo", [large], binaries=bytes)
         back = b.call_async(A_NAME, "m", "echo", [large], binaries=bytes)
 
-        assert there.result(PATIENCE) == back.result(PATIENCE) == [large]
+        assert there.result(TIMEOUT) == back.result(TIMEOUT) == [large]
 
     def test_the_cookie_is_checked_too(self, a, make, pair, authority):
         other = make(B_NAME, cookie="another-cookie", tls=Tls(*pair, authority.certificate))
@@ -137,7 +137,7 @@ class TestBothSidesHaveCertificates:
         context.load_cert_chain(*pair)
 
         with (
-            socket.create_connection(("127.0.0.1", a.port), PATIENCE) as sock,
+            socket.create_connection(("127.0.0.1", a.port), TIMEOUT) as sock,
             context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
         ):
             assert tls.version() in ("TLSv1.2", "TLSv1.3")
@@ -172,7 +172,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff" * 5000])
     def test_garbage_is_hung_up_on(self, a, b, garbage):
-        with socket.create_connection(("127.0.0.1", a.port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", a.port), TIMEOUT) as sock:
             sock.sendall(garbage)
             assert hung_up(sock)
 
@@ -207,7 +207,7 @@ class TestRefusals:
 
         def talk():
             with (
-                socket.create_connection(("127.0.0.1", a.port), PATIENCE) as sock,
+                socket.create_connection(("127.0.0.1", a.port), TIMEOUT) as sock,
                 context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
             ):
                 return tls.recv(1)
