@@ -1,4 +1,4 @@
-"""What Blender is busy with, and which calls therefore have to wait.
+"""The tools and jobs that calls have to wait for.
 
 A modal operator (a stroke, a drag, a box selection) keeps pointers to the data that it works on, and pushes its undo
 step at its end. A handler that removes such data crashes Blender, and an undo step inside a stroke does too. So calls
@@ -20,7 +20,7 @@ from beam_bpy.dispatch.call_queue import Runnable
 from . import preferences
 
 _JOBS = (("RENDER", "a render"), ("OBJECT_BAKE", "a bake"), ("COMPOSITE", "the compositor"))
-"""Those of `bpy.app.is_job_running` that read the scene; previews of materials work on copies."""
+"""The jobs of `bpy.app.is_job_running` that read the scene. Previews of materials work on copies."""
 
 _VIEW_OPERATORS = frozenset(
     (
@@ -29,7 +29,7 @@ _VIEW_OPERATORS = frozenset(
         *("VIEW2D_OT_pan", "VIEW2D_OT_zoom", "VIEW2D_OT_scroller_activate"),
         *("IMAGE_OT_view_pan", "IMAGE_OT_view_zoom", "CLIP_OT_view_pan", "CLIP_OT_view_zoom"),
         *("SCREEN_OT_area_move", "SCREEN_OT_region_scale", "SCREEN_OT_area_join", "SCREEN_OT_area_split"),
-        # Ours waits for the next event, as long as nobody touches the window.
+        # Our own operator waits for the next event; see `operators`.
         *("BEAM_BPY_OT_tell",),
     )
 )
@@ -67,14 +67,14 @@ def job() -> str | None:
 
 
 def plays() -> bool:
-    """Whether an animation plays in some window."""
+    """True if an animation plays in a window."""
     manager = bpy.context.window_manager
     windows: Any = manager.windows if manager is not None else ()
     return any(window.screen.is_animation_playing for window in windows)
 
 
 def busy_with(call: Runnable) -> str | None:
-    """What the call has to wait for; None if it may run now. See `CallQueue`."""
+    """The tool or job that the call has to wait for; None if it may run now. See `CallQueue`."""
     if not call.safe_during_jobs and (reason := job()) is not None:
         return reason
     return tool() if _all_calls_wait or call.changes_scene else None

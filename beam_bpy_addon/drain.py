@@ -1,16 +1,15 @@
-"""Blender's main thread runs the handlers: a timer drains the queue into which the network thread puts the calls.
+"""The timer that runs handlers on Blender's main thread: it drains the queue that the network thread fills.
 
-The window's main loop sleeps 5 ms between two rounds, and runs a timer that asks for 0.0 seconds in each. A caller that
-waits for each answer before it sends the next call would get one call per round. Two things make that faster:
+The window's main loop sleeps 5 ms between two rounds, and calls a timer that asks for 0.0 seconds once per round. A
+caller that waits for each answer would get one answer per round. Two mechanisms make that faster:
 
-Linger. After a call the tick waits a moment for the next one, within a budget that leaves the window its frames. While
-it waits it runs the network itself (see `transport.Loop`), so that a call needs no other thread.
+Linger. After a call, the tick waits for the next one, within a budget that leaves the window its frames. While it waits,
+it runs the network loop itself (see `transport.lending`), so that a call needs no other thread.
 
-A window-manager timer. While there is traffic, it keeps the main loop from sleeping. It is held only then, and not
-while a modal tool runs or an animation plays: those get an event from every such timer. For so long the window takes a
-fifth of a processor; a caller that thinks for longer waits a few milliseconds for its next answer.
+A window-manager timer. While calls arrive, it keeps the main loop from sleeping, which takes a fifth of a processor. It
+does not exist while a modal tool runs or an animation plays, because these get an event from each such timer.
 
-How long each of them takes is the user's to set: see `preferences.Pace`.
+`preferences.Pace` has the times, which the user can set.
 
 Without a window (`blender -b`, the bpy module) timers never run: `BeamServer.serve_forever` drains there, see
 `headless`. A timer that is left registered there also keeps the process from ending.
@@ -32,7 +31,7 @@ from .handler_context import HandlerContext
 log = logging.getLogger("beam_bpy.blender")
 
 WAKE = 0.001
-"""Seconds between the wake-ups of the main loop while there is traffic."""
+"""Seconds between two events of the window-manager timer."""
 
 ASLEEP = 0.1
 """Seconds between two ticks while no server runs, and after a tick that has failed."""
@@ -44,7 +43,7 @@ _timer: bpy.types.Timer | None = None
 
 
 def _tick() -> float:
-    """Run what is queued; returns the seconds until the next tick.
+    """Run queued calls; returns the seconds until the next tick.
 
     Blender removes a timer whose callback raises, and no call would be answered any more.
     """
@@ -76,7 +75,7 @@ def _drain() -> int:
 
 
 def _occupied() -> bool:
-    """Whether the user works with a tool, or an animation plays."""
+    """True while the user works with a tool, or an animation plays."""
     return busy.tool() is not None or busy.plays()
 
 
@@ -89,7 +88,7 @@ def _keep_awake() -> None:
 
 @persistent  # type: ignore[untyped-decorator]
 def _let_sleep(*_arguments: object) -> None:
-    """Also before a file is loaded: the windows that it brings do not know the timer."""
+    """Remove the window-manager timer; also before a file is loaded, because its windows do not have the timer."""
     global _timer
     timer, _timer = _timer, None
     manager = bpy.context.window_manager
@@ -113,7 +112,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undo `register`. Calls that are still queued are dropped: the server has stopped, nobody waits for them."""
+    """Undo `register`. Queued calls are dropped, because the server has stopped and nobody waits for them."""
     if not bpy.app.background:
         bpy.app.handlers.load_pre.remove(_let_sleep)
         bpy.app.timers.unregister(_tick)

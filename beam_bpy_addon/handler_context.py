@@ -1,13 +1,13 @@
-"""What a handler finds when it runs in a Blender with a window, and what it leaves.
+"""The context of a handler in a Blender with a window: the 3D view, undo steps, progress.
 
-Context: in a timer's callback Blender has a window, but no area and no region; operators that want a 3D view refuse to
-run. So a handler runs inside `Context.temp_override` with a 3D view, if one is open.
+Context: in a timer's callback Blender's context has a window, but no area and no region, and operators that need a 3D
+view do not run. So a handler runs inside `Context.temp_override` with a 3D view, if one is open.
 
 Undo: one step for all calls of one caller that end within a tick. The step is pushed before the next caller's call runs
 or at the end of the tick. Pushing a step copies the scene, so a step for each of a thousand calls would cost more than
 the calls. A long handler therefore makes its step when it ends, and not at each `yield`.
 
-Progress: what a long handler yields, if it says how far it is, shows at the mouse pointer.
+Progress: the mouse pointer shows the progress that a long handler yields.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from . import busy
 
 
 class HandlerContext:
-    """Runs calls on Blender's main thread, and keeps what lies between them."""
+    """Runs calls on Blender's main thread. It keeps the undo step of the present tick and the progress display."""
 
     def __init__(self) -> None:
         self._caller: Any = None
@@ -61,7 +61,7 @@ class HandlerContext:
             bpy.ops.ed.undo_push(message=", ".join(names)[:_LONGEST_NAME])
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Push the last undo step, and end the progress display."""
         self.push_undo_step()
         self._end_progress()
 
@@ -106,7 +106,7 @@ _LONGEST_NAME = 60
 
 
 def share_of(progress: Any) -> float | None:
-    """How much is done, from 0 to 1, of what a handler yields: a float, or a pair of the part and the whole."""
+    """The progress, from 0 to 1, in a value that a handler yields: a float, or a pair of done and whole; else None."""
     match progress:
         case float():
             share = progress
@@ -118,7 +118,7 @@ def share_of(progress: Any) -> float | None:
 
 
 def _view() -> dict[str, Any]:
-    """The 3D view that operators are to work in: window, area and region; only a window if none shows a 3D view."""
+    """The window, area and region of the first 3D view, for operators; only a window if no 3D view is open."""
     manager = bpy.context.window_manager
     windows = tuple(manager.windows) if manager is not None else ()
     for window in windows:

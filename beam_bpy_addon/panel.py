@@ -15,7 +15,7 @@ CATEGORY = "BEAM"
 
 _ICONS: dict[str, "IconItems"] = {"stopped": "UNLINKED", "starting": "SORTTIME", "running": "LINKED", "failed": "ERROR"}
 
-# What a sidebar of Blender's default width shows of a line.
+# Characters of a line in a sidebar of Blender's default width.
 _LINE = 34
 
 

@@ -95,7 +95,7 @@ def gen_call(local, caller, name, request, **options):
 
 
 def rex_message(local, caller, request):
-    """What a C node gets for the bare message `{Pid, Request}` to rex."""
+    """The answer to the bare message `{Pid, Request}` that a C node sends to rex."""
     caller.tell(6, caller.pid, UNUSED, A("rex"), payload=(caller.pid, request))
     local.serve()
     [answer] = caller.heard()

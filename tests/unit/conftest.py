@@ -1,4 +1,4 @@
-"""What holds for every unit test: no variable of the machine's, an epmd port of the test's own, no thread left over."""
+"""Fixtures for every unit test: no variables of the machine, an epmd port for each test, no thread left over."""
 
 import threading
 

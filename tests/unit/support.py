@@ -1,4 +1,4 @@
-"""What several unit tests need: ports, waiting, and nodes that write and read the protocol's bytes themselves."""
+"""Helpers of the unit tests: ports, waiting, and nodes that write and read the protocol's bytes themselves."""
 
 import contextlib
 import hashlib
@@ -97,7 +97,7 @@ def pending_of(server):
 
 
 def is_paused(connection):
-    """Whether a connection does not read, because of its back-pressure."""
+    """True if a connection does not read, because of its back-pressure."""
     return connection._backpressure.paused
 
 
@@ -220,7 +220,7 @@ class Caller:
 
 
 def end_of(future):
-    """What a future failed with."""
+    """The exception of a future."""
     return future.exception(TIMEOUT)
 
 

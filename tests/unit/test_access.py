@@ -1,4 +1,4 @@
-"""Who gets in: the cookie, where it may be a known one, which nodes may connect, and which of them may call what."""
+"""Access: the cookie, the default cookie, the allow-list of nodes, and the handlers that a node may call."""
 
 import logging
 import socket

@@ -56,7 +56,7 @@ def certificate(tmp_path_factory):
 
 
 def names(tree):
-    """What is called or read in a module, as it is written there."""
+    """The names that a module calls or reads, as they are written there."""
     return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name)]
 
 
