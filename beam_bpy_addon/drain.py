@@ -3,8 +3,8 @@
 The window's main loop sleeps 5 ms between two rounds, and calls a timer that asks for 0.0 seconds once per round. A
 caller that waits for each answer would get one answer per round. Two mechanisms make that faster:
 
-Linger. After a call, the tick waits for the next one, within a budget that leaves the window its frames. While it waits,
-it runs the network loop itself (see `transport.lending`), so that a call needs no other thread.
+Linger. After a call, the tick waits for the next one, within a budget that leaves the window its frames. While it
+waits, it runs the network loop itself (see `transport.lending`), so that a call needs no other thread.
 
 A window-manager timer. While calls arrive, it keeps the main loop from sleeping, which takes a fifth of a processor. It
 does not exist while a modal tool runs or an animation plays, because these get an event from each such timer.
