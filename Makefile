@@ -30,7 +30,7 @@ PY := $(VENV)/bin/python
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
+.PHONY: help run test test-beam test-in-blender unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,8 +42,14 @@ run: $(VENV)/ready zip ## An Elixir script drives a real Blender and saves the p
 test: $(VENV)/ready $(INSIDE)/ready zip ## Run all tests: unit tests, tests with real Erlang and Elixir, tests in real Blender
 	@tools/need elixir erlang
 	$(PY) -m pytest tests/unit
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-beam test-in-blender
+
+# The two halves of `make test` that run at the same time. Each waits for other programs most of the time.
+test-beam:
 	$(PY) -m pytest tests/interop
 	$(PY) -m pytest tests/chaos
+
+test-in-blender:
 	$(TEST_BLENDER)
 
 unit: $(VENV)/ready ## Run only the unit tests
