@@ -12,6 +12,9 @@ from collections.abc import Iterator
 NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 """The flag for `socket.send`; 0 where the system has none."""
 
+MASKS_SIGPIPE = not NO_SIGNAL and hasattr(signal, "SIGPIPE")
+"""True where the system has the signal but not the flag: on macOS. Windows has neither."""
+
 
 @contextlib.contextmanager
 def no_sigpipe() -> Iterator[None]:

@@ -23,7 +23,7 @@ from typing import Protocol
 from beam_bpy.logger import log
 from beam_bpy.protocol import ProtocolError
 from beam_bpy.transport.loop import Loop
-from beam_bpy.transport.sigpipe import NO_SIGNAL, no_sigpipe
+from beam_bpy.transport.sigpipe import MASKS_SIGPIPE, NO_SIGNAL, no_sigpipe
 
 LARGE = 64 * 1024
 """Parts of at least this many bytes are sent as they are; smaller ones are joined first."""
@@ -187,10 +187,10 @@ class Stream:
         return None
 
     def _transmit(self, data: bytes | memoryview) -> int:
-        if NO_SIGNAL:
-            return self._sock.send(data, NO_SIGNAL)
-        with no_sigpipe():
-            return self._sock.send(data)
+        if MASKS_SIGPIPE:
+            with no_sigpipe():
+                return self._sock.send(data)
+        return self._sock.send(data, NO_SIGNAL)
 
     def _next_part(self) -> bytes | memoryview | None:
         if not self._parts:
