@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 
 from beam_bpy import get_beam_server
-from beam_bpy.dispatch import host_queue
+from beam_bpy.dispatch.host_queue import host_queue
 
 EXTENSION = "bl_ext.user_default.beam_bpy"
 START = str(Path(os.environ["GUI_REPORT"]).with_name("start.blend"))
