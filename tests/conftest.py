@@ -1,4 +1,4 @@
-"""What `pytest tests/` collects: all but tests/gui, which needs a window and has its own command, `make test-gui`."""
+"""`pytest tests/` collects all tests except tests/gui, which needs a window and its own command, `make test-gui`."""
 
 import importlib.util
 import os

@@ -24,7 +24,7 @@ _MISSING = (
     (signal, ("SIGPIPE", "SIGHUP", "SIGKILL", "SIGSTOP", "pthread_sigmask", "sigpending", "sigwait")),
     (os, ("fork", "register_at_fork")),
 )
-"""What the modules have here and lack there."""
+"""Names that the modules have on POSIX and lack on Windows."""
 
 
 def _tcp_socketpair(

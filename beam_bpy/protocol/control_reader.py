@@ -33,7 +33,7 @@ from beam_bpy.protocol.opcodes import Opcode
 from vendor_term_codec import Atom, DecodeError, Pid, Reference, decode_term
 
 Event = ControlMessage | gen_server.GenCall | erpc.ErpcCall
-"""What one message stands for. The calls of gen_server and erpc are types of their own."""
+"""An event for one message. The calls of gen_server and erpc have types of their own."""
 
 _Parser = Callable[[tuple[Any, ...], Payload], ControlMessage]
 

@@ -13,7 +13,7 @@ SCENE_HANDLERS = "bl_ext.user_default.scene_handlers"
 
 
 def script_arguments() -> list[str]:
-    """What a script was called with; Blender's own arguments come before "--"."""
+    """The script's arguments: those after "--"; the others belong to Blender."""
     return sys.argv[sys.argv.index("--") + 1 :]
 
 

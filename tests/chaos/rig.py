@@ -23,13 +23,13 @@ LEDGER = 1 << 24
 """How many ids the server can count; the honest caller has the upper half."""
 
 BEGUN, ANSWERED, CUT, CAST_CUT, CAST = range(1, 6)
-"""What callers.erl marks an id with; 0 is one that nobody has called."""
+"""The marks that callers.erl gives to an id; 0 is an id without a call."""
 
 _CABLE_PORT = 25000
 
 
 class Fate(NamedTuple):
-    """What has become of the calls of one run.
+    """The outcome of each call of one run.
 
     Attributes:
         marks: how many ids have each mark.
@@ -109,7 +109,7 @@ class Rig:
         eventually(lambda: self.state()["queued"] == 0, "the queue is empty")
 
     def state(self) -> dict[str, Any]:
-        """What the server says of itself."""
+        """The server's own report of its state."""
         state: dict[str, Any] = self.honest.eval("erpc:call(N, m, state, [])")
         return state
 
@@ -141,7 +141,7 @@ class Rig:
         return erl.later(code, First=first, Count=count, Callers=callers, Kill=kill, Disconnect=disconnect)
 
     def fate(self, first: int, outcome: tuple[Any, ...]) -> Fate:
-        """What a run has come to; no call ran twice, and none that was not cut off was lost. `settle` comes before."""
+        """The outcome of a run. No call ran twice; no call was lost unless it was cut off. Call `settle` before."""
         marks, answers, wrong, kills, disconnects = outcome
         assert wrong == []
         marks, answers = as_bytes(marks), as_bytes(answers)
@@ -177,7 +177,7 @@ def _is_right(mark: int, answers: int, ran: int) -> bool:
             return (answers, ran) == (1, 1)
         case _ if mark == CAST:
             return (answers, ran) == (0, 1)
-    # What was cut off has run or not, and an answer may have come before its caller was killed.
+    # A call that was cut off may have run, and its answer may have arrived before its caller was killed.
     return answers <= ran <= 1
 
 

@@ -68,7 +68,7 @@ def register(server: BeamServer, ledger: Ledger) -> None:
 
 
 def state(server: BeamServer, ledger: Ledger) -> dict[str, Any]:
-    """What only the server itself can say of its state."""
+    """The parts of the server's state that only its own process can read."""
     return {
         "nodes": [peer.name for peer in server.peers],
         "queued": server.activity.queued,

@@ -243,7 +243,7 @@ def test_connections_that_die_at_each_byte(rig: Rig, direction: str, reset: bool
 
 
 def test_a_peer_that_stands_still_while_it_owes_reads_of_1_gb(start_rig: Callable[..., Rig]) -> None:
-    """What is held for it stays under 64 MiB and two answers more, beside the copies while these are made."""
+    """Memory held for the peer stays below 64 MiB plus two answers plus the copies that are being made."""
     rig = start_rig(tick=TICK, limits={"stalled_peer_timeout": STOPPED})
     time.sleep(1.0)
     before = rig.check()
@@ -279,7 +279,7 @@ def test_a_peer_that_stands_still_while_it_owes_reads_of_1_gb(start_rig: Callabl
 
 
 def test_a_peer_that_stands_still_for_a_moment_while_it_owes_reads(rig: Rig) -> None:
-    """What had to wait for it to read is answered when it goes on."""
+    """Calls that waited until the peer reads are answered when it reads again."""
     for _ in rounds("nodes stopped for less than the tick time while they owed reads of 1 GB"):
         with rig.victim() as victim:
             asking = victim.eval("callers:asks(N, give, Size, 64)", Size=16 * MB)

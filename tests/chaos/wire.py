@@ -1,4 +1,4 @@
-"""What lies between a caller and the server: a wire that is slow, that breaks, or that somebody pulls out.
+"""A TCP proxy between a caller and the server that can delay bytes, reset a connection or stop forwarding.
 
 `Wire` is a proxy, which works everywhere. `Cable` lies between two network namespaces, where the system lets a user
 have some: pulled out, not even the kernel of the other side answers.
@@ -26,7 +26,7 @@ _RETRANSMISSION = 0.2
 
 @dataclass(frozen=True)
 class Weather:
-    """What a wire does with the bytes of a connection that begins.
+    """The way in which the proxy forwards the bytes of a new connection.
 
     Attributes:
         delay: seconds that a chunk of bytes is late, at most.
@@ -78,7 +78,7 @@ class Wire:
         self.flowing.clear()
 
     def plug(self) -> None:
-        """What has waited since `pull` goes on."""
+        """Forward the bytes that have waited since `pull`."""
         self.flowing.set()
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-# What the test scripts here and in the project's folder share: how they start, a node of their own, and the node of the
-# server that they test.
+# Shared by the test scripts here and in the project's folder: their start, their own node, and the node of the server
+# that they test.
 #
 # The server is the one that BPY_BEAM_NODE and BPY_BEAM_COOKIE name, as for the server itself; the defaults are those of
 # `python examples/basic_server.py`.

@@ -39,7 +39,7 @@ def new_folder(system: System) -> Iterator[Path]:
 
 
 def new_environment(system: System, folder: Path) -> dict[str, str]:
-    """What Blender and the nodes that call it see: settings, a node name and an epmd that nobody else uses."""
+    """The environment of Blender and of its callers: own settings, an own node name and an own epmd."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         epmd_port = str(sock.getsockname()[1])

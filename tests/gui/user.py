@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 class User:
-    """What a user does, and what programs call meanwhile.
+    """The input of a user, and the calls that programs make at the same time.
 
     Args:
         window: the user's Blender.

@@ -46,7 +46,7 @@ class System:
 
     @classmethod
     def from_environment(cls) -> "System":
-        """What BLENDER, a program of this system, or BLENDER_ROOT, the folder of another one, names."""
+        """The program that BLENDER names, or the system folder that BLENDER_ROOT names."""
         if "BLENDER" in os.environ:
             found = shutil.which(os.environ["BLENDER"])
             assert found, f"BLENDER is {os.environ['BLENDER']!r}, and there is no such program"
@@ -148,7 +148,7 @@ class Window:
             )
 
     def printed(self) -> str:
-        """What Blender has printed."""
+        """The text that Blender has printed."""
         return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
@@ -166,7 +166,7 @@ class Window:
         return target
 
     def report(self) -> Report:
-        """What Blender said about itself last."""
+        """The last report that Blender wrote about its state."""
         told: Report = json.loads(self._report.read_text())
         return told
 

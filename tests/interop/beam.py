@@ -1,4 +1,4 @@
-"""What the interop tests are made of: nodes of the real BEAM to send expressions to, and handlers for them to call."""
+"""Parts of the interop tests: real BEAM nodes that evaluate expressions, and handlers that they call."""
 
 import base64
 import concurrent.futures
@@ -132,7 +132,7 @@ class Output:
 
 
 class ErlError(AssertionError):
-    """What was evaluated raised: `kind` is error, exit, throw or killed."""
+    """The evaluated expression raised an exception. `kind` is error, exit, throw or killed."""
 
     def __init__(self, kind: str, reason: Any, stack: Any) -> None:
         super().__init__(f"{kind}: {reason!r}\n  {stack!r}")
@@ -287,7 +287,7 @@ def _answers(address: str, port: int) -> bool:
 
 
 def names(port: int) -> str:
-    """What the real `epmd -names` prints about the epmd on a port."""
+    """The output of the real `epmd -names` for the epmd on a port."""
     command = [*beam_program("epmd"), "-port", str(port), "-names"]
     return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
 

@@ -150,7 +150,7 @@ def server(_shared_server: tuple[BeamServer, list[Any]]) -> BeamServer:
 
 @pytest.fixture
 def notes(_shared_server: tuple[BeamServer, list[Any]]) -> list[Any]:
-    """What the `note` handler was called with."""
+    """The arguments of each call of the `note` handler."""
     _shared_server[1].clear()
     return _shared_server[1]
 

@@ -28,7 +28,7 @@ class Nodes:
         self._running[name] = output
 
     def do(self, line: str) -> None:
-        """What the script asks for."""
+        """The value that the script asks for."""
         match line.split():
             case ["please", "kill", name]:
                 self._running[name].kill()

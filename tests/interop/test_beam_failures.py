@@ -10,7 +10,7 @@ from beam_bpy import Atom, BeamServer
 
 
 def both(erl: Erl, reference: Erl, code: str) -> tuple[Any, Any]:
-    """What the server and a BEAM node make of the same code, in which Node is the one that is called."""
+    """The results of the same code with the server and with a BEAM node as the called node, Node."""
     return erl.eval(code, Node=erl.bindings["N"]), erl.eval(code, Node=Atom(reference.node))
 
 

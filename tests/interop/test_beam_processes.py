@@ -144,7 +144,7 @@ def test_a_spawned_process_that_exits_on_purpose_has_that_reason(erl: Erl) -> No
     assert erl.eval(code) == expected
 
 
-# What a monitor says of what is not there, as on a BEAM node.
+# Monitors of processes and names that do not exist answer as on a BEAM node.
 
 
 DEAD = "{Dead, Gone} = spawn_monitor(Node, m, f, []), {Dead, {undef, _}} = probe:down(Gone),"

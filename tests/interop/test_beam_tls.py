@@ -56,11 +56,11 @@ class Authority:
         return self._made[hosts]
 
     def tls(self, hosts: str = BOTH, **options: Any) -> Tls:
-        """What a server is given."""
+        """The TLS options of a server."""
         return Tls(self.certificate(hosts), None, self.file, **options)
 
     def flags(self, hosts: str | None = BOTH) -> list[str]:
-        """What an `erl` is given; None for one without a certificate of its own."""
+        """The TLS options of an `erl`. With None as `hosts`, it has no certificate of its own."""
         authority = f'{{cacertfile, "{seen(self.file)}"}}, {{verify, verify_peer}}'
         own = f'{{certfile, "{seen(self.certificate(hosts))}"}}, ' if hosts else ""
         server = f'{{certfile, "{seen(self.certificate())}"}}, {{fail_if_no_peer_cert, true}}, {authority}'

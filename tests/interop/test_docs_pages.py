@@ -1,4 +1,4 @@
-"""What the README shows of both sides: its handlers in a server here, its Elixir on a real BEAM."""
+"""The README's examples: its handlers run in a server here, its Elixir code on a real BEAM."""
 
 import re
 import subprocess

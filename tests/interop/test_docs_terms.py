@@ -1,4 +1,4 @@
-"""What docs/terms.md says, asked of a real BEAM: its tables row by row, and its Elixir examples as one script."""
+"""docs/terms.md against a real BEAM: each row of its tables, and its Elixir examples as one script."""
 
 import base64
 import re
@@ -60,7 +60,7 @@ def rows(header: str) -> list[list[str]]:
 
 
 def code(cell: str) -> str:
-    """What stands in a cell that is nothing but code."""
+    """The code of a table cell that contains only code."""
     assert re.fullmatch(r"`[^`]+`", cell), cell
     return cell[1:-1]
 

@@ -15,7 +15,7 @@ SCRIPTS = ["test_simple.exs", "test_integration.exs", "test_client.exs"]
 
 @pytest.fixture(scope="module")
 def environment(epmd_port: int, child_environment: Callable[..., dict[str, str]]) -> dict[str, str]:
-    """What server and scripts both run in."""
+    """The environment of the server and of the scripts."""
     return child_environment(BPY_BEAM_NODE=unique("basic"), BPY_BEAM_COOKIE=unique("cookie"))
 
 

@@ -210,7 +210,7 @@ class Broken(logging.Handler):
 
 @pytest.fixture(params=["full disk", "handler that raises"])
 def bad_log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the program has set up for logging fails with each message."""
+    """The program's logging handler raises an exception for each message."""
     logger = logging.getLogger("beam_bpy")
     level = logger.level
     # It is unbuffered, so that closing it has nothing left to write.
@@ -320,7 +320,7 @@ def test_a_forked_child_may_start_its_server_and_runs_nothing_of_its_parents(fre
         finally:
             os._exit(code)
     assert os.read(ready, 1) == b"!"
-    # What the child runs comes after whatever stood in its queue.
+    # The child's queue is in order: a call that it took over from its parent would run before this one.
     forked = Atom(f"{name}@127.0.0.1")
     assert erl.eval("erpc:call(Forked, m, note, [2], 10000)", Forked=forked) == 1
     assert os.read(noted, 10) == b"2"

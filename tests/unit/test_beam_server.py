@@ -473,7 +473,7 @@ class TestHandlers:
 
         with Client(server) as client:
             assert client.call("queued") == "beam_bpy worker"
-            # Whoever runs the network: its own thread, or the worker while it waits.
+            # The thread that runs the network: its own, or the worker while it waits.
             assert client.call("inline") in ("beam_bpy network", "beam_bpy worker")
 
     def test_an_inline_call_is_answered_while_a_queued_one_runs(self, server):

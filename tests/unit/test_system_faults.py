@@ -609,7 +609,7 @@ class TestPeers:
             for thread in both:
                 thread.start()
             for number in range(300):
-                # Who keeps up with the publisher misses nothing.
+                # A subscriber that reads as fast as the publisher sends misses nothing.
                 eventually(lambda number=number: len(heard) >= number - 2)
                 server.publish("frames", [number, bytes(50_000)])
             both[1].join(TIMEOUT)

@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def before_installation(pytestconfig: pytest.Config) -> Traces:
-    """What was there before an extension was installed."""
+    """The state of Blender before an extension was installed."""
     return pytestconfig.stash[BEFORE_INSTALLATION]
 
 
@@ -87,7 +87,7 @@ def preferences() -> Any:
 
 @pytest.fixture
 def printed(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What Blender has printed since the last call."""
+    """The text that Blender has printed since the last call."""
 
     def read() -> str:
         ctypes.CDLL(None).fflush(None)

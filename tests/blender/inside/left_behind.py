@@ -1,4 +1,4 @@
-"""What an extension may leave behind in Blender."""
+"""Things in Blender that an extension may leave behind: the tests compare them before and after."""
 
 import gc
 import os
@@ -10,7 +10,7 @@ from in_blender import EXTENSION
 
 
 class Traces(NamedTuple):
-    """What is there at a time."""
+    """The things that exist at one time."""
 
     threads: list[str]
     classes: list[str]
@@ -20,7 +20,7 @@ class Traces(NamedTuple):
 
 
 def traces() -> Traces:
-    """What is there now."""
+    """The things that exist now."""
     gc.collect()
     return Traces(
         sorted(thread.name for thread in threading.enumerate()),

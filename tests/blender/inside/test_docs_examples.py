@@ -26,7 +26,7 @@ IO.puts("called")
 
 
 def elixir(*arguments: str) -> str:
-    """What an Elixir program prints, which must end with 0; this Blender serves meanwhile."""
+    """Run an Elixir program while this Blender serves. It must end with 0. Return its output."""
     process = subprocess.Popen(
         [program("elixir"), *arguments],
         stdin=subprocess.DEVNULL,

@@ -132,7 +132,7 @@ def test_the_cookie_cannot_be_set_where_the_environment_sets_it(name: str, monke
         operator()
 
 
-# What needs a window, or a failed call.
+# Operators that need a window or a failed call.
 
 
 @pytest.mark.parametrize("name", ["copy_node_name", "copy_snippet"])

@@ -1,4 +1,4 @@
-"""What the panels show: the server is looked at between two draws, and the panels are drawn only after a change."""
+"""The state that the panels show. It is read from the server between two draws. Only a change redraws the panels."""
 
 import time
 from collections.abc import Callable

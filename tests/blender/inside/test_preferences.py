@@ -11,7 +11,7 @@ from beam_bpy import BeamServer
 from beam_bpy.cookies import DEFAULT_COOKIE
 
 ALWAYS = {"tick_time": 60.0, "epmd": "embed"}
-"""What no environment variable overrides."""
+"""Preferences that no environment variable overrides."""
 
 NAME = f"preferences_{os.getpid()}"
 

@@ -1,4 +1,4 @@
-"""What the example extension publishes, where a handler of the test's own is needed; and what it leaves behind."""
+"""Scene events of the example extension: cases that need a handler of the test, and the state after unregister."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def served(scene_handlers: None, server: BeamServer) -> None:
 
 
 def received(topics: list[str], code: str) -> list[tuple[str, Any]]:
-    """What a subscriber gets while an expression is evaluated; in it, Call(Function, Arguments) calls a handler."""
+    """The events that a subscriber gets while an expression runs. In it, Call(Function, Arguments) calls a handler."""
     subscriptions = ", ".join(f'ok = Call(subscribe, [<<"{topic}">>])' for topic in topics)
     found: list[tuple[str, Any]] = in_blender.erl(
         f"""

@@ -1,4 +1,4 @@
-"""What ships: the bill of each zip tells the truth, all code is this repository's own, and so do the permissions."""
+"""The released zips: each bill of materials is correct, all code is from this repository, permissions match it."""
 
 import ast
 import hashlib

@@ -28,7 +28,7 @@ def elixir_blocks(page: str) -> list[str]:
 
 
 def elixir(script: str, folder: Path, environment: Environment) -> str:
-    """What an Elixir script prints, on a node of its own; it has to come to its end."""
+    """Run an Elixir script on its own node. It must end with 0. Return its output."""
     path = folder / "example.exs"
     path.write_text(f'{script}\nIO.puts("{FINISHED}")\n', encoding="utf-8")
     name = f"docs_{os.getpid()}@127.0.0.1"

@@ -182,7 +182,7 @@ def test_uvs_and_attributes_by_name(scene: Scene, scene_node: tuple[str, Environ
     assert found["uvs"] == uvs
     assert found["attributes"] == {"weight": {"domain": "point", "type": "float", "values": [1.0, 2.0, 3.0, 4.0, 5.0]}}
     assert set(scene("download_mesh", '[<<"Mapped">>]')["attributes"]) == {"weight", "sharp_face"}
-    # What comes back is what can be sent.
+    # The reply can be sent again as an argument.
     node, environment = scene_node
     code = f"""
         Mesh = erpc:call('{node}', scene, download_mesh, [<<"Mapped">>]),

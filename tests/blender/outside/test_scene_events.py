@@ -1,4 +1,4 @@
-"""What the example extension publishes, as a real Erlang node gets it, and how it offers its handlers."""
+"""Scene events of the example extension as a real Erlang node receives them, and the list of its handlers."""
 
 import os
 import subprocess
@@ -76,7 +76,7 @@ def test_the_elixir_example(scene_node: SceneNode, scene: Scene) -> None:
 
 
 def long_call(scene_node: SceneNode, function: str, arguments: str) -> tuple[list[Any], Any]:
-    """What a long call yields, and what it returns."""
+    """The values that a long call yields, and the value that it returns."""
     node, environment = scene_node
     progress, value = erl(
         f"""

@@ -263,7 +263,7 @@ def test_render_still_as_the_answer(scene: Scene) -> None:
     picture = scene("render_still", "[#{engine => cycles, width => 32, height => 24, samples => 1, denoise => false}]")
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", picture[16:24]) == (32, 24)
-    # What the picture wanted was for this picture.
+    # Settings for one picture do not stay in the scene.
     assert scene("get_property", '[<<"scenes[\\"Scene\\"].render.resolution_x">>]') == 1920
     assert scene("get_property", '[<<"scenes[\\"Scene\\"].render.filepath">>]') == "/tmp/"
 

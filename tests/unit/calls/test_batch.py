@@ -26,7 +26,7 @@ def caller(local):
 
 @pytest.fixture
 def batch(local, caller):
-    """What a batch of these steps is answered."""
+    """The answer to a batch of these steps."""
     return lambda *steps: by_erpc(local, caller, BATCH, [list(steps)])
 
 

@@ -138,7 +138,7 @@ class TestTheAnswer:
 
 
 def receivers(caller):
-    """What progress may be sent to: as it is asked for, who gets it, and its tag."""
+    """A receiver of progress: the form of the request, the process or name that receives, and the tag."""
     alias = caller.ref()
     return [
         (caller.pid, caller.pid, "long"),

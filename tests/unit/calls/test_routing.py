@@ -359,7 +359,7 @@ class TestSpawn:
 
 
 class TestCasts:
-    """What nobody waits for is run, and never answered."""
+    """A call for which nobody waits runs and gets no answer."""
 
     @pytest.fixture
     def ran(self, local):
@@ -500,7 +500,7 @@ class TestAbandonedCalls:
 
 
 class TestArguments:
-    """What a handler gets."""
+    """The arguments that a handler gets."""
 
     def received(self, local, caller, args, **options):
         got = []
@@ -676,7 +676,7 @@ class TestOtherServers:
 
 
 class TestBadRequests:
-    """Who asks for what cannot be done is told so, and does not wait for ever."""
+    """A caller whose request is not supported gets an error. It does not wait forever."""
 
     REX = [A("stop"), (), (1,), (A("call"), CRATES, A("echo"), "no list", A("user")), (A("call"), 1, 2, [], A("user"))]
     HANDLERS = [123, 1.5, (), ("echo",), ("echo", [], 1), (1.5, []), [], {}, ("echo", "no list")]

@@ -1,4 +1,4 @@
-"""What a server says of its calls and of the nodes that make them."""
+"""The figures that a server reports about its calls and about the nodes that make them."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What hostile bytes and odd values meet: sentences, not crashes."""
+"""Hostile bytes and unsupported values raise exceptions with clear messages, never crash."""
 
 import enum
 import struct

@@ -419,7 +419,7 @@ class TestBusyHost:
         call.wanted = False
 
         assert calls.drain(LONG) == 1
-        assert log == ["given up"]  # What runs is its own way to notice: see `Call.run`.
+        assert log == ["given up"]  # A call that runs notices the end itself: see `Call.run`.
 
     def test_a_call_that_has_waited_too_long_is_refused(self, calls, log):
         call = Change(log)

@@ -280,7 +280,7 @@ class TestRefusals:
         assert nodes_of(a) == nodes_of(other) == ()
         assert "another-cookie" not in caplog.text + str(caught.value)
         assert COOKIE not in caplog.text + str(caught.value)
-        # What the sentence is for: whoever reads it has to find out which node, and what to look at.
+        # The message must name the node and the setting to check.
         assert B_NAME in str(caught.value)
         assert "cookie" in str(caught.value)
 
@@ -466,7 +466,7 @@ class TestCall:
 
 
 class TestPlayedCalls:
-    """What a call looks like to the node that is called, and what its answers do."""
+    """An outgoing call as the called node sees it, and the effect of its answers."""
 
     def ask(self, a, played, **options):
         future = a.call_async(played.name, "Elixir.Mod", "fun", [1, "two"], **options)

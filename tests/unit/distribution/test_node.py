@@ -37,7 +37,7 @@ def end(process, reason):
 
 
 def ignored(peer, request):
-    """What a node does with spawn requests in tests that send none."""
+    """Handles spawn requests in tests that send none."""
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ class TestExitSignals:
 
 
 class TestLostNodes:
-    """What is left when a node has gone."""
+    """State that remains after a node has disconnected."""
 
     def test_its_monitors_are_dropped(self, caller, process):
         caller.monitor(process.pid)

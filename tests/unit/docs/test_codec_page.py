@@ -1,4 +1,4 @@
-"""What docs/codec.md and docs/terms.md say of the codec is so: the examples, the names, the limits, the tags."""
+"""docs/codec.md and docs/terms.md describe the codec correctly: examples, names, limits and tags."""
 
 import doctest
 import inspect
@@ -87,7 +87,7 @@ def test_what_the_table_says_is_refused_is_and_nothing_else():
 
 
 def _complaint(tag):
-    """What is said about a term that ends behind its tag."""
+    """The error message for a term that ends after its tag."""
     try:
         return str(decode(bytes((tags.VERSION, tag))))
     except DecodeError as error:

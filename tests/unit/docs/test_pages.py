@@ -1,4 +1,4 @@
-"""What the documents name has to exist."""
+"""Files, commands and names in the documents exist."""
 
 import ast
 import dataclasses

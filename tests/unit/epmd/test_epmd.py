@@ -219,7 +219,7 @@ def test_a_node_that_is_not_known_is_not_located(loop, running, port, reason):
 
 
 def located(loop, name, address="127.0.0.1"):
-    """What `locate` says of a node."""
+    """The answer of `locate` about a node."""
     found = Future()
     on_loop(loop, lambda: epmd.locate(loop, address, name, found.set_result))
     return found.result(TIMEOUT)
@@ -249,7 +249,7 @@ def test_what_answers_is_no_epmd(loop, port, answer):
 
 
 class TestModes:
-    """Who is registered with what."""
+    """The modes of the epmd option: which server registers where, and which one starts an epmd."""
 
     def test_embed_brings_an_epmd_when_there_is_none(self, make, port):
         server = make(epmd="embed")

@@ -67,7 +67,7 @@ def md5(cookie, challenge):
 
 
 def known(flags):
-    """What a node makes of the flags that another one offers; None when it does not let it in."""
+    """The flags in use after another node has offered its flags; None if the node refuses the connection."""
     if not flags & DIGEST and MANDATORY & ~flags:
         return None
     return flags & (OFFERED | NAME_ME) | (MANDATORY if flags & DIGEST else 0)
@@ -180,9 +180,9 @@ class OneSide(RuleBasedStateMachine):
         self.state = self.first
         self.stream = b""  # All that the peer has said.
         self.arrived = 0  # How much of it has arrived.
-        self.messages = []  # What the side has not taken yet, each with the offset of its end.
-        self.output = b""  # What the side has to say now.
-        self.handed_on = None  # What it left to whoever comes after it.
+        self.messages = []  # Messages that the side has not read yet, each with the offset of its end.
+        self.output = b""  # Bytes that the side must send now.
+        self.handed_on = None  # Bytes that it left for the connection.
         self.status = self.refused_with = None  # The status with which the other side has refused this one.
 
         right, of_others = (
@@ -278,7 +278,7 @@ class OneSide(RuleBasedStateMachine):
         self.says_what_it_should()
 
     def receive(self, chunk):
-        """What the side makes of the bytes: an event, None or "refused"."""
+        """The side's result for the bytes: an event, None or "refused"."""
         try:
             return self.side.receive(chunk)
         except HandshakeError as error:
@@ -287,7 +287,7 @@ class OneSide(RuleBasedStateMachine):
             return "refused"
 
     def model(self):
-        """What has to come of all that has arrived: an event, None or "refused"."""
+        """The expected result for all received bytes: an event, None or "refused"."""
         while self.state not in ("decision", "up", "over") and self.messages and self.messages[0][1] <= self.arrived:
             said, end = self.messages.pop(0)
             outcome = "refused" if said.kind == "bad" else self.take(said, end)
@@ -319,7 +319,7 @@ class OneSide(RuleBasedStateMachine):
         assert self.side.take_output() == b""
 
     def comes_to_its_end(self):
-        """What was left over was handed on byte for byte."""
+        """The remaining bytes were passed on unchanged."""
         if self.state == "up":
             assert self.handed_on == self.stream[self.end : self.arrived]
         self.ends[self.state] += 1
@@ -531,7 +531,7 @@ class Tampered(RuleBasedStateMachine):
             Established(PEER, flags, PEER_CREATION, b""),
             Established(US, flags, OUR_CREATION, b""),
         )
-        self.wires = [b"", b""]  # What is on its way to each side.
+        self.wires = [b"", b""]  # Bytes in transit to each side.
         self.told = [b"", b""]  # All that each side was ever told.
         self.said = [b"", b""]  # All that each side has ever said.
         self.events = [[], []]
@@ -787,7 +787,7 @@ class AtOnce(RuleBasedStateMachine):
         try:
             self._come_to_rest()
             if not all(self.asked):
-                # Who was told to wait for the other's call, which never came, waits for a while.
+                # A side that was told to wait for the other's connection, which never came, waits for a while.
                 assert not self.all_well
                 self.time_passes()
                 self._come_to_rest()

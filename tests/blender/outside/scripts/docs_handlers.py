@@ -51,7 +51,7 @@ assert bpy.data.objects["Aim"].location.x == 1.0
 # Reload Scripts: what an add-on has registered is registered anew, what a script has registered stays.
 bpy.ops.beam_bpy.start_server()
 before = {handler.name: handler.function for handler in server.handlers}
-bpy.utils.load_scripts(reload_scripts=True)  # What the operator does in the program with a window.
+bpy.utils.load_scripts(reload_scripts=True)  # The operator in a window does the same.
 assert not server.running
 after = {handler.name: handler.function for handler in server.handlers}
 assert set(after) == set(before)
