@@ -123,14 +123,14 @@ def tuple_of(*elements: bytes) -> bytes:
     """Return the external form of a tuple. Each element is an external form without the version byte."""
     count = len(elements)
     head = bytes((tags.SMALL_TUPLE, count)) if count <= 255 else _pack_length(tags.LARGE_TUPLE, count)
-    return head + b"".join(elements)
+    return b"".join((head, *elements))  # One copy: an element may be megabytes.
 
 
 def list_of(*elements: bytes) -> bytes:
     """Return the external form of a proper list. Each element is an external form without the version byte."""
     if not elements:
         return _EMPTY_LIST
-    return _pack_length(tags.LIST, len(elements)) + b"".join(elements) + _EMPTY_LIST
+    return b"".join((_pack_length(tags.LIST, len(elements)), *elements, _EMPTY_LIST))
 
 
 def _write(value: Any, out: list[_Part], default: _Default) -> None:
