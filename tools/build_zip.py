@@ -80,8 +80,8 @@ def check_wheel(folder: Path, name: str) -> None:
 
 
 def stage_scene_handlers(folder: Path) -> None:
-    """Copy the files of the example extension to `folder`."""
-    _copy_sources(ROOT / "examples" / "scene_handlers", folder)
+    """Copy the files of the extension scene_handlers to `folder`."""
+    _copy_sources(ROOT / "scene_handlers", folder)
     shutil.copy(ROOT / "LICENSE", folder)
 
 

@@ -73,7 +73,7 @@ def _install_extensions() -> None:
     import bpy
 
     print(f"Blender {bpy.app.version_string} is running as a Python module.")
-    for manifest in (ROOT / "blender_manifest.toml", ROOT / "examples" / "scene_handlers" / "blender_manifest.toml"):
+    for manifest in (ROOT / "blender_manifest.toml", ROOT / "scene_handlers" / "blender_manifest.toml"):
         package = _zip_of(manifest)
         print(f"Installing {package.relative_to(ROOT)} with Blender's installer.")
         try:

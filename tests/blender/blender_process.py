@@ -19,7 +19,7 @@ from erlang import COOKIE
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 EXTENSION_MANIFEST = REPOSITORY / "blender_manifest.toml"
-SCENE_HANDLERS_MANIFEST = REPOSITORY / "examples" / "scene_handlers" / "blender_manifest.toml"
+SCENE_HANDLERS_MANIFEST = REPOSITORY / "scene_handlers" / "blender_manifest.toml"
 
 ROOT = Path(os.environ.get("BLENDER_ROOT", "/"))
 """The system that Blender runs in."""

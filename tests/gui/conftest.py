@@ -18,7 +18,7 @@ from tests.blender.erlang import COOKIE
 
 FAILED = pytest.StashKey[bool]()
 
-MANIFESTS = (REPOSITORY / "blender_manifest.toml", REPOSITORY / "examples" / "scene_handlers" / "blender_manifest.toml")
+MANIFESTS = (REPOSITORY / "blender_manifest.toml", REPOSITORY / "scene_handlers" / "blender_manifest.toml")
 
 
 @pytest.fixture(scope="session")

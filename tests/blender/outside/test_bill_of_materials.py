@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from blender_process import REPOSITORY
 
-SOURCES = {"extension": REPOSITORY / "beam_bpy_addon", "scene_handlers": REPOSITORY / "examples" / "scene_handlers"}
+SOURCES = {"extension": REPOSITORY / "beam_bpy_addon", "scene_handlers": REPOSITORY / "scene_handlers"}
 
 
 @pytest.fixture(params=SOURCES)

@@ -1,4 +1,4 @@
-"""An example of an extension with handlers for the BEAM. The handlers build and render a scene.
+"""An extension with handlers for the BEAM. The handlers build and render a scene.
 
 Each handler is a function with positional arguments. Arguments and results contain the names of objects, materials and
 properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but
