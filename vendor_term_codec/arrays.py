@@ -17,14 +17,16 @@ from __future__ import annotations
 import re
 import struct
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import repeat
-from math import isfinite
+from math import isfinite, prod
 from operator import countOf
 from types import ModuleType
 from typing import Any
 
 from .errors import DecodeError, EncodeError
+from .replacements import type_name
 from .tags import INTEGER, NIL, SMALL_INTEGER
 
 SMALL_RUN = 16
@@ -191,18 +193,25 @@ def write_numbers(values: list[Any]) -> bytes | None:
         return _float_list(values) if count >= ENCODE_RUN else None
     if count <= 0xFFFF and 0 <= values[0] <= 255:
         try:
-            return _pack_string(107, count) + bytes(values)
+            raw = bytes(values)
         except ValueError:
             pass  # An int is not from 0 to 255.
+        else:
+            return _pack_string(107, len(raw)) + raw  # Another thread may have changed the length of the list.
     return _int_list(values) if count >= ENCODE_RUN else None
 
 
 def _float_list(values: list[float]) -> bytes | None:
     out = _tagged("d", b"F", 9, values)
     high = out[6::9]
-    if (b"\x7f" in high or b"\xff" in high) and not all(map(isfinite, values)):
+    if (b"\x7f" in high or b"\xff" in high) and any(map(_is_not_finite, high, out[7::9])):
         return None
     return bytes(out)
+
+
+def _is_not_finite(first: int, second: int) -> bool:
+    """Return True if a float that begins with these two bytes is nan or infinite: all bits of its exponent are ones."""
+    return first & 0x7F == 0x7F and second & 0xF0 == 0xF0
 
 
 def _int_list(values: list[int]) -> bytes | None:
@@ -328,32 +337,70 @@ def as_array(values: list[Any]) -> Any:
 
 
 def write_array(value: Any) -> bytes | int | float | bool | list[Any] | None:
-    """Encode a numpy array or scalar.
+    """Encode a numpy array or scalar of numbers or booleans.
 
-    Return its external form (bytes), or a Python value with the same external form. Return None if `value` is not a
-    numpy array or scalar of numbers or booleans; masked arrays are not supported either.
+    Return its external form (bytes), or a Python value with the same external form. Return None for any other value,
+    and for an array whose class reads its elements in its own way (`_plain`).
 
     Raises:
         EncodeError: a number is nan or infinite.
     """
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray | numpy.generic) or hasattr(value, "mask"):
+    if numpy is None or not isinstance(value, (numpy.ndarray, numpy.generic)):
         return None
-    kind = value.dtype.kind
-    if kind not in "fiub":
+    array = _plain(numpy, value)
+    if array is None or (kind := array.dtype.kind) not in "fiub":
         return None
-    if value.ndim == 0:
-        return {"f": float, "i": int, "u": int, "b": bool}[kind](value)  # type: ignore[no-any-return]
-    if kind == "b" or value.size == 0:
-        return value.tolist()  # type: ignore[no-any-return]
+    if array.ndim == 0:
+        return _PYTHON_TYPES[kind](array)  # type: ignore[no-any-return]
+    if array.size == 0:
+        return _empty(numpy, array.shape)
+    if kind == "b":
+        return array.tolist()  # type: ignore[no-any-return]
     if kind == "f":
-        return _nest(numpy, value.shape, _float_records(numpy, value))
-    low, high = int(value.min()), int(value.max())
-    if low >= 0 and high <= 255 and value.shape[-1] <= 0xFFFF:
-        return _strings(numpy, value)
+        return _nest(numpy, array.shape, _float_records(numpy, array))
+    low, high = int(array.min()), int(array.max())
+    if low >= 0 and high <= 255 and array.shape[-1] <= 0xFFFF:
+        return _strings(numpy, array)
     if low >= -(2**31) and high < 2**31:
-        return _nest(numpy, value.shape, _records(numpy, value, INTEGER, ">i4"))
-    return _nest(numpy, value.shape, _big_records(numpy, value))
+        return _nest(numpy, array.shape, _records(numpy, array, INTEGER, ">i4"))
+    return _nest(numpy, array.shape, _big_records(numpy, array))
+
+
+def _plain(numpy: Any, value: Any) -> Any:
+    """Return a numpy scalar, or an array without its subclass; None if its elements may not be what memory holds.
+
+    A masked array hides elements, and an array with a unit scales them. Such a class has a mask, or replaces a method
+    that reads elements. The classes of numpy itself, such as numpy.matrix, may replace them.
+    """
+    kind = type(value)
+    if kind is numpy.ndarray or not isinstance(value, numpy.ndarray):
+        return value
+    if hasattr(value, "mask"):
+        return None
+    own = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] == "numpy")
+    if any(getattr(kind, method, None) is not getattr(own, method, None) for method in _READING_METHODS):
+        return None
+    return numpy.asarray(value)
+
+
+def array_name(value: Any) -> str | None:
+    """Return the class and the type of the elements of a numpy array, for error messages; None for any other value."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return None
+    return f"{type_name(type(value))} of {value.dtype}"
+
+
+_PYTHON_TYPES: dict[str, Callable[[Any], Any]] = {"f": float, "i": int, "u": int, "b": bool}
+
+_READING_METHODS = ("__getitem__", "__iter__", "__array__", "__len__", "item", "tolist")
+
+
+def _empty(numpy: Any, shape: tuple[int, ...]) -> bytes:
+    """Encode an array without elements: its last lists are empty."""
+    outer = shape[: shape.index(0)]
+    return _nest(numpy, outer, numpy.full((prod(outer), 1), NIL, numpy.uint8))
 
 
 def _records(numpy: Any, value: Any, tag: int, number: str) -> Any:
@@ -366,10 +413,12 @@ def _records(numpy: Any, value: Any, tag: int, number: str) -> Any:
 
 def _float_records(numpy: Any, value: Any) -> Any:
     with numpy.errstate(over="ignore"):
-        doubles = value.astype(numpy.float64, copy=False)
-    if not numpy.isfinite(doubles).all():
+        rows = _records(numpy, value, 70, ">f8")
+    # The records are checked, and not the array: another thread may change the array.
+    suspects = (rows[:, 1] | 0x80) == 0xFF
+    if suspects.any() and any(map(_is_not_finite, *rows[suspects, 1:3].T.tolist())):
         raise EncodeError("nan and infinity have no Erlang term, and this array holds one")
-    return _records(numpy, doubles, 70, ">f8")
+    return rows
 
 
 def _big_records(numpy: Any, value: Any) -> Any:

@@ -21,6 +21,7 @@ _Default = TypeVar("_Default")
 
 MAX_ATOM_CHARACTERS = 255
 MAX_REFERENCE_WORDS = 5
+MAX_FREE_VARIABLES = 255
 
 _pack_pid = struct.Struct(">III").pack
 _pack_port = struct.Struct(">QI").pack
@@ -305,7 +306,7 @@ class Fun:
         module: the name of the module; a str is converted to an Atom.
         old_index, old_uniq: the index and the hash of the fun's parse in older releases, signed 32-bit integers.
         pid: the process that created the fun.
-        free: the values of the free variables.
+        free: the values of the free variables, at most 255; any iterable is converted to a tuple.
 
     Raises:
         ValueError: a field has the wrong type, or is out of range.
@@ -322,6 +323,9 @@ class Fun:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "module", Atom(self.module))
+        object.__setattr__(self, "free", tuple(self.free))
+        if len(self.free) > MAX_FREE_VARIABLES:
+            raise ValueError(f"a Fun has at most {MAX_FREE_VARIABLES} free variables, not {len(self.free)}")
         if not _is_integer(self.arity, 0, 255) or not _is_integer(self.index, 0, 2**32 - 1):
             raise ValueError("the arity of a Fun is an integer from 0 to 255, its index an unsigned 32-bit integer")
         if not all(_is_integer(old, -(2**31), 2**31 - 1) for old in (self.old_index, self.old_uniq)):
@@ -491,11 +495,14 @@ class PairsMap(_Immutable):
 _CONSTANTS = {None: "nil", True: "true", False: "false"}
 
 
-def exact(value: Any) -> Hashable:
+def exact(value: Any, signed_zero: bool = True) -> Hashable:
     """Return a hashable value that represents the term of `value`.
 
-    Two results are equal if and only if Erlang's `=:=` is true for the two terms. Exception: 0.0 and -0.0 are different
-    here in all releases; in Erlang they are different since OTP 27.
+    Two results are equal if and only if Erlang's `=:=` is true for the two terms.
+
+    Args:
+        value: a value of the types that `decode` gives.
+        signed_zero: True: 0.0 and -0.0 are different, as in OTP 27 and later. False: they are the same.
     """
     if value is None or value is True or value is False:
         return Atom, _CONSTANTS[value]
@@ -508,17 +515,18 @@ def exact(value: Any) -> Hashable:
     if isinstance(value, int):
         return int, hex(value)  # A sender could choose many numbers with the same hash; strings have a secret seed.
     if isinstance(value, float):
-        return float, struct.pack(">d", value)
+        return float, struct.pack(">d", value if value or signed_zero else 0.0)
     if isinstance(value, list):
-        return list, tuple(map(exact, value))
+        return list, tuple([exact(item, signed_zero) for item in value])
     if isinstance(value, tuple):
-        return tuple, tuple(map(exact, value))
+        return tuple, tuple([exact(item, signed_zero) for item in value])
     if isinstance(value, dict | PairsMap):
-        return dict, frozenset((exact(key), exact(item)) for key, item in value.items())
+        pairs = value.items()
+        return dict, frozenset([(exact(key, signed_zero), exact(item, signed_zero)) for key, item in pairs])
     if isinstance(value, ImproperList):
-        return ImproperList, tuple(map(exact, value.elements)), exact(value.tail)
+        return ImproperList, exact(value.elements, signed_zero), exact(value.tail, signed_zero)
     if isinstance(value, Fun):
-        return Fun, *(exact(getattr(value, field)) for field in Fun.__slots__)
+        return Fun, *[exact(getattr(value, field), signed_zero) for field in Fun.__slots__]
     if hasattr(value, "tolist"):
-        return exact(value.tolist())
+        return exact(value.tolist(), signed_zero)
     return cast(Hashable, value)
