@@ -111,7 +111,7 @@ def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
         trace = trace.tb_next
     details = {"type": type(error).__name__, "message": _message(error), "traceback": _traceback(error, trace)}
-    return Atom("python_error"), {Atom(key): _utf8(value) for key, value in details.items()}
+    return Atom("python_error"), {Atom(key): valid_text(value) for key, value in details.items()}
 
 
 def _message(error: BaseException) -> str:
@@ -128,7 +128,8 @@ def _traceback(error: BaseException, trace: TracebackType | None) -> str:
         return "its traceback cannot be formatted"
 
 
-def _utf8(text: str) -> str:
+def valid_text(text: str) -> str:
+    """A text with a question mark for each lone surrogate, which no binary can hold."""
     return text.encode(errors="replace").decode()
 
 

@@ -105,7 +105,7 @@ class Batch(Runnable):
         if not handler.permits(self._reply.peer.name):
             return _failed(not_allowed(step.mfa))
         try:
-            encoded = self._context.encoder.encode_term(_run_to_end(handler.invoke(step.args)))
+            encoded = self._context.encoder.encode_term(_result_of(handler, step.args))
         except BaseException as error:  # noqa: BLE001 - the next step runs, whatever this one raises
             failure = failure_of(error, step.mfa.stack(), self._context.encoder)
             self._context.count_failed(handler, failure)
@@ -118,9 +118,10 @@ def _failed(failure: Failure) -> bytes:
     return tuple_of(_ERROR, encode_term(failure.reason))
 
 
-def _run_to_end(value: Any) -> Any:
-    """The result of a generator; any other value itself."""
-    if type(value) is not GeneratorType:
+def _result_of(handler: Handler, args: list[Any]) -> Any:
+    """The result of a handler; of a long one the value that it returns in the end."""
+    value = handler.invoke(args)
+    if type(value) is not GeneratorType or not handler.long:
         return value
     try:
         while True:

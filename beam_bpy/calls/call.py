@@ -1,7 +1,8 @@
 """One call of one handler, from the queue to the reply.
 
 A handler that is a generator function makes a long call: each `run` is one slice of it, up to its next `yield`. The
-values that it yields are progress, the value that it returns is the answer. It is closed when nobody waits any more,
+values that it yields are progress, the value that it returns is the answer. A generator that any other function returns
+is a value without a term. The generator is closed when nobody waits any more,
 when its node stops, and when its handler is unregistered.
 """
 
@@ -186,7 +187,7 @@ class Call(Runnable):
         """True and the result of the handler, or False and the value that it has yielded."""
         if self._generator is None:
             value = handler.invoke(self._args)
-            if type(value) is not GeneratorType:
+            if type(value) is not GeneratorType or not handler.long:
                 return True, value
             self._generator = value
         try:

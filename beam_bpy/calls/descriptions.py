@@ -1,12 +1,13 @@
 """Descriptions of handlers, which every node gives to callers of `describe_handlers`."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from beam_bpy.calls.handlers import Handler
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from vendor_term_codec import Atom, EncodeError
+from beam_bpy.failures import valid_text
+from vendor_term_codec import Atom, decode_term
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -17,12 +18,14 @@ def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]
     `parameters` is a list of maps with the keys `name`, `kind` (`positional`, or `variadic` for any number of
     arguments), `type` (the annotation as text, or nil), `required` and, for an optional parameter, `default`.
     `options` is a map of the handler's options.
+
+    A function of an application is described whatever it says of itself, so that one function cannot hide the others.
     """
     return _map(
         name=handler.name,
         module=handler.module,
-        owner=handler.owner,
-        doc=inspect.getdoc(handler.function),
+        owner=_default(handler.owner, encoder),
+        doc=_doc(handler),
         parameters=[*parameters_of(handler, encoder)],
         options=_map(
             inline=handler.inline,
@@ -32,7 +35,7 @@ def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]
             changes_scene=handler.changes_scene or handler.undo,
             safe_during_jobs=handler.safe_during_jobs,
             max_wait=handler.max_wait,
-            long=inspect.isgeneratorfunction(handler.function),
+            long=handler.long,
         ),
     )
 
@@ -60,24 +63,40 @@ def signature_of(handler: Handler) -> list[inspect.Parameter]:
     """The parameters that a caller can give; none for a function written in C that has no signature."""
     try:
         parameters = inspect.signature(handler.function).parameters.values()
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - an object's __signature__ may raise anything
         return []
     return [one for one in parameters if one.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _doc(handler: Handler) -> str | None:
+    try:
+        doc = inspect.getdoc(handler.function)
+    except Exception:  # noqa: BLE001 - an object's __doc__ may raise anything
+        return None
+    return doc and valid_text(doc)
 
 
 def _annotation(annotation: Any) -> str | None:
     if annotation is inspect.Parameter.empty:
         return None
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    if isinstance(annotation, str):
+        return valid_text(annotation)
+    return _shown(annotation, inspect.formatannotation)
 
 
 def _default(value: Any, encoder: ErlangVariantEncoder) -> Any:
-    """The default value, or its text if it has no term."""
+    """A value with the codec's types only, or its text if it has no term."""
     try:
-        encoder.encode_term(value)
-    except EncodeError:
-        return repr(value)
-    return value
+        return decode_term(encoder.encode_term(value), binaries=bytes)[0]
+    except Exception:  # noqa: BLE001 - a converter may raise anything
+        return _shown(value, repr)
+
+
+def _shown(value: Any, show: Callable[[Any], str]) -> str:
+    try:
+        return valid_text(show(value))
+    except Exception:  # noqa: BLE001 - a __repr__ may raise anything
+        return f"a {type(value).__name__}"
 
 
 def _map(**items: Any) -> dict[Atom, Any]:

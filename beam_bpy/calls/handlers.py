@@ -1,5 +1,7 @@
 """Handlers, their options, and the registry that finds a handler by its name and module."""
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,6 +90,11 @@ class Handler:
         """The number of its calls that failed."""
         return self.tally.failures
 
+    @property
+    def long(self) -> bool:
+        """True if the function is a generator function, so that its calls are long calls."""
+        return is_generator_function(self.function)
+
     def permits(self, node_name: str) -> bool:
         """True if a node may call it; a `permit` that raises an exception permits nothing."""
         if self.permit is None:
@@ -101,6 +108,31 @@ class Handler:
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
         return self.function(*args) if self.spread else self.function(args)
+
+
+def is_generator_function(function: Callable[..., Any]) -> bool:
+    """Return True if a function contains `yield`, also behind one of these:
+
+    - a bound method
+    - `functools.partial`
+    - a decorator that uses `functools.wraps`
+    - an object whose class has a generator function as `__call__`
+
+    An async generator function is none.
+    """
+    seen: set[int] = set()
+    inner: Any = function
+    while id(inner) not in seen:
+        seen.add(id(inner))
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif inspect.ismethod(inner):
+            inner = inner.__func__
+        elif hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        elif callable(inner) and not inspect.isroutine(inner):
+            inner = type(inner).__call__
+    return inspect.isgeneratorfunction(inner)
 
 
 def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:

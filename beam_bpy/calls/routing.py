@@ -199,7 +199,7 @@ class CallRouter:
             return False
         encoder = self.context.encoder
         permitted = [handler for handler in self.context.registry.all() if handler.permits(reply.peer.name)]
-        reply.returned(encoder.encode_term([describe(handler, encoder) for handler in permitted]))
+        reply.returned(encode_term([describe(handler, encoder) for handler in permitted]))
         return True
 
     def _subscribe(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:

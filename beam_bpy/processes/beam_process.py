@@ -14,13 +14,13 @@ from beam_bpy.distribution.load import Load
 from beam_bpy.distribution.node import NOCONNECTION, Node
 from beam_bpy.distribution.peer import OutgoingMonitor, Peer
 from beam_bpy.distribution.process import Process
-from beam_bpy.failures import Kind, failure_of, shortened
+from beam_bpy.failures import Failure, Kind, failure_of, python_error, shortened
 from beam_bpy.logger import log
-from beam_bpy.processes.client import Client
+from beam_bpy.processes.client import Client, checked_name
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.gen_server import reply_alias
-from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term
+from vendor_term_codec import Atom, DecodeError, EncodeError, Pid, Reference, encode_term, tuple_of
 
 _DOWN = Atom("DOWN")
 _EXIT = Atom("EXIT")
@@ -77,12 +77,13 @@ class BeamProcess(Process):
         """Answer a gen_server call, which arrives as `("$gen_call", caller, request)`."""
         pid, tag = caller
         ref, is_alias = reply_alias(tag)
-        self.send(ref if is_alias and ref is not None else pid, (tag, value))
+        to = ref if is_alias and ref is not None else pid
+        self._client.send_encoded(to, tuple_of(encode_term(tag), self._client.encoder.encode_term(value)), self)
 
     def monitor(self, target: Destination) -> Reference:
         """Monitor a process of another node; its end arrives as `("DOWN", ref, "process", object, reason)`."""
         ref = self.node.new_ref()
-        plain = Atom(target[0]) if isinstance(target, tuple) else target
+        plain = checked_name(target[0]) if isinstance(target, tuple) else target
         self._monitored[ref.ext] = target
         self._connections.with_peer(
             _node_of(target),
@@ -161,7 +162,7 @@ class BeamProcess(Process):
             failure = failure_of(error, [], self._client.encoder)
             if failure.kind is not Kind.EXIT:
                 log.warning("process %s ends: %s", self.pid, shortened(failure.reason))
-            self.end(encode_term(failure.exit_reason))
+            self.end(_encoded_end(failure))
 
 
 class _Delivery(Runnable):
@@ -176,6 +177,14 @@ class _Delivery(Runnable):
         """See `Runnable`."""
         self._process.handle(self._message)
         return False
+
+
+def _encoded_end(failure: Failure) -> bytes:
+    """The exit reason of a process whose callback has failed."""
+    try:
+        return encode_term(failure.exit_reason)
+    except EncodeError as error:  # The tuple around the reason makes it deeper than a term may be.
+        return encode_term(python_error(error))
 
 
 def _node_of(target: Destination) -> str:

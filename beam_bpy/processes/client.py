@@ -15,7 +15,7 @@ from beam_bpy.futures import set_error, set_result
 from beam_bpy.module_names import full_module
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import BinaryType, Payload
-from vendor_term_codec import Atom, DecodeError, Pid, Reference
+from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term, list_of
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Client(Process):
         result, ref = self.node.new_ref(), self.node.new_ref()
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         pending = _Pending(node_name, future, result, ref, binaries, arrays)
-        request = erpc.call_arguments(result, full_module(module), function, self.encoder.encode_term(args))
+        request = erpc.call_arguments(result, full_module(module), function, self._encoded_arguments(args))
         with self._lock:
             self._pending[ref.ext] = pending
         future.add_done_callback(lambda _future: self._forget(pending))
@@ -80,16 +80,19 @@ class Client(Process):
 
     def cast(self, node_name: str, module: str, function: str, args: list[Any]) -> None:
         """See `BeamServer.cast`."""
-        request = erpc.cast_arguments(full_module(module), function, self.encoder.encode_term(args))
+        request = erpc.cast_arguments(full_module(module), function, self._encoded_arguments(args))
         ref = self.node.new_ref()
         message = control_writer.spawn_request(ref, self.pid, erpc.EXECUTE_CAST, [], request)
         self._connections.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
         """See `BeamServer.send`."""
-        message = self.encoder.encode_term(term)
-        source = (sender or self).pid
-        node_name, target = (str(to[1]), Atom(to[0])) if isinstance(to, tuple) else (str(to.node), to)
+        self.send_encoded(to, self.encoder.encode_term(term), sender or self)
+
+    def send_encoded(self, to: "Pid | Reference | tuple[str, str]", message: bytes, sender: Process) -> None:
+        """Send an encoded term to a process of another node."""
+        source = sender.pid
+        node_name, target = (str(to[1]), checked_name(to[0])) if isinstance(to, tuple) else (str(to.node), to)
         self._connections.with_peer(
             node_name,
             lambda peer: peer.send(control_writer.send(peer.flags, source, target, message), source),
@@ -153,6 +156,10 @@ class Client(Process):
         for ping in list(self._pings.values()):
             set_result(ping, False)
 
+    def _encoded_arguments(self, args: list[Any]) -> bytes:
+        """The list of arguments of a call, which stays a list even if the encoder has a converter for lists."""
+        return list_of(*map(self.encoder.encode_term, args))
+
     def _spawned(self, ref: Reference, process: Pid, pending: _Pending | None) -> None:
         peer = self.node.peer(str(process.node))
         if peer is None:
@@ -168,6 +175,17 @@ class Client(Process):
             self._pending.pop(pending.ref.ext, None)
         if pending.peer is not None:
             self.node.demonitor(pending.peer, pending.ref)
+
+
+def checked_name(name: str) -> Atom:
+    """The atom of a registered name.
+
+    Raises:
+        EncodeError: it cannot be an atom. Here it reaches the caller; later it would be raised on the network thread.
+    """
+    atom = Atom(name)
+    encode_term(atom)
+    return atom
 
 
 def _settle(pending: _Pending, reason: Any) -> None:

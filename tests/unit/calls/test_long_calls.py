@@ -570,7 +570,7 @@ class TestTurns:
     def test_slices_go_on_though_long_calls_keep_coming(self, local, caller):
         first = Long()
         local.register("first", first)
-        local.register("other", lambda args: Long()(args))
+        local.register("other", lambda args: (yield from Long()(args)))
         ask_erpc(caller, CRATES, A("first"), [])
 
         for _ in range(20):
