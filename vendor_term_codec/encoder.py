@@ -555,7 +555,7 @@ def _failure(stack: list[_Frame], item: Any, error: Exception) -> str:
     path = "result" + "".join(steps)
     if isinstance(error, _KeyError):
         return f"{path} (a key){error}"
-    if isinstance(error, UnicodeEncodeError):
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":
         return f"{path}: cannot encode a str with a lone surrogate ({error.object[error.start]!r})"
     if isinstance(error, struct.error):
         return f"{path}: cannot encode a number or length that is too large for its field ({error})"
