@@ -14,6 +14,8 @@ from beam_bpy.epmd.registration import Registrar
 from beam_bpy.errors import SettingsError
 from beam_bpy.processes.beam_process import BeamProcess
 from beam_bpy.processes.client import Client
+from beam_bpy.processes.group_leader import GroupLeader
+from beam_bpy.processes.logger_proxy import LoggerProxy
 from beam_bpy.processes.monitors import Monitors
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.settings import GivenOptions, Settings
@@ -96,7 +98,7 @@ class RunningServer:
         process = BeamProcess(
             self.node, self.connections, self.client, self._router.submit, callback, trap_exit=trap_exit
         )
-        self.node.add(process, name)
+        self.node.add(process, *() if name is None else (name,))
         return process
 
     # -- on the network thread; see `RegistrationOwner`
@@ -112,6 +114,10 @@ class RunningServer:
         )
         self.client = Client(self.node, self.connections, self._router.context.encoder)
         self.node.add(self.client)
+        group_leader = GroupLeader(self.node, self.client)
+        self.client.group_leader = group_leader.pid
+        self.node.add(group_leader)
+        self.node.add(LoggerProxy(self.node, self.client), "logger", "logger_proxy")
         self.monitors = Monitors(self.node, self.connections, self._router.submit, self.new_process)
         self._listener = Listener(self.loop, self._socket, self.connections.accepted)
         self._refusal.set_result(None)

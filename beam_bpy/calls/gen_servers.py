@@ -11,7 +11,7 @@ from beam_bpy.calls.arguments import BAD_REQUEST, NO_ARGUMENTS, read_name
 from beam_bpy.calls.replies import CastReply, GenReply, Reply, RexGenReply, RexMessageReply
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
-from beam_bpy.distribution.process import Process
+from beam_bpy.distribution.process import PermanentProcess
 from beam_bpy.failures import Failure, Kind, Mfa, badarg
 from beam_bpy.logger import log
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
@@ -25,7 +25,7 @@ Submit = Callable[[Mfa, Payload, Reply], None]
 _ATOM_TAGS = (tags.ATOM, tags.SMALL_ATOM, tags.ATOM_UTF8, tags.SMALL_ATOM_UTF8)
 
 
-class GenServer(Process):
+class GenServer(PermanentProcess):
     """A registered process that receives gen_server calls and casts.
 
     Args:
@@ -40,12 +40,6 @@ class GenServer(Process):
     def __init__(self, node: Node, submit: Submit) -> None:
         super().__init__(node)
         self._submit = submit
-
-    def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
-    def exit_signal(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
 
     def receive_call(self, peer: Peer, call: GenCall) -> None:
         """See `Process`."""

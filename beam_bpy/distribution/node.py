@@ -110,17 +110,17 @@ class Node:
         # The first word has 18 bits that count (chapter "External Term Format", NEWER_REFERENCE_EXT).
         return Reference(self.name, self.creation, (number & 0x3FFFF, number >> 18 & 0xFFFFFFFF, number >> 50))
 
-    def add(self, process: Process, name: str | None = None) -> None:
-        """Add a process, and register it under `name` if there is one.
+    def add(self, process: Process, *names: str) -> None:
+        """Add a process, and register it under each of `names`.
 
         Raises:
-            ValueError: the name is registered already.
+            ValueError: a name is registered already.
         """
         with self._lock:
-            if name is not None:
+            for name in names:
                 if name in self._registered:
                     raise ValueError(f"a process is registered as {name!r} already")
-                self._registered[name] = process
+            self._registered.update(dict.fromkeys(names, process))
             self._processes[process.pid.ext] = process
 
     def peer(self, name: str) -> Peer | None:
@@ -303,7 +303,13 @@ class Node:
         return True
 
     def request_spawn(
-        self, process: Process, peer: Peer, ref: Reference, target: tuple[Atom, Atom, int], arguments: bytes
+        self,
+        process: Process,
+        peer: Peer,
+        ref: Reference,
+        group_leader: Pid,
+        target: tuple[Atom, Atom, int],
+        arguments: bytes,
     ) -> None:
         """Request a process at a peer and monitor it; the results call `Process.spawn_replied` and `Process.down`.
 
@@ -311,12 +317,15 @@ class Node:
             process: the process that requests.
             peer: the peer.
             ref: the id of the request, and the monitor.
+            group_leader: the group leader of the new process.
             target: `{Module, Function, Arity}`.
             arguments: the encoded list of arguments.
         """
         with self._lock:
             self._add_outgoing(peer, OutgoingMonitor(process, None, ref))
-            peer.send(control_writer.spawn_request(ref, process.pid, target, erpc.MONITORED, arguments), ref)
+            peer.send(
+                control_writer.spawn_request(ref, process.pid, group_leader, target, erpc.MONITORED, arguments), ref
+            )
 
     def set_spawned(self, peer: Peer, ref: Reference, target: Pid) -> None:
         """A spawn request was answered: its monitor is on the process `target`."""

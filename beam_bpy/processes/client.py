@@ -8,7 +8,7 @@ from typing import Any
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import OutgoingMonitor, Peer
-from beam_bpy.distribution.process import Process
+from beam_bpy.distribution.process import PermanentProcess, Process
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
 from beam_bpy.futures import set_error, set_result
@@ -37,16 +37,19 @@ class _Pending:
     peer: Peer | None = None
 
 
-class Client(Process):
+class Client(PermanentProcess):
     """The process that makes all calls from Python.
 
     Args:
         node: our node.
         connections: the connections of the node.
         encoder: turns arguments into terms.
+
+    Attributes:
+        group_leader: the group leader of the processes that its calls start; itself until the server sets another.
     """
 
-    __slots__ = ("_connections", "_lock", "_pending", "_pings", "encoder")
+    __slots__ = ("_connections", "_lock", "_pending", "_pings", "encoder", "group_leader")
 
     node: Node
 
@@ -54,6 +57,7 @@ class Client(Process):
         super().__init__(node)
         self._connections = connections
         self.encoder = encoder
+        self.group_leader = self.pid
         self._lock = threading.Lock()
         self._pending: dict[bytes, _Pending] = {}
         self._pings: dict[bytes, concurrent.futures.Future[bool]] = {}
@@ -73,7 +77,7 @@ class Client(Process):
         def send(peer: Peer) -> None:
             if not future.done():
                 pending.peer = peer
-                self.node.request_spawn(self, peer, ref, erpc.EXECUTE_CALL, request)
+                self.node.request_spawn(self, peer, ref, self.group_leader, erpc.EXECUTE_CALL, request)
 
         self._connections.with_peer(node_name, send, lambda sentence: set_error(future, NodeDownError(sentence)))
         return future
@@ -82,7 +86,7 @@ class Client(Process):
         """See `BeamServer.cast`."""
         request = erpc.cast_arguments(full_module(module), function, self.encoder.encode_term(args))
         ref = self.node.new_ref()
-        message = control_writer.spawn_request(ref, self.pid, erpc.EXECUTE_CAST, [], request)
+        message = control_writer.spawn_request(ref, self.pid, self.group_leader, erpc.EXECUTE_CAST, [], request)
         self._connections.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
@@ -137,12 +141,6 @@ class Client(Process):
             _settle(pending, reason.decode(binaries=pending.binaries, arrays=pending.arrays))
         except DecodeError as error:
             set_error(pending.future, error)
-
-    def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
-    def exit_signal(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
 
     def close(self) -> None:
         """Fail every call that has no answer: the node stops."""
