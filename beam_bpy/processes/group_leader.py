@@ -164,7 +164,10 @@ def _character(number: int) -> str:
 
 
 def write_output(text: str) -> None:
-    """Write text to Python's standard output. Never raises: a program without a console has none, a pipe may be closed."""
+    """Write text to Python's standard output. Never raises.
+
+    A program without a console, such as Blender on Windows, has no standard output; a pipe or a disk may be gone.
+    """
     stream = sys.stdout
     if stream is None:
         return
