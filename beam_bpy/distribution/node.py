@@ -127,6 +127,11 @@ class Node:
         """The connected node of that name, or this one."""
         return self.itself if name == self.name else self._peers.get(name)
 
+    def whereis(self, name: str) -> Pid | None:
+        """The pid of the process that is registered under a name."""
+        process = self._registered.get(name)
+        return process.pid if process is not None else None
+
     def send(self, process: "Process", to: Pid | Reference, message: bytes) -> bool:
         """Send the encoded `message` of `process` to a pid or an alias; False when its node is not connected."""
         peer = self.peer(to.node)

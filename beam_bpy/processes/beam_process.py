@@ -8,6 +8,7 @@ monitors and, if it traps exits, `{'EXIT', Pid, Reason}`.
 from collections.abc import Callable
 from typing import Any
 
+from beam_bpy.checks import check_destination, check_pid
 from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.load import Load
@@ -81,6 +82,7 @@ class BeamProcess(Process):
 
     def monitor(self, target: Destination) -> Reference:
         """Monitor a process of another node; its end arrives as `("DOWN", ref, "process", object, reason)`."""
+        check_destination(target, reference=False)
         ref = self.node.new_ref()
         plain = Atom(target[0]) if isinstance(target, tuple) else target
         self._monitored[ref.ext] = target
@@ -101,6 +103,7 @@ class BeamProcess(Process):
 
     def link(self, pid: Pid) -> None:
         """Link this process with one of another node: when one ends abnormally, the other does too."""
+        check_pid(pid)
         self._linking.add(pid.ext)
 
         def connected(peer: Peer) -> None:
@@ -116,6 +119,7 @@ class BeamProcess(Process):
 
     def unlink(self, pid: Pid) -> None:
         """Remove a link."""
+        check_pid(pid)
         if pid.ext in self._linking:  # The connection is pending: link and unlink are sent in this order.
             self._linking.discard(pid.ext)
             self._connections.with_peer(

@@ -1,16 +1,18 @@
 """Calls from Python to other nodes: the convention of `erpc:call` (`protocol.erpc`), from the caller's side."""
 
 import concurrent.futures
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Any
 
+from beam_bpy.checks import check_arguments, check_binaries, check_destination, check_name, check_node_name
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import OutgoingMonitor, Peer
 from beam_bpy.distribution.process import PermanentProcess, Process
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError, NodeNameError
 from beam_bpy.futures import set_error, set_result
 from beam_bpy.module_names import full_module
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
@@ -63,13 +65,17 @@ class Client(PermanentProcess):
         self._pings: dict[bytes, concurrent.futures.Future[bool]] = {}
 
     def call(
-        self, node_name: str, module: str, function: str, args: list[Any], *, binaries: BinaryType, arrays: bool
+        self, node_name: str, module: str, function: str, args: list[Any] | None, *, binaries: BinaryType, arrays: bool
     ) -> "concurrent.futures.Future[Any]":
         """See `BeamServer.call_async`."""
+        check_node_name(node_name)
+        check_binaries(binaries)
+        target = _target(module, function)
+        encoded = self.encoder.encode_term(check_arguments(args))
         result, ref = self.node.new_ref(), self.node.new_ref()
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         pending = _Pending(node_name, future, result, ref, binaries, arrays)
-        request = erpc.call_arguments(result, full_module(module), function, self.encoder.encode_term(args))
+        request = erpc.call_arguments(result, *target, encoded)
         with self._lock:
             self._pending[ref.ext] = pending
         future.add_done_callback(lambda _future: self._forget(pending))
@@ -82,15 +88,17 @@ class Client(PermanentProcess):
         self._connections.with_peer(node_name, send, lambda sentence: set_error(future, NodeDownError(sentence)))
         return future
 
-    def cast(self, node_name: str, module: str, function: str, args: list[Any]) -> None:
+    def cast(self, node_name: str, module: str, function: str, args: list[Any] | None) -> None:
         """See `BeamServer.cast`."""
-        request = erpc.cast_arguments(full_module(module), function, self.encoder.encode_term(args))
+        check_node_name(node_name)
+        request = erpc.cast_arguments(*_target(module, function), self.encoder.encode_term(check_arguments(args)))
         ref = self.node.new_ref()
         message = control_writer.spawn_request(ref, self.pid, self.group_leader, erpc.EXECUTE_CAST, [], request)
         self._connections.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
         """See `BeamServer.send`."""
+        check_destination(to)
         message = self.encoder.encode_term(term)
         source = (sender or self).pid
         node_name, target = (str(to[1]), Atom(to[0])) if isinstance(to, tuple) else (str(to.node), to)
@@ -102,6 +110,8 @@ class Client(PermanentProcess):
 
     def ping(self, node_name: str) -> "concurrent.futures.Future[bool]":
         """True if a node answers the gen_server call `{is_auth, Node}` to its net_kernel, as `net_adm:ping` asks it."""
+        with contextlib.suppress(NodeNameError):  # No such node can be reached: the answer is False.
+            check_node_name(node_name)
         ref = self.node.new_ref()
         future: concurrent.futures.Future[bool] = concurrent.futures.Future()
         request = gen_server.call(self.pid, ref, (Atom("is_auth"), self.node.name))
@@ -166,6 +176,19 @@ class Client(PermanentProcess):
             self._pending.pop(pending.ref.ext, None)
         if pending.peer is not None:
             self.node.demonitor(pending.peer, pending.ref)
+
+
+def _target(module: str, function: str) -> tuple[Atom, str]:
+    """The module and the function that a call names.
+
+    Raises:
+        TypeError: one of them is not a str.
+        ValueError: one of them cannot be a name.
+    """
+    check_name(module, "a module")
+    full = full_module(module)
+    check_name(full, "a module")
+    return full, check_name(function, "a function")
 
 
 def _settle(pending: _Pending, reason: Any) -> None:
