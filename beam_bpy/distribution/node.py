@@ -17,7 +17,7 @@ from typing import Any
 from beam_bpy.distribution.peer import IncomingMonitor, OutgoingMonitor, Peer
 from beam_bpy.distribution.process import Process, SpawnedProcess
 from beam_bpy.logger import log
-from beam_bpy.protocol import ProtocolError, control, control_writer, erpc
+from beam_bpy.protocol import ProtocolError, control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import SpawnFlag
 from beam_bpy.protocol.control_reader import Event
 from beam_bpy.protocol.fragments import SIZE
@@ -138,6 +138,11 @@ class Node:
         if peer is not None:
             peer.send(control_writer.send(peer.flags, process.pid, to, message), process.pid)
         return peer is not None
+
+    def ask_for_a_sign(self, peer: Peer) -> None:
+        """Let the net_kernel of a peer answer, as `net_adm:ping` does. That it answers is enough: nobody gets it."""
+        request = gen_server.call(self._nobody, self.new_ref(), (Atom("is_auth"), self.name))
+        peer.send(control_writer.send(peer.flags, self._nobody, Atom("net_kernel"), request), self._nobody)
 
     def peer_up(self, peer: Peer) -> None:
         """A node has connected."""
