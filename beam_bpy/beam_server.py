@@ -16,6 +16,7 @@ from beam_bpy import settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
+from beam_bpy.checks import check_name, check_node_name, check_text, check_timeout, check_topic
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import host_queue, observe_host_queue
 from beam_bpy.dispatch.worker import Worker
@@ -124,7 +125,10 @@ class BeamServer:
     def register_handler(
         self, name: str, function: Callable[[list[Any]], Any], **options: Unpack[HandlerOptions]
     ) -> None:
-        """Answer calls of `name` with `function(args)`; it replaces a handler of the same name and module.
+        """Answer calls of `name` with `function(args)`; it replaces a handler of the same name, module and owner.
+
+        If another owner has registered a handler of that name and module, a warning is logged. The new one answers
+        until it is unregistered, and the other one after that.
 
         A generator function makes a long call: it runs in slices, from one `yield` to the next, and other calls and
         the window are served in between. The value that it returns is the answer; the values that it yields go to
@@ -136,8 +140,8 @@ class BeamServer:
             options: see `HandlerOptions`.
 
         Raises:
-            TypeError: there is no option of that name.
-            ValueError: the name is empty.
+            TypeError: there is no option of that name, or a value is of a wrong type.
+            ValueError: the name, the module or the owner cannot be one, such as an empty text.
         """
         self._registry.add(new_handler(name, function, spread=False, **options))
 
@@ -166,21 +170,31 @@ class BeamServer:
             options: see `HandlerOptions`.
 
         Raises:
-            TypeError: there is no option of that name.
+            TypeError: there is no option of that name, or a value is of a wrong type.
+            ValueError: see `register_handler`.
         """
 
         def add(exposed: Function) -> Function:
-            self._registry.add(new_handler(name or exposed.__name__, exposed, spread=True, **options))
+            own_name = check_name(getattr(exposed, "__name__", None) if name is None else name, "the name of a handler")
+            self._registry.add(new_handler(own_name, exposed, spread=True, **options))
             return exposed
 
         return add if function is None else add(function)
 
     def unregister_handler(self, name: str, *, module: str | None = None) -> bool:
-        """Remove a handler; False when there was none."""
+        """Remove the handler that answers calls of `name`; False when there was none.
+
+        If it has taken the place of another owner's handler, that one answers again.
+        """
         return self._registry.remove(name, module and plain_module(module))
 
     def unregister_owner(self, owner: str) -> int:
-        """Remove all handlers that were registered with this owner; returns their number."""
+        """Remove all handlers that were registered with this owner; returns the number of those that answered calls.
+
+        Raises:
+            TypeError: the owner is not a str: a module outside a package has no `__package__`.
+        """
+        check_text(owner, "an owner")
         return self._registry.remove_owner(owner)
 
     @property
@@ -397,15 +411,19 @@ class BeamServer:
             TimeoutError: no connection within the time.
             RuntimeError: this server is not running.
         """
+        check_node_name(node_name)
+        check_timeout(timeout)
         self._wait(self._active.connections.connect(node_name), timeout)
 
     def disconnect(self, node_name: str) -> None:
         """Close the connection to a node, if there is one."""
+        check_node_name(node_name)
         running = self._active
         running.loop.call_soon(lambda: running.connections.disconnect(node_name, "this node has disconnected it"))
 
     def ping(self, node_name: str, timeout: float = 10.0) -> bool:
         """True if a node can be reached and answers: `net_adm:ping` of Erlang, `Node.ping` of Elixir."""
+        check_timeout(timeout)
         try:
             running = self._active
             future = running.client.ping(node_name)
@@ -445,8 +463,10 @@ class BeamServer:
             ErlangThrow: it threw.
             NodeDownError: the node cannot be reached, or the connection broke.
             TimeoutError: no answer within the time.
+            TypeError, ValueError: an argument of this call is of a wrong type or cannot be used, or has no term.
             RuntimeError: this server is not running, or this is the network thread, which receives the answer.
         """
+        check_timeout(timeout)
         future = self.call_async(node_name, module, function, args, binaries=binaries, arrays=arrays)
         return self._wait(future, timeout)
 
@@ -466,16 +486,20 @@ class BeamServer:
         the call up. Its callbacks run on the network thread: keep them short, and do not use bpy in them.
         """
         running = self._active
-        future = running.client.call(node_name, module, function, args or [], binaries=binaries, arrays=arrays)
+        future = running.client.call(node_name, module, function, args, binaries=binaries, arrays=arrays)
         running.connections.expect_answer(node_name, future)
         return future
 
     def cast(self, node_name: str, module: str, function: str, args: list[Any] | None = None) -> None:
         """Call a function on another node without an answer: `erpc:cast`. Nothing says whether the call arrives."""
-        self._active.client.cast(node_name, module, function, args or [])
+        self._active.client.cast(node_name, module, function, args)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any) -> None:
-        """Send a message to a pid, to `(registered name, node)` or to an alias. Nothing says whether it arrives."""
+        """Send a message to a pid, to `(registered name, node)` or to an alias. Nothing says whether it arrives.
+
+        Raises:
+            TypeError, ValueError: `to` is none of these, or the message has no term.
+        """
         self._active.client.send(to, term)
 
     def monitor(self, target: "Destination | str", callback: Callable[[Any], object]) -> Reference:
@@ -507,7 +531,8 @@ class BeamServer:
             trap_exit: True turns exit signals into messages `("EXIT", pid, reason)`.
 
         Raises:
-            ValueError: the name is registered already.
+            TypeError: the name is not a str, or the callback is not a function.
+            ValueError: the name is registered already, or cannot be one.
         """
         return self._active.new_process(callback, name=name, trap_exit=trap_exit)
 
@@ -525,11 +550,15 @@ class BeamServer:
 
         Raises:
             EncodeError: there is a subscriber, and the payload has no term.
+            TypeError: the topic is not a str.
+            ValueError: the topic holds half of a surrogate pair, which no text may.
         """
+        check_topic(topic)
         return self._router.subscriptions.publish(topic, payload) if self._running is not None else 0
 
     def subscribers(self, topic: str) -> int:
         """The number of processes that have subscribed to a topic. With none, there is no need to make a payload."""
+        check_topic(topic)
         return self._router.subscriptions.count(topic) if self._running is not None else 0
 
     # -- the threads

@@ -53,6 +53,10 @@ class NodeDownError(ConnectionError):
     """A node cannot be reached, or its connection has broken; the message says which and why."""
 
 
+class NodeNameError(NodeDownError, ValueError):
+    """A value is not a node name, so there is no such node; the message is a sentence."""
+
+
 class SettingsError(ValueError):
     """A setting cannot be used; the message is a sentence that says what to do about it."""
 

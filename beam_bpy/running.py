@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.calls.routing import CallRouter
+from beam_bpy.checks import check_callable, check_name
 from beam_bpy.cookies import check_public_cookie
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
@@ -14,11 +15,16 @@ from beam_bpy.epmd.registration import Registrar
 from beam_bpy.errors import SettingsError
 from beam_bpy.processes.beam_process import BeamProcess
 from beam_bpy.processes.client import Client
+from beam_bpy.processes.group_leader import GroupLeader
+from beam_bpy.processes.logger_proxy import LoggerProxy
 from beam_bpy.processes.monitors import Monitors
 from beam_bpy.protocol.epmd import Registration
 from beam_bpy.settings import GivenOptions, Settings
 from beam_bpy.transport.listener import Listener, listen
 from beam_bpy.transport.loop import Loop
+
+RESERVED_NAMES = ("logger", "logger_proxy", "net_kernel", "rex")
+"""Names under which every node registers a process. The node's own short name is registered as well."""
 
 _START_TIME = 15.0
 """Seconds that the registration with epmd may take."""
@@ -41,7 +47,8 @@ class RunningServer:
 
     Raises:
         OSError: the port or the host cannot be used.
-        SettingsError: other computers reach the address, and the cookie is the default one.
+        SettingsError: other computers reach the address, and the cookie is the default one; or a process of each node
+            has the short name.
     """
 
     node: Node
@@ -60,6 +67,7 @@ class RunningServer:
         self._listener: Listener | None = None
         self._registrar: Registrar | None = None
         try:
+            _check_short_name(settings.short_name)
             check_public_cookie(address, settings.cookie)
             self.loop = Loop("beam_bpy network", daemon=daemon)
         except (OSError, SettingsError):
@@ -93,10 +101,12 @@ class RunningServer:
         self, callback: Callable[[BeamProcess, Any], object], *, name: str | None = None, trap_exit: bool = False
     ) -> BeamProcess:
         """See `BeamServer.register_process`."""
+        names = () if name is None else (check_name(name, "a registered name"),)
+        check_callable(callback, "the callback of a process")
         process = BeamProcess(
             self.node, self.connections, self.client, self._router.submit, callback, trap_exit=trap_exit
         )
-        self.node.add(process, name)
+        self.node.add(process, *names)
         return process
 
     # -- on the network thread; see `RegistrationOwner`
@@ -112,6 +122,10 @@ class RunningServer:
         )
         self.client = Client(self.node, self.connections, self._router.context.encoder)
         self.node.add(self.client)
+        group_leader = GroupLeader(self.node, self.client)
+        self.client.group_leader = group_leader.pid
+        self.node.add(group_leader)
+        self.node.add(LoggerProxy(self.node, self.client), "logger", "logger_proxy")
         self.monitors = Monitors(self.node, self.connections, self._router.submit, self.new_process)
         self._listener = Listener(self.loop, self._socket, self.connections.accepted)
         self._refusal.set_result(None)
@@ -136,6 +150,13 @@ class RunningServer:
             self._socket.close()
         if self._registrar is not None:
             self._registrar.close()
+
+
+def _check_short_name(name: str) -> None:
+    if name in RESERVED_NAMES:
+        raise SettingsError(
+            f"the node name {name!r} cannot be used, because each node has a process of that name: choose another"
+        )
 
 
 def start_error(error: OSError | UnicodeError, settings: Settings) -> str:

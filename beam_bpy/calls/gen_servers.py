@@ -2,20 +2,20 @@
 
 NetKernel            `net_kernel`: `{is_auth, Node}`, which is `net_adm:ping`
 Rex                  `rex`: the server of rpc before OTP 23, and still of C nodes
-HandlerServer        the node's short name: `{Name, Args}`
+HandlerServer        `beam_bpy` and the node's short name: requests that name a handler, see `arguments.read_request`
 """
 
 from collections.abc import Callable
 
-from beam_bpy.calls.arguments import BAD_REQUEST, NO_ARGUMENTS, read_name
+from beam_bpy.calls.arguments import BAD_REQUEST, count_arguments, mfa_of, read_request
 from beam_bpy.calls.replies import CastReply, GenReply, Reply, RexGenReply, RexMessageReply
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
-from beam_bpy.distribution.process import Process
+from beam_bpy.distribution.process import PermanentProcess
 from beam_bpy.failures import Failure, Kind, Mfa, badarg
 from beam_bpy.logger import log
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
-from beam_bpy.protocol.control import Payload, argument_count
+from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.gen_server import From, GenCall
 from vendor_term_codec import Atom, Pid, decode_term, encode_term, tags, tuple_header
 
@@ -25,7 +25,7 @@ Submit = Callable[[Mfa, Payload, Reply], None]
 _ATOM_TAGS = (tags.ATOM, tags.SMALL_ATOM, tags.ATOM_UTF8, tags.SMALL_ATOM_UTF8)
 
 
-class GenServer(Process):
+class GenServer(PermanentProcess):
     """A registered process that receives gen_server calls and casts.
 
     Args:
@@ -41,29 +41,33 @@ class GenServer(Process):
         super().__init__(node)
         self._submit = submit
 
-    def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
-    def exit_signal(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
     def receive_call(self, peer: Peer, call: GenCall) -> None:
         """See `Process`."""
         try:
             self.handle_call(peer, call.caller, call.request)
         except BAD_REQUEST as error:
-            _log_unreadable(peer, error)
+            reply = GenReply(self.node, self, peer, call.caller)
+            reply.failed(badarg(error, Mfa("gen_server", "handle_call", 3)))
 
     def receive(self, peer: Peer, message: control.Send) -> None:
         """See `Process`."""
         try:
             cast = gen_server.cast_in(message.payload)
+            system = gen_server.call_in(message, gen_server.SYSTEM) if cast is None else None
             if cast is not None:
                 self.handle_cast(peer, cast)
+            elif system is not None:
+                self._refuse_system_message(peer, system)
             else:
                 self.handle_info(peer, message.payload)
         except BAD_REQUEST as error:
             _log_unreadable(peer, error)
+
+    def _refuse_system_message(self, peer: Peer, system: GenCall) -> None:
+        """Answer a call of the module sys (`sys:get_state`, `gen_server:stop`) as sys answers one that is unknown."""
+        request = system.request.decode(binaries=bytes)
+        refusal = (Atom("error"), (Atom("unknown_system_msg"), request))
+        GenReply(self.node, self, peer, system.caller).returned(encode_term(refusal))
 
     def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
         """Answer a call."""
@@ -141,7 +145,10 @@ class Rex(GenServer):
 
 
 class HandlerServer(GenServer):
-    """The process that is registered as the node's short name: `GenServer.call({:beam_bpy, node}, {"ping", []})`."""
+    """The process that programs call in the style of gen_server: `GenServer.call({:beam_bpy, node}, {:rename, "A"})`.
+
+    Every node registers it as `beam_bpy`, so that one name reaches all nodes, and as its own short name.
+    """
 
     __slots__ = ()
 
@@ -156,44 +163,9 @@ class HandlerServer(GenServer):
     def _call(self, request: Payload, reply: Reply) -> None:
         module = self.node.name.partition("@")[0]
         try:
-            name, arguments = _name_and_arguments(request)
+            name, arguments = read_request(request)
             mfa = Mfa(module, name, count_arguments(arguments))
         except BAD_REQUEST as error:
             reply.failed(badarg(error, Mfa(module, "handle_call", 3)))
         else:
             self._submit(mfa, arguments, reply)
-
-
-def _name_and_arguments(request: Payload) -> tuple[str, Payload]:
-    """The handler and the arguments in `{Name, Args}`, or in a name alone."""
-    data, offset = request
-    if data[offset] != tags.SMALL_TUPLE:
-        return read_name(data, offset)[0], NO_ARGUMENTS
-    arity, offset = tuple_header(data, offset)
-    if arity != 2:
-        raise ValueError("a request is {Name, ListOfArguments}")
-    name, offset = read_name(data, offset)
-    return name, Payload(data, offset)
-
-
-def mfa_of(called: erpc.Invocation) -> Mfa:
-    """The module, function and arity of a call.
-
-    Raises:
-        ValueError: module or function is not an atom, or the arguments are not a list.
-    """
-    if not isinstance(called.module, Atom) or not isinstance(called.function, Atom):
-        raise ValueError("a module and a function are named by atoms")
-    return Mfa(str(called.module), str(called.function), count_arguments(called.arguments))
-
-
-def count_arguments(arguments: Payload) -> int:
-    """The number of arguments in a list.
-
-    Raises:
-        ValueError: it is not a list.
-    """
-    count = argument_count(arguments)
-    if count is None:
-        raise ValueError(f"a list was expected at offset {arguments.offset}")
-    return count

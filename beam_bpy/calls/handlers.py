@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
 from beam_bpy.calls.statistics import Tally
+from beam_bpy.checks import check_binaries, check_callable, check_name, check_text, check_timeout
 from beam_bpy.logger import log
-from beam_bpy.module_names import ELIXIR_PREFIX, plain_module
+from beam_bpy.module_names import ELIXIR_PREFIX, full_module, plain_module
 from beam_bpy.protocol.control import BinaryType
 
 
@@ -139,44 +140,94 @@ def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **opti
     """A handler, from what `BeamServer.register_handler` and `expose` are given.
 
     Raises:
-        TypeError: there is no option of that name.
-        ValueError: the name is empty.
+        TypeError: there is no option of that name, or a value is of a wrong type.
+        ValueError: the name, the module or the owner cannot be one, or `max_wait` is no time.
     """
     for option in options:
         if option not in HandlerOptions.__annotations__:
             known = ", ".join(HandlerOptions.__annotations__)
             raise TypeError(f"a handler has no option {option!r}; the options are {known}")
-    if not name:
-        raise ValueError("a handler needs a name")
-    if module := options.get("module"):
-        options["module"] = plain_module(module)
-    return Handler(name, function, spread, **options)
+    check_callable(function, "a handler")
+    _check_options(options)
+    return Handler(check_name(name, "the name of a handler"), function, spread, **options)
+
+
+def _check_options(options: HandlerOptions) -> None:
+    """Refuse values that a caller, the panel or the queue would stumble over later; the module gets its plain name."""
+    for flag in _FLAGS:
+        if not isinstance(options.get(flag, False), bool):
+            raise TypeError(f"{flag} is True or False, not {options[flag]!r}")  # type: ignore[literal-required]
+    check_binaries(options.get("binaries", str))
+    module, owner, permit = options.get("module"), options.get("owner"), options.get("permit")
+    if module is not None:
+        check_name(full_module(check_name(module, "the module of a handler")), "the module of a handler")
+        options["module"] = check_name(plain_module(module), "the module of a handler")
+    if owner is not None:
+        options["owner"] = check_text(owner, "the owner of a handler")
+    if permit is not None:
+        check_callable(permit, "permit")
+    check_timeout(options.get("max_wait"), "max_wait")
+
+
+_FLAGS = ("inline", "arrays", "undo", "changes_scene", "safe_during_jobs")
 
 
 class Registry:
-    """Handlers by name and module. Changes may come from any thread; looking up takes no lock."""
+    """Handlers by name and module. Changes may come from any thread; looking up takes no lock.
+
+    Several owners can register handlers of one name and module. The handler that was registered last answers. When its
+    owner removes it, the one before answers again.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handlers: dict[tuple[str, str | None], Handler] = {}
+        # Handlers of other owners that do not answer now, the one that answers next at the end.
+        self._covered: dict[tuple[str, str | None], list[Handler]] = {}
 
     def add(self, handler: Handler) -> None:
-        """Register a handler; one of the same name and module is replaced."""
+        """Register a handler; it replaces one of the same name, module and owner, and covers those of other owners."""
+        key = handler.name, handler.module
         with self._lock:
-            self._handlers[handler.name, handler.module] = handler
+            before = self._handlers.get(key)
+            others = [other for other in self._stack(key) if other.owner != handler.owner]
+            self._covered.pop(key, None)
+            if others:
+                self._covered[key] = others
+            self._handlers[key] = handler
+        if before is not None and before.owner != handler.owner:
+            log.warning(
+                "handler %s of %s takes the place of that of %s: calls reach it until %s unregisters it",
+                handler.name if handler.module is None else f"{handler.module}.{handler.name}",
+                _owner(handler),
+                _owner(before),
+                _owner(handler),
+            )
 
     def remove(self, name: str, module: str | None = None) -> bool:
-        """Remove a handler; False when there was none."""
+        """Remove the handler that answers; one that it covers answers again. False when there was none."""
         with self._lock:
-            return self._handlers.pop((name, module), None) is not None
+            return self._remove((name, module))
 
     def remove_owner(self, owner: str) -> int:
-        """Remove all handlers of `owner`; returns how many there were."""
+        """Remove all handlers of `owner`; returns the number of those that answered."""
         with self._lock:
-            gone = [key for key, handler in self._handlers.items() if handler.owner == owner]
-            for key in gone:
-                del self._handlers[key]
-        return len(gone)
+            for key in tuple(self._covered):
+                self._covered[key] = [handler for handler in self._covered[key] if handler.owner != owner]
+            return sum(self._remove(key) for key, handler in tuple(self._handlers.items()) if handler.owner == owner)
+
+    def _remove(self, key: tuple[str, str | None]) -> bool:
+        covered = self._covered.pop(key, [])
+        if not covered:
+            return self._handlers.pop(key, None) is not None
+        self._handlers[key] = covered.pop()
+        self._covered[key] = covered
+        return True
+
+    def _stack(self, key: tuple[str, str | None]) -> list[Handler]:
+        """The handlers of one name and module; the last one answers."""
+        handler = self._handlers.get(key)
+        return [*self._covered.get(key, ()), *(() if handler is None else (handler,))]
 
     def find(self, name: str, module: str | None = None) -> Handler | None:
         """The handler for a call to `module`: the one bound to that module, else the one for any module."""
@@ -194,3 +245,7 @@ class Registry:
         """All handlers, in the order in which they were registered."""
         with self._lock:
             return tuple(self._handlers.values())
+
+
+def _owner(handler: Handler) -> str:
+    return "a program without an owner" if handler.owner is None else repr(handler.owner)

@@ -11,6 +11,9 @@ The handler of the function's name answers. If there is none, these names have a
     call_batch                   [[{Name, Args}]]: see `batch`
     describe_handlers            []: the handlers, their parameters, docstrings and options
     subscribe, unsubscribe       [Topic] or [Topic, Pid]: see `subscriptions`
+    whereis                      of `erlang` and Elixir's `Process`: the pid of a registered name
+
+`apply` of `erlang` and Elixir's `Kernel` stands for the call that it makes.
 
 Arguments are decoded when the handler is known; a call without a handler costs no more than its name.
 """
@@ -18,11 +21,21 @@ Arguments are decoded when the handler is known; a call without a handler costs 
 from collections.abc import Callable
 from typing import Any
 
-from beam_bpy.calls.arguments import BAD_REQUEST, end_of_list, handler_name, is_list, read_arguments, read_name
+from beam_bpy.calls.arguments import (
+    APPLY_MODULES,
+    BAD_REQUEST,
+    applied,
+    end_of_list,
+    is_list,
+    mfa_of,
+    read_arguments,
+    read_name,
+    text_in,
+)
 from beam_bpy.calls.batch import Batch, Step
 from beam_bpy.calls.call import Call, CallContext, OnProgress
 from beam_bpy.calls.descriptions import describe
-from beam_bpy.calls.gen_servers import HandlerServer, NetKernel, Rex, mfa_of
+from beam_bpy.calls.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.calls.handlers import Handler, Registry
 from beam_bpy.calls.replies import ErpcProcess, Reply, SpawnReply
 from beam_bpy.calls.subscriptions import Subscriptions
@@ -31,7 +44,8 @@ from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Mfa, badarg, not_allowed, overload
+from beam_bpy.errors import ErlangError
+from beam_bpy.failures import Failure, Mfa, badarg, failure_of, not_allowed, overload
 from beam_bpy.limits import Limits
 from beam_bpy.protocol import control_writer, erpc
 from beam_bpy.protocol.control import Payload, SpawnRequest
@@ -40,6 +54,11 @@ from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, li
 
 _OK = encode_term(Atom("ok"))
 _PROGRESS = encode_term(Atom("progress"))
+_NOBODY = {"erlang": encode_term(Atom("undefined")), "Elixir.Process": encode_term(None)}
+"""The answer of `whereis` for a name that is not registered, by the module that is asked."""
+
+HANDLER_SERVER = "beam_bpy"
+"""The registered name under which every node takes calls of gen_server's style."""
 
 _SPAWN_OPTIONS = frozenset(
     (
@@ -79,6 +98,7 @@ class CallRouter:
             "describe_handlers": self._describe_handlers,
             "subscribe": self._subscribe,
             "unsubscribe": self._subscribe,
+            "whereis": self._whereis,
         }
 
     def open_node(self, name: str, creation: int) -> Node:
@@ -88,13 +108,15 @@ class CallRouter:
         node.add(self.subscriptions)
         node.add(NetKernel(node, self.call), "net_kernel")
         node.add(Rex(node, self.call), "rex")
-        node.add(HandlerServer(node, self.call), name.partition("@")[0])
+        node.add(HandlerServer(node, self.call), *{HANDLER_SERVER, name.partition("@")[0]})
         return node
 
     def call(self, mfa: Mfa, arguments: Payload, reply: Reply) -> None:
         """Find the handler of a call and run it, here or through the queue."""
         reply.peer.calls += 1
         try:
+            if mfa.function == "apply" and mfa.module in APPLY_MODULES:
+                mfa, arguments = applied(mfa, arguments)
             handler = self.context.registry.find(mfa.function, mfa.module)
             if handler is not None:
                 self._run(handler, arguments, mfa, reply)
@@ -104,6 +126,8 @@ class CallRouter:
                 reply.failed(mfa.undefined(arguments.decode()))
         except BAD_REQUEST as error:
             reply.failed(badarg(error, mfa))
+        except ErlangError as error:
+            reply.failed(failure_of(error, mfa.stack(), self.context.encoder))
 
     def submit(self, work: Runnable) -> None:
         """Run `work` on the thread that runs handlers."""
@@ -210,10 +234,20 @@ class CallRouter:
         if not isinstance(pid, Pid):
             raise ValueError("a subscriber is a pid")
         if mfa.function == "subscribe":
-            self.subscriptions.subscribe(handler_name(topic), pid)
+            self.subscriptions.subscribe(text_in(topic), pid)
         else:
-            self.subscriptions.unsubscribe(handler_name(topic), pid)
+            self.subscriptions.unsubscribe(text_in(topic), pid)
         reply.returned(_OK)
+        return True
+
+    def _whereis(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:
+        if mfa.arity != 1 or mfa.module not in _NOBODY:
+            return False
+        [name] = arguments.decode()
+        if not isinstance(name, Atom):
+            raise ValueError("a registered name is an atom")
+        pid = reply.node.whereis(name)
+        reply.returned(_NOBODY[mfa.module] if pid is None else pid.ext)
         return True
 
     # -- spawn requests

@@ -12,7 +12,7 @@ from typing import Any
 
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import OutgoingMonitor, Peer
-from beam_bpy.distribution.process import Process
+from beam_bpy.distribution.process import PermanentProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.protocol import control_writer
 from beam_bpy.protocol.control import Payload
@@ -32,7 +32,7 @@ class _Gap:
     count: int = 0
 
 
-class Subscriptions(Process):
+class Subscriptions(PermanentProcess):
     """The process that sends events.
 
     Args:
@@ -122,12 +122,6 @@ class Subscriptions(Process):
 
     def _tell(self, peer: Peer, pid: Pid, message: bytes) -> None:
         peer.send(control_writer.send(peer.flags, self.pid, pid, message), self.pid)
-
-    def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
-    def exit_signal(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
 
     def down(self, monitor: OutgoingMonitor, reason: Payload) -> None:
         """A subscriber has ended."""

@@ -39,6 +39,9 @@ class PausedConnection(Protocol):
     def awaits_answer(self) -> bool:
         """True while a call from here to the peer has no answer."""
 
+    def answer(self) -> None:
+        """Send a tick if nothing else has been sent for a while."""
+
 
 class Backpressure:
     """The back-pressure of one connection; only on the network thread, except `is_writable`.
@@ -132,4 +135,6 @@ class Backpressure:
             return
         self.update()
         if self.paused:
+            if not stream.is_reading:  # Its ticks are not read, so they are answered unseen.
+                self._connection.answer()
             self._connection.call_later(_CHECK_TIME, self._check)

@@ -6,6 +6,7 @@ which handles control messages. Everything but `send` and `send_framed` happens 
 
 import itertools
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from beam_bpy.distribution.backpressure import Backpressure
@@ -26,6 +27,9 @@ from vendor_term_codec import DecodeError, Pid, Reference
 
 TICKS_PER_TIME = 4
 """A tick is due when nothing was sent for a quarter of the tick time: the BEAM's `net_tickintensity`."""
+
+ANSWER_INTERVAL = 0.25
+"""The shortest time between two answers to data of a peer, in seconds: a tick of the shortest `net_ticktime`, 1 s."""
 
 
 class ConnectionOwner(Protocol):
@@ -79,6 +83,8 @@ class Connection:
         self._silent_ticks = 0
         self._bytes_received = 0
         self._bytes_sent = 0
+        self._answer_after = 0.0
+        self._sent_at_answer = -1
         self._timer: Timer | None = None
         self.get_buffer = self._frames.get_buffer
         self.call_deferred = loop.call_deferred
@@ -118,6 +124,8 @@ class Connection:
         frames = self._frames.buffer_updated(count)
         if frames:
             self._handle_frames(frames)
+        if monotonic() >= self._answer_after:
+            self.answer()
 
     def connection_lost(self, reason: str) -> None:
         """See `StreamProtocol`."""
@@ -158,6 +166,23 @@ class Connection:
             raise ProtocolError(f"a message that cannot be decoded: {error}") from None
 
     # -- see `PausedConnection`
+
+    def answer(self) -> None:
+        """Answer data of the peer with a tick, if this node has sent nothing since it was to answer before.
+
+        A peer with a shorter tick time expects to hear from this node more often than `_tick` sends. Such a peer sends
+        something in each quarter of its own tick time. (C nodes answer each tick: lib/erl_interface, ei_receive_msg.)
+        A tick that is an answer counts as sent, so no answer follows upon an answer: two nodes of this kind cannot send
+        ticks to and fro for ever, however long a tick is on its way.
+        """
+        now = monotonic()
+        if now < self._answer_after:
+            return
+        self._answer_after = now + ANSWER_INTERVAL
+        sent = self._stream.bytes_sent
+        if sent == self._sent_at_answer:
+            self._stream.send(TICK)
+        self._sent_at_answer = sent
 
     def awaits_answer(self) -> bool:
         """See `PausedConnection`."""
@@ -204,5 +229,7 @@ class Connection:
         if self._silent_ticks > TICKS_PER_TIME:
             self.close(f"nothing was heard from it for {self._tick_time:g} seconds")
         else:
+            if self._silent_ticks == TICKS_PER_TIME // 2:  # Its tick time may be longer than that of this node.
+                self._node.ask_for_a_sign(self.peer)
             self._schedule_tick()
             self._backpressure.update()  # Messages that this node sends by itself are limited only here.

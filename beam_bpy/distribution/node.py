@@ -17,7 +17,7 @@ from typing import Any
 from beam_bpy.distribution.peer import IncomingMonitor, OutgoingMonitor, Peer
 from beam_bpy.distribution.process import Process, SpawnedProcess
 from beam_bpy.logger import log
-from beam_bpy.protocol import ProtocolError, control, control_writer, erpc
+from beam_bpy.protocol import ProtocolError, control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import SpawnFlag
 from beam_bpy.protocol.control_reader import Event
 from beam_bpy.protocol.fragments import SIZE
@@ -110,22 +110,27 @@ class Node:
         # The first word has 18 bits that count (chapter "External Term Format", NEWER_REFERENCE_EXT).
         return Reference(self.name, self.creation, (number & 0x3FFFF, number >> 18 & 0xFFFFFFFF, number >> 50))
 
-    def add(self, process: Process, name: str | None = None) -> None:
-        """Add a process, and register it under `name` if there is one.
+    def add(self, process: Process, *names: str) -> None:
+        """Add a process, and register it under each of `names`.
 
         Raises:
-            ValueError: the name is registered already.
+            ValueError: a name is registered already.
         """
         with self._lock:
-            if name is not None:
+            for name in names:
                 if name in self._registered:
                     raise ValueError(f"a process is registered as {name!r} already")
-                self._registered[name] = process
+            self._registered.update(dict.fromkeys(names, process))
             self._processes[process.pid.ext] = process
 
     def peer(self, name: str) -> Peer | None:
         """The connected node of that name, or this one."""
         return self.itself if name == self.name else self._peers.get(name)
+
+    def whereis(self, name: str) -> Pid | None:
+        """The pid of the process that is registered under a name."""
+        process = self._registered.get(name)
+        return process.pid if process is not None else None
 
     def send(self, process: "Process", to: Pid | Reference, message: bytes) -> bool:
         """Send the encoded `message` of `process` to a pid or an alias; False when its node is not connected."""
@@ -133,6 +138,11 @@ class Node:
         if peer is not None:
             peer.send(control_writer.send(peer.flags, process.pid, to, message), process.pid)
         return peer is not None
+
+    def ask_for_a_sign(self, peer: Peer) -> None:
+        """Let the net_kernel of a peer answer, as `net_adm:ping` does. That it answers is enough: nobody gets it."""
+        request = gen_server.call(self._nobody, self.new_ref(), (Atom("is_auth"), self.name))
+        peer.send(control_writer.send(peer.flags, self._nobody, Atom("net_kernel"), request), self._nobody)
 
     def peer_up(self, peer: Peer) -> None:
         """A node has connected."""
@@ -303,7 +313,13 @@ class Node:
         return True
 
     def request_spawn(
-        self, process: Process, peer: Peer, ref: Reference, target: tuple[Atom, Atom, int], arguments: bytes
+        self,
+        process: Process,
+        peer: Peer,
+        ref: Reference,
+        group_leader: Pid,
+        target: tuple[Atom, Atom, int],
+        arguments: bytes,
     ) -> None:
         """Request a process at a peer and monitor it; the results call `Process.spawn_replied` and `Process.down`.
 
@@ -311,12 +327,15 @@ class Node:
             process: the process that requests.
             peer: the peer.
             ref: the id of the request, and the monitor.
+            group_leader: the group leader of the new process.
             target: `{Module, Function, Arity}`.
             arguments: the encoded list of arguments.
         """
         with self._lock:
             self._add_outgoing(peer, OutgoingMonitor(process, None, ref))
-            peer.send(control_writer.spawn_request(ref, process.pid, target, erpc.MONITORED, arguments), ref)
+            peer.send(
+                control_writer.spawn_request(ref, process.pid, group_leader, target, erpc.MONITORED, arguments), ref
+            )
 
     def set_spawned(self, peer: Peer, ref: Reference, target: Pid) -> None:
         """A spawn request was answered: its monitor is on the process `target`."""

@@ -94,6 +94,18 @@ class Process:
         self.node.end(self, reason)
 
 
+class PermanentProcess(Process):
+    """A process that lives as long as its node: no exit signal ends it."""
+
+    __slots__ = ()
+
+    def linked_exit(self, sender: Pid, reason: Payload) -> None:
+        """Ignored."""
+
+    def exit_signal(self, sender: Pid, reason: Payload) -> None:
+        """Ignored."""
+
+
 class SpawnedProcess(Process):
     """A process that a peer has requested and monitors: the process of an erpc call.
 

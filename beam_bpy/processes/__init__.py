@@ -2,5 +2,6 @@
 
 - `client`: calls, casts, messages and pings
 - `beam_process`: Python processes with a pid
+- `group_leader`, `logger_proxy`: what BEAM processes print and log that calls from Python have started
 - `monitors`: monitors without a process
 """

@@ -8,6 +8,7 @@ monitors and, if it traps exits, `{'EXIT', Pid, Reason}`.
 from collections.abc import Callable
 from typing import Any
 
+from beam_bpy.checks import check_destination, check_pid
 from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.load import Load
@@ -16,7 +17,7 @@ from beam_bpy.distribution.peer import OutgoingMonitor, Peer
 from beam_bpy.distribution.process import Process
 from beam_bpy.failures import Failure, Kind, failure_of, python_error, shortened
 from beam_bpy.logger import log
-from beam_bpy.processes.client import Client, checked_name
+from beam_bpy.processes.client import Client
 from beam_bpy.protocol import control
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.gen_server import reply_alias
@@ -82,8 +83,9 @@ class BeamProcess(Process):
 
     def monitor(self, target: Destination) -> Reference:
         """Monitor a process of another node; its end arrives as `("DOWN", ref, "process", object, reason)`."""
+        check_destination(target, reference=False)
         ref = self.node.new_ref()
-        plain = checked_name(target[0]) if isinstance(target, tuple) else target
+        plain = Atom(target[0]) if isinstance(target, tuple) else target
         self._monitored[ref.ext] = target
         self._connections.with_peer(
             _node_of(target),
@@ -102,6 +104,7 @@ class BeamProcess(Process):
 
     def link(self, pid: Pid) -> None:
         """Link this process with one of another node: when one ends abnormally, the other does too."""
+        check_pid(pid)
         self._linking.add(pid.ext)
 
         def connected(peer: Peer) -> None:
@@ -117,6 +120,7 @@ class BeamProcess(Process):
 
     def unlink(self, pid: Pid) -> None:
         """Remove a link."""
+        check_pid(pid)
         if pid.ext in self._linking:  # The connection is pending: link and unlink are sent in this order.
             self._linking.discard(pid.ext)
             self._connections.with_peer(

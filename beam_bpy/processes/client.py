@@ -1,21 +1,23 @@
 """Calls from Python to other nodes: the convention of `erpc:call` (`protocol.erpc`), from the caller's side."""
 
 import concurrent.futures
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Any
 
+from beam_bpy.checks import check_arguments, check_binaries, check_destination, check_name, check_node_name
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import OutgoingMonitor, Peer
-from beam_bpy.distribution.process import Process
+from beam_bpy.distribution.process import PermanentProcess, Process
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError
+from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError, NodeNameError
 from beam_bpy.futures import set_error, set_result
 from beam_bpy.module_names import full_module
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import BinaryType, Payload
-from vendor_term_codec import Atom, DecodeError, Pid, Reference, encode_term, list_of
+from vendor_term_codec import Atom, DecodeError, Pid, Reference, list_of
 
 
 @dataclass(slots=True)
@@ -37,16 +39,19 @@ class _Pending:
     peer: Peer | None = None
 
 
-class Client(Process):
+class Client(PermanentProcess):
     """The process that makes all calls from Python.
 
     Args:
         node: our node.
         connections: the connections of the node.
         encoder: turns arguments into terms.
+
+    Attributes:
+        group_leader: the group leader of the processes that its calls start; itself until the server sets another.
     """
 
-    __slots__ = ("_connections", "_lock", "_pending", "_pings", "encoder")
+    __slots__ = ("_connections", "_lock", "_pending", "_pings", "encoder", "group_leader")
 
     node: Node
 
@@ -54,18 +59,23 @@ class Client(Process):
         super().__init__(node)
         self._connections = connections
         self.encoder = encoder
+        self.group_leader = self.pid
         self._lock = threading.Lock()
         self._pending: dict[bytes, _Pending] = {}
         self._pings: dict[bytes, concurrent.futures.Future[bool]] = {}
 
     def call(
-        self, node_name: str, module: str, function: str, args: list[Any], *, binaries: BinaryType, arrays: bool
+        self, node_name: str, module: str, function: str, args: list[Any] | None, *, binaries: BinaryType, arrays: bool
     ) -> "concurrent.futures.Future[Any]":
         """See `BeamServer.call_async`."""
+        check_node_name(node_name)
+        check_binaries(binaries)
+        target = _target(module, function)
+        encoded = self._encoded_arguments(args)
         result, ref = self.node.new_ref(), self.node.new_ref()
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         pending = _Pending(node_name, future, result, ref, binaries, arrays)
-        request = erpc.call_arguments(result, full_module(module), function, self._encoded_arguments(args))
+        request = erpc.call_arguments(result, *target, encoded)
         with self._lock:
             self._pending[ref.ext] = pending
         future.add_done_callback(lambda _future: self._forget(pending))
@@ -73,26 +83,28 @@ class Client(Process):
         def send(peer: Peer) -> None:
             if not future.done():
                 pending.peer = peer
-                self.node.request_spawn(self, peer, ref, erpc.EXECUTE_CALL, request)
+                self.node.request_spawn(self, peer, ref, self.group_leader, erpc.EXECUTE_CALL, request)
 
         self._connections.with_peer(node_name, send, lambda sentence: set_error(future, NodeDownError(sentence)))
         return future
 
-    def cast(self, node_name: str, module: str, function: str, args: list[Any]) -> None:
+    def cast(self, node_name: str, module: str, function: str, args: list[Any] | None) -> None:
         """See `BeamServer.cast`."""
-        request = erpc.cast_arguments(full_module(module), function, self._encoded_arguments(args))
+        check_node_name(node_name)
+        request = erpc.cast_arguments(*_target(module, function), self._encoded_arguments(args))
         ref = self.node.new_ref()
-        message = control_writer.spawn_request(ref, self.pid, erpc.EXECUTE_CAST, [], request)
+        message = control_writer.spawn_request(ref, self.pid, self.group_leader, erpc.EXECUTE_CAST, [], request)
         self._connections.with_peer(node_name, lambda peer: peer.send(message, ref), lambda _sentence: None)
 
     def send(self, to: "Pid | Reference | tuple[str, str]", term: Any, sender: Process | None = None) -> None:
         """See `BeamServer.send`."""
+        check_destination(to)
         self.send_encoded(to, self.encoder.encode_term(term), sender or self)
 
     def send_encoded(self, to: "Pid | Reference | tuple[str, str]", message: bytes, sender: Process) -> None:
         """Send an encoded term to a process of another node."""
         source = sender.pid
-        node_name, target = (str(to[1]), checked_name(to[0])) if isinstance(to, tuple) else (str(to.node), to)
+        node_name, target = (str(to[1]), Atom(to[0])) if isinstance(to, tuple) else (str(to.node), to)
         self._connections.with_peer(
             node_name,
             lambda peer: peer.send(control_writer.send(peer.flags, source, target, message), source),
@@ -101,6 +113,8 @@ class Client(Process):
 
     def ping(self, node_name: str) -> "concurrent.futures.Future[bool]":
         """True if a node answers the gen_server call `{is_auth, Node}` to its net_kernel, as `net_adm:ping` asks it."""
+        with contextlib.suppress(NodeNameError):  # No such node can be reached: the answer is False.
+            check_node_name(node_name)
         ref = self.node.new_ref()
         future: concurrent.futures.Future[bool] = concurrent.futures.Future()
         request = gen_server.call(self.pid, ref, (Atom("is_auth"), self.node.name))
@@ -141,12 +155,6 @@ class Client(Process):
         except DecodeError as error:
             set_error(pending.future, error)
 
-    def linked_exit(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
-    def exit_signal(self, sender: Pid, reason: Payload) -> None:
-        """Ignored: it lives as long as its node."""
-
     def close(self) -> None:
         """Fail every call that has no answer: the node stops."""
         with self._lock:
@@ -156,9 +164,9 @@ class Client(Process):
         for ping in list(self._pings.values()):
             set_result(ping, False)
 
-    def _encoded_arguments(self, args: list[Any]) -> bytes:
+    def _encoded_arguments(self, args: list[Any] | None) -> bytes:
         """The list of arguments of a call, which stays a list even if the encoder has a converter for lists."""
-        return list_of(*map(self.encoder.encode_term, args))
+        return list_of(*map(self.encoder.encode_term, check_arguments(args)))
 
     def _spawned(self, ref: Reference, process: Pid, pending: _Pending | None) -> None:
         peer = self.node.peer(str(process.node))
@@ -177,15 +185,17 @@ class Client(Process):
             self.node.demonitor(pending.peer, pending.ref)
 
 
-def checked_name(name: str) -> Atom:
-    """The atom of a registered name.
+def _target(module: str, function: str) -> tuple[Atom, str]:
+    """The module and the function that a call names.
 
     Raises:
-        EncodeError: it cannot be an atom. Here it reaches the caller; later it would be raised on the network thread.
+        TypeError: one of them is not a str.
+        ValueError: one of them cannot be a name.
     """
-    atom = Atom(name)
-    encode_term(atom)
-    return atom
+    check_name(module, "a module")
+    full = full_module(module)
+    check_name(full, "a module")
+    return full, check_name(function, "a function")
 
 
 def _settle(pending: _Pending, reason: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from beam_bpy.checks import check_callable, check_destination, check_node_name
 from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import NOCONNECTION, Node
@@ -39,10 +40,17 @@ class Monitors:
 
     def add(self, target: Destination | str, callback: Callable[[Any], object]) -> Reference:
         """See `BeamServer.monitor`."""
+        check_callable(callback, "the callback of a monitor")
+        if isinstance(target, str):
+            check_node_name(target)
+        else:
+            check_destination(target, reference=False)
         return self._add_node(target, callback) if isinstance(target, str) else self._add_process(target, callback)
 
     def remove(self, ref: Reference) -> bool:
         """See `BeamServer.demonitor`."""
+        if not isinstance(ref, Reference):
+            raise TypeError(f"a monitor is the reference that monitor has returned, not {ref!r}")
         process = self._processes.pop(ref.ext, None)
         if process is not None:
             process.demonitor(ref)

@@ -100,13 +100,15 @@ def monitor_exit(flags: Flag, target: Pid | Atom, to: Pid, ref: Reference, reaso
 
 
 def spawn_request(
-    ref: Reference, sender: Pid, target: tuple[Atom, Atom, int], options: list[Any], arguments: bytes
+    ref: Reference,
+    sender: Pid,
+    group_leader: Pid,
+    target: tuple[Atom, Atom, int],
+    options: list[Any],
+    arguments: bytes,
 ) -> Message:
-    """`sender` requests a process that runs `{Module, Function, Arity}` with the encoded list of `arguments`.
-
-    `sender` is the group leader of the new process.
-    """
-    return Message(_control(Opcode.SPAWN_REQUEST, ref, sender, sender, target, options), arguments)
+    """`sender` requests a process that runs `{Module, Function, Arity}` with the encoded list of `arguments`."""
+    return Message(_control(Opcode.SPAWN_REQUEST, ref, sender, group_leader, target, options), arguments)
 
 
 def spawn_reply(ref: Reference, to: Pid, flags: int, result: Pid | Atom) -> Message:

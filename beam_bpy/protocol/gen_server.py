@@ -22,6 +22,8 @@ from vendor_term_codec import (
 
 CALL = Atom("$gen_call")
 CAST = Atom("$gen_cast")
+SYSTEM = Atom("system")
+"""The label of the calls of the module sys (lib/stdlib/src/sys.erl), which otherwise look like a gen_server's."""
 
 
 class From(NamedTuple):
@@ -54,15 +56,15 @@ class GenCall(NamedTuple):
     request: Payload
 
 
-def call_in(message: Send) -> GenCall | None:
-    """The call that a message is; None if it is something else."""
+def call_in(message: Send, label: Atom = CALL) -> GenCall | None:
+    """The call that a message `{Label, From, Request}` is; None if it is something else."""
     data, offset = message.payload
     try:
         arity, offset = tuple_header(data, offset)
         if arity != 3:
             return None
         kind, offset = decode_term(data, offset)
-        if kind != CALL:
+        if kind != label:
             return None
         arity, offset = tuple_header(data, offset)
         pid, tag_at = decode_term(data, offset)

@@ -8,6 +8,7 @@ import pytest
 from beam import COOKIE, Erl, Gate, eventually, program
 
 from beam_bpy import Atom, BeamServer
+from beam_bpy.distribution.process import PermanentProcess
 from beam_bpy.protocol import control, control_reader
 
 PONG = "pong"
@@ -226,7 +227,11 @@ def test_an_inline_handler_answers_while_another_holds_the_worker(erl: Erl, gate
 
 def check_nothing_is_left(server: BeamServer) -> None:
     node = server._running.node
-    eventually(lambda: len(node._processes) == 5, "only the node's own five processes are left", timeout=5)
+
+    def only_permanent() -> bool:
+        return all(isinstance(process, PermanentProcess) for process in tuple(node._processes.values()))
+
+    eventually(only_permanent, "only the node's own processes are left", timeout=5)
     assert not any(len(process.monitored_by) + len(process.links) for process in node._processes.values())
     assert [len(peer.incoming_monitors) + len(peer.links) for peer in node.peers] == [0] * len(node.peers)
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from beam import COOKIE, Erl, Gate, eventually, free_port, nodes_of
 
-from beam_bpy import Atom, BeamServer
+from beam_bpy import Atom, BeamServer, Limits
 
 PONG, PANG = Atom("pong"), Atom("pang")
 
@@ -207,13 +208,53 @@ def test_a_peer_that_is_silent_is_dropped(
 def test_a_server_that_is_silent_is_dropped_by_the_beam_and_its_answer_is_lost_without_harm(
     start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
 ) -> None:
-    """With a tick time of its own that is far too long the server does not tick in time; the BEAM then lets go."""
-    server = start_server(tick_time=600.0)
+    """An inline handler that blocks the network thread: nothing is sent, and the BEAM lets go."""
+    server = start_server()
+    released = threading.Event()
+    server.register_handler("block", lambda args: released.wait(30), inline=True)
     assert server.start(), server.last_error
     erl = start_erl("-kernel", "net_ticktime", "1").call(server)
-    code = "erlang:monitor_node(N, true), pong = net_adm:ping(N), probe:message(nodedown)"
+    code = "erlang:monitor_node(N, true), pong = net_adm:ping(N), erpc:cast(N, m, block, []), probe:message(nodedown)"
     assert erl.eval(code) == (Atom("nodedown"), Atom(server.node_name))
+    released.set()
+    eventually(lambda: erl.eval("net_adm:ping(N)") == PONG, "the server is found again")
     assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        "ok",
+        "[begin erpc:cast(N, m, note, [1]), timer:sleep(300) end || _ <- lists:seq(1, 20)]",
+        "[spawn(fun() -> catch erpc:call(N, m, gate, []) end) || _ <- lists:seq(1, 30)], timer:sleep(300)",
+    ],
+    ids=["idle", "casts only", "not read from"],
+)
+@pytest.mark.parametrize("ticktime", [1, 2])
+def test_a_beam_node_with_a_shorter_ticktime_stays_connected(
+    start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl], traffic: str, ticktime: int
+) -> None:
+    server = start_server(tick_time=600.0, limits=Limits(max_in_flight=10))
+    gate = Gate()
+    server.register_handler("gate", gate)
+    assert server.start(), server.last_error
+    erl = start_erl("-kernel", "net_ticktime", str(ticktime)).call(server)
+    code = f"""
+        erlang:monitor_node(N, true), pong = net_adm:ping(N), {traffic},
+        receive {{nodedown, _}} = Message -> Message after {4000 * ticktime} -> still_up end
+    """
+    assert erl.eval(code) == Atom("still_up")
+    gate.opened.set()
+
+
+def test_a_beam_node_with_a_longer_ticktime_stays_connected(
+    start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
+) -> None:
+    server = start_server(tick_time=1.0)
+    assert server.start(), server.last_error
+    erl = start_erl("-kernel", "net_ticktime", "600").call(server)
+    code = "erlang:monitor_node(N, true), pong = net_adm:ping(N), receive Message -> Message after 5000 -> still_up end"
+    assert erl.eval(code) == Atom("still_up")
 
 
 def test_a_peer_that_does_not_read_holds_up_nobody(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:

@@ -139,7 +139,7 @@ def test_spawn_with_link_and_monitor(line: Line, connected: bool, token: str) ->
 
 @traced
 def test_spawn_of_a_fun(line: Line, connected: bool, token: str) -> None:
-    """The node has no code to run; it says so, as a BEAM node without the module would."""
+    """The node has no code of the BEAM to run, and says what it can run."""
     code = f"""
         logger:set_primary_config(level, none),
         {token}
@@ -147,7 +147,9 @@ def test_spawn_of_a_fun(line: Line, connected: bool, token: str) -> None:
         {{Pid, {{Reason, _}}}} = probe:down(Ref),
         Reason
     """
-    assert line.erl.eval(code) == "undef"
+    reason, sentence = line.erl.eval(code)
+    assert reason == "badarg"
+    assert "&Mod.fun/arity" in sentence
 
 
 @traced

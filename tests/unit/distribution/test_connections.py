@@ -694,7 +694,6 @@ class TestCast:
 
     def test_to_nowhere_it_is_nothing(self, a):
         a.cast("nobody@127.0.0.1", "m", "f")
-        a.cast("nobody", "m", "f")
 
         assert a.ping("nobody@127.0.0.1") is False
 

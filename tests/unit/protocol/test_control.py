@@ -311,9 +311,9 @@ def test_monitors(target):
 
 
 def test_a_spawn_request():
-    sent = control_writer.spawn_request(REF, OURS_PID, MFA, OPTIONS, encode_term([1.5]))
+    sent = control_writer.spawn_request(REF, OURS_PID, THEIRS, MFA, OPTIONS, encode_term([1.5]))
 
-    assert reparsed(sent) == control.SpawnRequest(REF, OURS_PID, OURS_PID, *MFA, OPTIONS, [1.5])
+    assert reparsed(sent) == control.SpawnRequest(REF, OURS_PID, THEIRS, *MFA, OPTIONS, [1.5])
 
 
 @pytest.mark.parametrize("size", [0, 1, SIZE, SIZE + 1, 3 * SIZE, 3 * SIZE + 1])

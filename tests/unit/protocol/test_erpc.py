@@ -16,7 +16,7 @@ PROCESS = Pid("me@127.0.0.1", 1, 0, 9)
 
 
 def request(target, options, arguments):
-    frame = control_writer.spawn_request(REF, CALLER, target, options, arguments).frame(header=True)
+    frame = control_writer.spawn_request(REF, CALLER, CALLER, target, options, arguments).frame(header=True)
     return control_reader.parse(frame[4:])
 
 
