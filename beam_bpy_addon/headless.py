@@ -77,8 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     server = get_beam_server()
     try:
-        for name in options.handlers:
-            load_handlers(name, server)
+        load_handlers(options.handlers, server)
     except HandlersError as error:
         return _fail(str(error), USAGE)
     problem = lifecycle.start(node_name=options.node, cookie=options.cookie, host=options.host, port=options.port)

@@ -33,18 +33,19 @@ def add_command(commands: Any, epilog: str) -> None:
     serve.add_argument(
         "--handlers",
         metavar="FILE_OR_MODULE",
-        help="a Python file, or a module by its name, with a function register(server)",
+        action="append",
+        default=[],
+        help="a Python file or module with a function register(server); repeat the option for several of them",
     )
 
 
 def _serve(options: argparse.Namespace) -> int:
     server = BeamServer(options.node, options.cookie, options.host, options.port, epmd=options.epmd)
-    if options.handlers is not None:
-        try:
-            load_handlers(options.handlers, server)
-        except HandlersError as error:
-            complain(str(error))
-            return 2
+    try:
+        load_handlers(options.handlers, server)
+    except HandlersError as error:
+        complain(str(error))
+        return 2
     if not server.start():
         return 1
     print(f"{server.get_address()} is ready", flush=True)
