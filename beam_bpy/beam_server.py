@@ -321,7 +321,8 @@ class BeamServer:
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
         _started.add(self)
-        log.info("%s answers on port %d", running.settings.node_name, running.port)
+        name, port = running.settings.node_name, running.port
+        log.info("%s answers on port %d", name, port, fields={"node": name, "port": port})
         return True
 
     def stop(self) -> None:
@@ -350,10 +351,13 @@ class BeamServer:
             stopping.done.set()
         log.info("%s has stopped", running.settings.node_name)
 
-    def serve_forever(self) -> None:
+    def serve_forever(self, on_ready: Callable[[], object] | None = None) -> None:
         """Run the handlers on this thread until `stop` is called; starts the server if it is not running.
 
         On the main thread SIGINT (Ctrl-C) and SIGTERM stop the server, and this method returns.
+
+        Args:
+            on_ready: called once, when the server answers and a signal stops it; default nothing.
 
         Raises:
             ServerError: the server cannot start; the message is `last_error`.
@@ -367,6 +371,8 @@ class BeamServer:
         signals = StopSignals()
         try:
             with signals:
+                if on_ready is not None:
+                    on_ready()
                 self._serve(signals)
         finally:
             self._serving = False

@@ -5,6 +5,7 @@ Rex                  `rex`: the server of rpc before OTP 23, and still of C node
 HandlerServer        the node's short name: `{Name, Args}`
 """
 
+import logging
 from collections.abc import Callable
 
 from beam_bpy.calls.arguments import BAD_REQUEST, NO_ARGUMENTS, read_name
@@ -13,7 +14,7 @@ from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import Process
 from beam_bpy.failures import Failure, Kind, Mfa, badarg
-from beam_bpy.logger import log
+from beam_bpy.logger import log, repeated
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import Payload, argument_count
 from beam_bpy.protocol.gen_server import From, GenCall
@@ -77,7 +78,8 @@ class GenServer(Process):
 
 
 def _log_unreadable(peer: Peer, error: Exception) -> None:
-    log.warning("%s sent a message that cannot be read: %s", peer.name, error)
+    key = ("unreadable", peer.name)
+    repeated.log(logging.WARNING, key, "%s sent a message that cannot be read: %s", peer.name, error)
 
 
 class NetKernel(GenServer):

@@ -4,7 +4,10 @@ Chapter "Protocol between Connected Nodes". A connection stands between its stre
 which handles control messages. Everything but `send` and `send_framed` happens on the network thread.
 """
 
+import errno
 import itertools
+import logging
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,6 +29,13 @@ from vendor_term_codec import DecodeError, Pid, Reference
 
 TICKS_PER_TIME = 4
 """A tick is due when nothing was sent for a quarter of the tick time: the BEAM's `net_tickintensity`."""
+
+
+_USUAL_ENDS = (
+    *("the other side closed the connection", "this node stops", "this node has disconnected it"),
+    *("the node has connected again", os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE)),
+)
+"""The reasons with which connections end when a node stops or is killed."""
 
 
 class ConnectionOwner(Protocol):
@@ -93,7 +103,7 @@ class Connection:
     def open(self, rest: bytes) -> None:
         """Begin: the owner knows it. `rest` are bytes that followed the handshake."""
         self._schedule_tick()
-        log.info("%s has connected", self.peer.name)
+        log.debug("%s has connected", self.peer.name, fields={"node": self.peer.name})
         self._handle_frames(self._frames.feed(rest))
 
     def close(self, reason: str) -> None:
@@ -128,7 +138,9 @@ class Connection:
         finally:
             self._backpressure.forget()
             self._owner.lost(self, reason)
-        log.info("%s has disconnected: %s", self.peer.name, reason)
+        # Clients come and go. Only the end of a connection that nobody wanted is worth a line.
+        level = logging.DEBUG if reason in _USUAL_ENDS else logging.WARNING
+        log.log(level, "%s has disconnected: %s", self.peer.name, reason, fields={"node": self.peer.name})
 
     def _handle_frames(self, frames: list[Frame]) -> None:
         if self._backpressure.paused:
