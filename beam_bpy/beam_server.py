@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overlo
 
 from beam_bpy import settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
+from beam_bpy.calls.node_answers import Health, health
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
 from beam_bpy.dispatch.call_queue import CallQueue
@@ -282,6 +283,12 @@ class BeamServer:
             len(self._router.queue) if self._running is not None else 0,
             statistics.last_failure,
         )
+
+    @property
+    def health(self) -> Health | None:
+        """The answer of `health` now, from any thread; None while the server does not run."""
+        running = self._running
+        return None if running is None else health(running.node, self._router.queue, self._router.context.statistics)
 
     # -- start and stop
 

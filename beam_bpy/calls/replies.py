@@ -2,7 +2,8 @@
 
 ErpcProcess          `erpc:call`: the exit reason of the process that ran it (lib/kernel, erpc.erl)
 SpawnReply           `spawn` and the like: nobody gets the value
-CastReply            nobody waits
+ErpcCastReply        `erpc:cast`: the same
+CastReply            a gen_server cast: nobody waits
 GenReply             a gen_server call: a message (lib/stdlib, gen.erl)
 RexGenReply          a gen_server call to `rex`, where a failure is a value
 RexMessageReply      the bare message of a C node to `rex`
@@ -188,6 +189,14 @@ class SpawnReply(_ProcessReply):
     def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
         self._process.end(encode_term(failure.exit_reason))
+
+
+class ErpcCastReply(SpawnReply):
+    """`erpc:cast` and `rpc:cast`, which spawn a process too."""
+
+    __slots__ = ()
+
+    waiting = Waiting.CAST
 
 
 class GenReply(_ProcessReply):

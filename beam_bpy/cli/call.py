@@ -113,18 +113,19 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     cookie.add_argument("--cookie", help="the secret of the cluster; BPY_BEAM_COOKIE keeps it out of 'ps'")
     cookie.add_argument("--cookie-file", metavar="FILE", type=Path, help="a file with it, such as ~/.erlang.cookie")
     parser.add_argument(
-        "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="how long to wait (default: 5); inf: no limit"
+        "--timeout", type=seconds, default=5.0, metavar="SECONDS", help="how long to wait (default: 5); inf: no limit"
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """The type of an option: a number of seconds above 0, also `inf`."""
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = math.nan
-    if not seconds > 0:
+        value = math.nan
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: write a number of seconds above 0")
-    return min(seconds, threading.TIMEOUT_MAX)
+    return min(value, threading.TIMEOUT_MAX)
 
 
 def _ping(options: argparse.Namespace) -> int:

@@ -5,10 +5,10 @@ wrong; 130 Ctrl-C. `health` has one of its own, 3.
 """
 
 import argparse
-import importlib.metadata
 from collections.abc import Sequence
 
-from beam_bpy.cli import call, serve
+from beam_bpy.calls.node_answers import package_version
+from beam_bpy.cli import call, health, serve
 from beam_bpy.cli.log_output import configure_log
 from beam_bpy.cli.output import (
     INTERRUPTED,
@@ -83,11 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(log_level=None, log_format="text", log_failed_calls=False)
-    parser.add_argument("--version", action="version", version=f"beam-bpy {_version()}")
+    parser.add_argument("--version", action="version", version=f"beam-bpy {package_version() or '(not installed)'}")
     _add_verbose(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve.add_command(commands, _ENVIRONMENT)
     call.add_commands(commands, _ENVIRONMENT)
+    health.add_command(commands, _ENVIRONMENT)
     cookie = commands.add_parser(
         "cookie",
         help="print a cookie that nobody can guess",
@@ -112,13 +113,6 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="log every detail to standard error",
     )
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("beam_bpy")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _print_cookie(_options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from beam_bpy.beam_server import BeamServer
 from beam_bpy.cli.load_handlers import HandlersError, load_handlers
 from beam_bpy.cli.log_output import add_log_options, configure_log
+from beam_bpy.cli.metrics import metrics_server
 from beam_bpy.cli.output import (
     FAILURE,
     INTERRUPTED,
@@ -17,6 +18,8 @@ from beam_bpy.cli.output import (
     say,
     unbreakable_output,
 )
+from beam_bpy.cli.service_manager import notify
+from beam_bpy.errors import SettingsError
 from beam_bpy.logger import log
 
 EXIT_CODES = """\
@@ -35,6 +38,12 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         help="a Python file or module with a function register(server); repeat the option for several of them",
     )
     add_log_options(parser)
+    parser.add_argument(
+        "--metrics",
+        type=int,
+        metavar="PORT",
+        help="answer http://127.0.0.1:PORT/metrics in the text format of Prometheus",
+    )
 
 
 def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
@@ -58,15 +67,21 @@ def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], s
 
 def _serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
     load_handlers(options.handlers, server)
-    problem = start()
-    if problem is not None:
-        # A server logs why it cannot start. Other reasons, such as those of Blender, are said here.
-        return FAILURE if problem == server.last_error else complain(problem)
-    server.serve_forever(lambda: _announce(server))
-    return SUCCESS
+    try:
+        with metrics_server(server, options.metrics):
+            problem = start()
+            if problem is not None:
+                # A server logs why it cannot start. Other reasons, such as those of Blender, are said here.
+                return FAILURE if problem == server.last_error else complain(problem)
+            server.serve_forever(lambda: _announce(server))
+            notify("STOPPING=1")
+            return SUCCESS
+    except SettingsError as error:
+        return complain(str(error))
 
 
 def _announce(server: BeamServer) -> None:
+    notify(f"READY=1\nSTATUS={server.get_address()}")
     try:
         say(f"{server.get_address()} is ready")
     except OutputError as error:
