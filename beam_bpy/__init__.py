@@ -19,6 +19,7 @@ All public names are in this module. The layers below it, each of which imports 
 
 from beam_bpy.beam_server import BeamServer, PeerInfo, get_beam_server
 from beam_bpy.calls.handlers import Handler, HandlerOptions
+from beam_bpy.calls.node_answers import Health, RunningHandler
 from beam_bpy.calls.statistics import Activity, FailedCall
 from beam_bpy.epmd.registration import EpmdMode
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
@@ -62,6 +63,7 @@ __all__ = [
     "GivenOptions",
     "Handler",
     "HandlerOptions",
+    "Health",
     "ImproperList",
     "Limits",
     "NodeDownError",
@@ -70,6 +72,7 @@ __all__ = [
     "Pid",
     "Port",
     "Reference",
+    "RunningHandler",
     "ServerError",
     "SettingsError",
     "Tls",

@@ -1,13 +1,19 @@
 """`beam-bpy serve`: answer calls from Erlang and Elixir until Ctrl-C."""
 
 import argparse
-import logging
 from typing import Any
 
 from beam_bpy.beam_server import BeamServer
-from beam_bpy.cli.load_handlers import HandlersError, load_handlers
-from beam_bpy.cli.output import complain
+from beam_bpy.cli import serving
+from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
 from beam_bpy.epmd.registration import EPMD_MODES
+
+_EXAMPLES = """\
+examples:
+  beam-bpy serve --node worker --handlers handlers.py
+  BPY_BEAM_COOKIE=secret beam-bpy serve --node worker@10.0.0.5 --handlers a.py --handlers my_package.handlers
+  beam-bpy serve --handlers handlers.py --log-level debug --log-format json
+"""
 
 
 def add_command(commands: Any, epilog: str) -> None:
@@ -16,9 +22,10 @@ def add_command(commands: Any, epilog: str) -> None:
         "serve",
         help="answer calls until Ctrl-C",
         description="Answer calls from Erlang and Elixir until Ctrl-C.",
-        epilog=epilog,
+        epilog=f"{_EXAMPLES}\n{EXIT_CODES}\n\n{epilog}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.set_defaults(run=_serve, log_level=logging.INFO)
+    serve.set_defaults(run=run)
     serve.add_argument("--node", metavar="NAME", help="node name, or name@host (default: beam_bpy)")
     serve.add_argument("--cookie", help="the cluster's secret; BPY_BEAM_COOKIE keeps it out of 'ps'")
     serve.add_argument("--host", help="address to listen on (default: localhost)")
@@ -30,23 +37,10 @@ def add_command(commands: Any, epilog: str) -> None:
         help="register with the machine's epmd, or with an embedded one if none answers (embed, the default);"
         " with the machine's only (host); not at all (none)",
     )
-    serve.add_argument(
-        "--handlers",
-        metavar="FILE_OR_MODULE",
-        help="a Python file, or a module by its name, with a function register(server)",
-    )
+    add_serving_options(serve)
 
 
-def _serve(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     server = BeamServer(options.node, options.cookie, options.host, options.port, epmd=options.epmd)
-    if options.handlers is not None:
-        try:
-            load_handlers(options.handlers, server)
-        except HandlersError as error:
-            complain(str(error))
-            return 2
-    if not server.start():
-        return 1
-    print(f"{server.get_address()} is ready", flush=True)
-    server.serve_forever()
-    return 0
+    return serving.serve(server, options, lambda: None if server.start() else server.last_error)
