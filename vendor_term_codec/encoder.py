@@ -60,7 +60,7 @@ _pack_length = struct.Struct(">BI").pack
 _pack_fun = struct.Struct(">BIB16sII").pack
 
 _Converter = Callable[[Any], Any]
-_Converters = Mapping[type[Any], _Converter]
+_Converters = Mapping[type[Any], _Converter] | None
 _Default = _Converter | None
 _Part = bytes | bytearray | memoryview
 
@@ -70,9 +70,6 @@ _Part = bytes | bytearray | memoryview
 # - the container itself; None for the replacement of a value
 # - the value in the parent container; it differs from the container if the container replaces it
 _Frame = tuple[Iterator[Any], bytes | int, Any, Any]
-
-
-_NO_CONVERTERS: _Converters = {}
 
 
 class _AtomCache(dict[str, bytes]):
@@ -97,7 +94,7 @@ class _AtomCache(dict[str, bytes]):
 _atoms = _AtomCache()
 
 
-def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _Default = None) -> bytes:
+def encode(value: Any, *, converters: _Converters = None, default: _Default = None) -> bytes:
     """Encode a value as an external term: the version byte 131 and the external form of the value.
 
     A value of each Python type becomes this Erlang term:
@@ -131,7 +128,8 @@ def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _De
             function of the first class in its method resolution order is used that has a function; it takes precedence
             over the table above. Functions for int and str are not used for bool and Atom, because these are other
             terms; a function for object is not used. If the same function applies to its own result, the result is
-            encoded as in the table above. A function may raise TypeError for a value that it cannot convert.
+            encoded as in the table above. A function may raise TypeError for a value that it cannot convert. Default
+            None: there are no functions.
         default: a function that is called with each value of any other type. It returns a value to encode instead, or
             raises TypeError. Default None: other types cannot be encoded.
 
@@ -150,7 +148,7 @@ def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _De
     return b"".join(out)
 
 
-def encode_term(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _Default = None) -> bytes:
+def encode_term(value: Any, *, converters: _Converters = None, default: _Default = None) -> bytes:
     """Encode a value without the version byte. For the arguments and exceptions see `encode`."""
     out: list[_Part] = []
     _write(value, out, converters, default)
@@ -313,7 +311,7 @@ _SIMPLE_KEYS = _DISTINCT_KEYS | {type(None), bool, tuple, Pid, Port, Reference, 
 """Types of keys that `exact` compares as they are; tuples if their elements have such types too."""
 
 
-def _marking(converters: _Converters) -> Callable[[Iterable[Any]], Iterator[Any]]:
+def _marking(converters: Mapping[type[Any], _Converter]) -> Callable[[Iterable[Any]], Iterator[Any]]:
     """Return a function that iterates over values, and marks those of which the type itself has a converter."""
 
     def each(values: Iterable[Any]) -> Iterator[Any]:
@@ -508,7 +506,7 @@ def _stand_in(
     return (replacement,)
 
 
-def _converter(kind: type, converters: _Converters) -> _Converter | None:
+def _converter(kind: type, converters: Mapping[type[Any], _Converter]) -> _Converter | None:
     """Return the converter for values of the class `kind`; see `encode`."""
     for base in kind.__mro__:
         if base in converters and base is not object:
