@@ -251,17 +251,19 @@ def _write(value: Any, out: list[_Part], converters: _Converters, default: _Defa
                     else:
                         children, after = chain.from_iterable(pairs.items()), b""
                 elif kind is list:
-                    if not item:
+                    values = tuple(item)
+                    count = len(values)
+                    if not count:
                         append(_EMPTY_LIST)
                         continue
-                    first = item[0]
-                    if len(item) >= encode_run or (type(first) is int and 0 <= first <= 255):
-                        run = write_numbers(item)
+                    first = values[0]
+                    if count >= encode_run or (type(first) is int and 0 <= first <= 255):
+                        run = write_numbers(values)
                         if run is not None:
                             append(run)
                             continue
-                    children, after = tuple(item), _EMPTY_LIST
-                    append(pack_length(108, len(children)))
+                    append(pack_length(108, count))
+                    children, after = values, _EMPTY_LIST
                 elif kind is tuple:
                     count = len(item)
                     append(bytes((104, count)) if count <= 255 else _large_tuple(count))
@@ -322,7 +324,7 @@ def _marking(converters: Mapping[type[Any], _Converter]) -> Callable[[Iterable[A
     return each
 
 
-def _no_numbers(values: list[Any]) -> None:
+def _no_numbers(values: tuple[Any, ...]) -> None:
     """Take the place of `arrays.write_numbers` where the elements of lists have to be looked at one by one."""
 
 
