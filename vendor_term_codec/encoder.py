@@ -362,10 +362,11 @@ def _distinct_pairs(pairs: dict[Any, Any] | PairsMap, converters: _Converters, d
 
 def _kinds(keys: Iterable[Any]) -> set[type]:
     """Return the types of the keys, and of the elements of tuples among them."""
-    kinds = set(map(type, keys))
-    while tuple in set(map(type, keys)):
+    found = kinds = set(map(type, keys))
+    while tuple in found:
         keys = [element for key in keys if type(key) is tuple for element in key]
-        kinds.update(map(type, keys))
+        found = set(map(type, keys))
+        kinds |= found
     return kinds
 
 
@@ -495,17 +496,18 @@ def _stand_in(
     replacement = replacement_of(value)
     if replacement is not NO_REPLACEMENT:
         return _Final((replacement,)) if converters and not isinstance(value, Enum) else (replacement,)
+    cause = None
+    if default is not None:
+        try:
+            replacement = default(value)
+        except TypeError as error:
+            cause = error
+        else:
+            if replacement is not value:
+                return (replacement,)
     if value is not item:
-        return (value,)  # A value of an unknown type, for which its converter is used again.
-    if default is None:
-        raise _unknown(item)
-    try:
-        replacement = default(item)
-    except TypeError as error:
-        raise _unknown(item) from error
-    if replacement is item:
-        raise _unknown(item)
-    return (replacement,)
+        return (value,)  # Its type has no term without the converter, so the converter is used again.
+    raise _unknown(item) from cause
 
 
 def _converter(kind: type, converters: Mapping[type[Any], _Converter]) -> _Converter | None:

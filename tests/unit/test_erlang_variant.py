@@ -215,6 +215,19 @@ def test_threads_may_register_while_others_encode():
     assert found <= {("crate", "crate"), ("crate", "big crate")}
 
 
+def test_a_function_may_return_a_value_of_its_own_type():
+    vector = fake("mathutils", "Vector", _Rows)
+    encoder = ErlangVariantEncoder()
+    encoder.register(vector, lambda value: vector(*(number * 2 for number in value)))
+    encoder.register(Crate, lambda crate: BigCrate())
+    encoder.register(Decimal, lambda number: number.normalize())
+
+    assert encoded([vector(1.0, 2.0)], encoder) == [[2.0, 4.0]]
+    for value in (Crate(), Decimal(1)):
+        with pytest.raises(EncodeError, match=r"cannot encode decimal|nested deeper"):
+            encoded(value, encoder)
+
+
 def test_encoders_share_no_registrations():
     ErlangVariantEncoder().register(Crate, lambda _crate: 1)
 
