@@ -4,15 +4,16 @@ A server owns its handlers, its queue and its options; they survive `stop` and `
 `running.RunningServer`, which each start creates anew.
 """
 
+import atexit
 import concurrent.futures
+import contextlib
 import os
 import threading
 import types
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overload
 
-from beam_bpy import settings
+from beam_bpy import main_program, settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
@@ -33,6 +34,9 @@ from vendor_term_codec import Pid, Reference
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
+
+_END_TIME = 2.0
+"""Seconds that a running handler has to return when the program ends."""
 
 _SLICE = 0.05
 """The longest time that `serve_forever` waits or drains before it looks for a signal, in seconds."""
@@ -102,6 +106,7 @@ class BeamServer:
         self._running: RunningServer | None = None
         self._worker: Worker | None = None
         self._serving = False
+        self._stopped = threading.Event()
         self._state = "stopped"
         self._last_error: str | None = None
         observe_host_queue(self)
@@ -314,9 +319,14 @@ class BeamServer:
         if self._running is not None:
             return True
         self._state, self._last_error = "starting", None
+        self._stopped.clear()
+        _started.add(self)  # Before the next line: from here on, the end of the main program waits for this server.
+        main_program_runs = host_queue() is not None or main_program.call_at_end(_main_program_has_ended)
         try:
             checked = self._resolve()
-            running = RunningServer(checked, self._options, self._router, daemon=host_queue() is not None)
+            running = RunningServer(
+                checked, self._options, self._router, daemon=self._options.daemon or main_program_runs
+            )
         except SettingsError as error:
             return self._failed(str(error))
         except (OSError, UnicodeError) as error:
@@ -334,7 +344,6 @@ class BeamServer:
             running.stop()
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
-        _started.add(self)
         log.info("%s answers on port %d", running.settings.node_name, running.port)
         return True
 
@@ -343,6 +352,10 @@ class BeamServer:
 
         It waits for a handler that runs on the server's own worker thread, unless that handler has called it.
         """
+        self._stop(None)
+
+    def _stop(self, patience: float | None) -> None:
+        """See `stop`; wait for a running handler at most `patience` seconds, None for ever."""
         with self._lock:
             running, self._running = self._running, None
             self._state = "stopped"
@@ -351,17 +364,20 @@ class BeamServer:
         if running is None:
             self._wait_for_stop()
             return
-        _started.discard(self)
         self._router.queue.detach(running.loop)
         try:
             # Without the lock: a handler on the worker thread may need it before it can end.
-            running.stop()
-            self._stop_worker()
+            running.stop(patience)
+            self._stop_worker(patience=patience)
             if not self._serving:
                 self._queue.close()
             self._queue.wake()
         finally:
+            with self._lock:
+                if self._running is None:
+                    _started.discard(self)
             stopping.done.set()
+            self._stopped.set()
         log.info("%s has stopped", running.settings.node_name)
 
     def serve_forever(self) -> None:
@@ -578,12 +594,12 @@ class BeamServer:
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
-            self._worker = Worker(self._queue, daemon=False)
+            self._worker = Worker(self._queue)
 
-    def _stop_worker(self, *, hand_over: bool = False) -> None:
+    def _stop_worker(self, *, hand_over: bool = False, patience: float | None = None) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.stop(hand_over=hand_over)
+            worker.stop(hand_over=hand_over, patience=patience)
 
     def _wait_for_stop(self) -> None:
         stopping = self._stop_in_progress()
@@ -608,6 +624,16 @@ class BeamServer:
             future.cancel()
             raise TimeoutError(f"no answer within {timeout:g} seconds") from None
 
+    @property
+    def _keeps_program_alive(self) -> bool:
+        return not self._options.daemon and host_queue() is None
+
+    def _wait_until_stopped(self) -> None:
+        """Wait for `stop`, and for the handler that has called it, if a handler has."""
+        self._stopped.wait()
+        if self._stopping is not None:
+            self._stopping.join()
+
     def _abandon(self) -> None:
         """After a fork, in the child: threads, connections and queued calls belong to the parent."""
         if self._running is not None:
@@ -619,6 +645,7 @@ class BeamServer:
             self._router.queue = CallQueue()
         self._queue = self._router.queue if host_queue() is None else CallQueue()
         self._running = self._worker = self._stopping = None
+        self._stopped = threading.Event()
         self._serving = False
         self._state = "stopped"
 
@@ -646,6 +673,8 @@ class BeamServer:
 
     def _failed(self, sentence: str) -> bool:
         self._state, self._last_error = "failed", sentence
+        _started.discard(self)
+        self._stopped.set()
         log.error("the server cannot start: %s", sentence)
         return False
 
@@ -660,8 +689,15 @@ class _Stopping(NamedTuple):
     def waits_for_this_thread(self) -> bool:
         return self.running.loop.on_thread() or (self.worker is not None and self.worker.is_current())
 
+    def join(self) -> None:
+        """Wait until both threads have ended."""
+        self.running.loop.join()
+        if self.worker is not None:
+            self.worker.join()
 
-_started: "weakref.WeakSet[BeamServer]" = weakref.WeakSet()
+
+_started: set[BeamServer] = set()
+"""The servers that run or start. This keeps a running server alive that the program has no variable for."""
 
 
 def any_running() -> bool:
@@ -683,6 +719,29 @@ def _abandon_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _main_program_has_ended() -> None:
+    """Go on serving if the main program has run to its end, otherwise stop; see `BeamServer`, `daemon`."""
+    if main_program.ended_by_itself():
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C, or a signal handler of the program.
+            while keeping := [server for server in tuple(_started) if server._keeps_program_alive]:
+                keeping[0]._wait_until_stopped()
+    for server in tuple(_started):
+        # The others go on until all threads of the program have ended.
+        if server._keeps_program_alive or server._serving:
+            _end(server)
+
+
+@atexit.register
+def _end_all() -> None:
+    for server in tuple(_started):
+        _end(server)
+
+
+def _end(server: BeamServer) -> None:
+    log.info("the program ends, and its node %s with it", server.node_name)
+    server._stop(_END_TIME)
 
 
 _shared_lock = threading.Lock()

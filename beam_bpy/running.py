@@ -37,7 +37,7 @@ class RunningServer:
         settings: the settings, resolved.
         options: the options that the server was given.
         router: where calls go.
-        daemon: True lets the interpreter end while the network thread runs.
+        daemon: False keeps the interpreter alive while the network thread runs.
 
     Attributes:
         settings: see above.
@@ -91,10 +91,10 @@ class RunningServer:
             self.stop()
         return refusal
 
-    def stop(self) -> None:
-        """Close everything and wait for the network thread."""
+    def stop(self, patience: float | None = None) -> None:
+        """Close everything and wait for the network thread, at most `patience` seconds, None for ever."""
         self.loop.call_soon(self._close)
-        self.loop.stop()
+        self.loop.stop(patience)
         self._socket.close()
 
     def new_process(

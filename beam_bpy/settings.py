@@ -61,6 +61,7 @@ class NetworkOptions(TypedDict, total=False):
     tls: Tls | None
     allow: Iterable[str] | None
     limits: Limits
+    daemon: bool
 
 
 class ServerOptions(NetworkOptions, total=False):
@@ -91,6 +92,7 @@ class GivenOptions:
     tls: Tls | None = None
     allow: tuple[str, ...] | None = None
     limits: Limits = DEFAULT_LIMITS
+    daemon: bool = False
 
     def changed(self, **options: Unpack[ServerOptions]) -> "GivenOptions":
         """Return a copy with the values of `options`.

@@ -31,7 +31,7 @@ def _no_thread_is_left():
 @pytest.fixture
 def loop():
     """A loop that runs."""
-    loop = Loop("loop of a test", daemon=False)
+    loop = Loop("loop of a test")
     loop.start()
     yield loop
     loop.stop()
