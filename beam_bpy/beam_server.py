@@ -28,7 +28,7 @@ from beam_bpy.module_names import plain_module
 from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.protocol.control import BinaryType
 from beam_bpy.running import RunningServer, start_error
-from beam_bpy.settings import UNSET, GivenOptions, NetworkOptions, Settings, Unset
+from beam_bpy.settings import UNSET, GivenOptions, NetworkOptions, NetworkSettings, Settings, Unset
 from beam_bpy.signals import StopSignals
 from vendor_term_codec import Pid, Reference
 
@@ -77,15 +77,21 @@ class BeamServer:
             "host" registers with the machine's only; "none" does not register, for nodes that find each other by a
             fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
         tls: certificates. They encrypt every connection, and only nodes with a certificate of the same authority can
-            connect. Default None, plain TCP. The other nodes run with `-proto_dist inet_tls`.
+            connect. Default plain TCP. The other nodes run with `-proto_dist inet_tls`.
         allow: the names of the nodes that may connect to this one, as patterns: `("app@*", "render?@10.0.0.*")`;
-            default None, all nodes that know the cookie. Connections that this node makes are not restricted.
+            default all nodes that know the cookie. Connections that this node makes are not restricted.
         limits: see `Limits`.
+        cookie_file: a file with the cookie, such as `~/.erlang.cookie`, in place of `cookie`.
+        daemon: what happens at the end of the main program. With False, the default, a program that has run to its end
+            goes on serving, and one that fails or calls `sys.exit` ends. True ends the server together with the program
+            in both cases.
 
-    `start` reports values that cannot be used, in `last_error`.
+    For every option but `daemon`, None means: the environment variable of `settings.TABLE`, otherwise the default.
+    `start` reports values that a user can get wrong, in `last_error`: names, hosts, ports, cookies, files.
 
     Raises:
-        TypeError: there is no option of that name.
+        TypeError: there is no option of that name, or a value has a wrong type.
+        ValueError: `tick_time`, `epmd` or `allow` has a value that can never be used.
     """
 
     def __init__(
@@ -226,7 +232,7 @@ class BeamServer:
 
         Raises:
             RuntimeError: the server is running.
-            TypeError: there is no option of that name.
+            TypeError, ValueError: see `BeamServer`.
         """
         with self._lock:
             if self._running is not None:
@@ -324,9 +330,9 @@ class BeamServer:
         main_program_runs = host_queue() is not None or main_program.call_at_end(_main_program_has_ended)
         try:
             checked = self._resolve()
-            running = RunningServer(
-                checked, self._options, self._router, daemon=self._options.daemon or main_program_runs
-            )
+            network = settings.resolve_network(self._options)
+            self._check_name(checked, network)
+            running = RunningServer(checked, network, self._router, daemon=self._options.daemon or main_program_runs)
         except SettingsError as error:
             return self._failed(str(error))
         except (OSError, UnicodeError) as error:
@@ -344,8 +350,34 @@ class BeamServer:
             running.stop()
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
-        log.info("%s answers on port %d", running.settings.node_name, running.port)
+        log.info("%s answers on port %d", checked.node_name, running.port)
+        self._explain(checked, network)
         return True
+
+    def _check_name(self, checked: Settings, network: NetworkSettings) -> None:
+        """Refuse a name that another server of this program has; epmd would only say that it is taken.
+
+        Raises:
+            SettingsError: it has the name.
+        """
+        names = [server._running.settings.short_name for server in tuple(_started) if server._running is not None]
+        if network.epmd != "none" and checked.short_name in names:
+            raise SettingsError(
+                f"the name {checked.short_name!r} is taken by another node on this machine, which runs in this program:"
+                " stop that server, or choose another name"
+            )
+
+    def _explain(self, checked: Settings, network: NetworkSettings) -> None:
+        """Log what the user may not expect."""
+        if checked.bind_host in settings.ALL_ADDRESSES and checked.node_name != self._given_name():
+            log.warning(
+                "the node listens on all addresses, and its name has no host: other nodes have to call it %s. Give it "
+                "a full name to choose another host",
+                checked.node_name,
+            )
+        problem = network.tls and network.tls.problem(checked.host)
+        if problem:
+            log.warning("%s", problem)
 
     def stop(self) -> None:
         """Disconnect every node, unregister and end the threads. Handlers stay registered.
@@ -660,7 +692,17 @@ class BeamServer:
 
     def _resolve(self, *, look_up: bool = True) -> Settings:
         options = self._options
-        return settings.resolve(options.node_name, options.cookie, options.host, options.port, look_up=look_up)
+        return settings.resolve(
+            options.node_name,
+            options.cookie,
+            options.host,
+            options.port,
+            cookie_file=options.cookie_file,
+            look_up=look_up,
+        )
+
+    def _given_name(self) -> str:
+        return self._options.node_name or os.environ.get(settings.ENVIRONMENT["node_name"]) or ""
 
     def _name_without_lookup(self) -> str:
         """The node's name for `repr`, which must not wait for a name server."""

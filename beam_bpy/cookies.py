@@ -10,6 +10,8 @@ from beam_bpy.transport.addresses import is_loopback
 
 DEFAULT_COOKIE = "beam_bpy_cookie"
 
+_FILE_NAME = ".erlang.cookie"
+
 _LETTERS = string.ascii_letters + string.digits
 _LENGTH = 32
 """The length of a random cookie, in characters. 32 of 62 possible characters are 190 bits."""
@@ -51,23 +53,29 @@ def erlang_cookie(home: Path | None = None) -> str:
     """
     folder = home or Path.home()
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or folder / ".config")
-    for path in (folder / ".erlang.cookie", configuration / "erlang" / ".erlang.cookie"):
+    for path in (folder / _FILE_NAME, configuration / "erlang" / _FILE_NAME):
         if path.exists():
-            return _cookie_in(path)
+            return cookie_in(path)
     raise SettingsError(
-        f"there is no {folder / '.erlang.cookie'}: Erlang creates it when you first start a node with a name, "
+        f"there is no {folder / _FILE_NAME}: Erlang creates it when you first start a node with a name, "
         "for example with 'erl -name me@127.0.0.1'"
     )
 
 
-def _cookie_in(path: Path) -> str:
+def cookie_in(path: Path) -> str:
+    """Return the cookie in a file. A line break at its end is not part of it.
+
+    Raises:
+        SettingsError: the file cannot be read, or does not contain a valid cookie.
+    """
     try:
         # All bytes are valid Latin-1. `check_cookie` finds the characters that are not allowed in a cookie.
         cookie = path.read_text(encoding="latin-1").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    if not cookie:
-        raise SettingsError(f"{path} is empty: delete it, and Erlang creates a new one")
+    if not cookie.strip():
+        advice = "delete it, and Erlang creates a new one" if path.name == _FILE_NAME else "write a cookie into it"
+        raise SettingsError(f"{path} is empty: {advice}")
     try:
         check_cookie(cookie)
     except SettingsError as error:
@@ -79,8 +87,13 @@ def check_cookie(cookie: str) -> None:
     """Check that a cookie can be used.
 
     Raises:
-        SettingsError: the cookie has more than 255 characters, or a character that is not printable Latin-1.
+        SettingsError: the cookie is empty or only spaces, has more than 255 characters, or a character that is not
+            printable Latin-1.
     """
+    if not cookie.strip():
+        raise SettingsError(
+            "the cookie is empty: choose another cookie (the command 'beam-bpy cookie' prints a random one)"
+        )
     if len(cookie) > 255 or not cookie.isprintable() or max(map(ord, cookie)) > 255:
         raise SettingsError(
             "the cookie cannot be used: use at most 255 printable characters of Latin-1, such as letters and digits"

@@ -101,6 +101,10 @@ def digest(cookie: str, challenge: int) -> bytes:
     return hashlib.md5(cookie.encode("latin-1") + str(challenge).encode(), usedforsecurity=False).digest()
 
 
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
+"""How an alert and a handshake of TLS begin (RFC 8446, section 5.1); no message here is as long as that."""
+
+
 class _Messages:
     """The length before each handshake message."""
 
@@ -115,6 +119,8 @@ class _Messages:
         if len(self._buffer) < self._size:
             return None
         end = self._size + int.from_bytes(self._buffer[: self._size])
+        if self._buffer[:2] in _TLS_RECORDS:
+            raise HandshakeError("the other side uses TLS, and this node does not: give certificates to both, or none")
         if end > MAX_MESSAGE:
             raise HandshakeError(f"a handshake message of {end - self._size} bytes is too long (no Erlang node?)")
         if len(self._buffer) < end:
