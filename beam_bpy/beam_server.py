@@ -102,7 +102,7 @@ class BeamServer:
         port: int | None = None,
         **options: Unpack[NetworkOptions],
     ) -> None:
-        self._options = GivenOptions(node_name, cookie, host, port).changed(**options)
+        self._options = GivenOptions().changed(node_name=node_name, cookie=cookie, host=host, port=port, **options)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()

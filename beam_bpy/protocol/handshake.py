@@ -106,13 +106,15 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
 
 class _Messages:
-    """The length before each handshake message."""
+    """The length before each handshake message; `is_silent` until the peer has sent something."""
 
     def __init__(self, length_size: int) -> None:
         self._size = length_size
         self._buffer = bytearray()
+        self.is_silent = True
 
     def feed(self, data: bytes) -> None:
+        self.is_silent = False
         self._buffer += data
 
     def next(self) -> bytes | None:
@@ -376,6 +378,11 @@ class Initiator(_Side):
         if self._state is _State.ACK and self._peer_name not in reason:
             # A node with another cookie closes the connection without an answer.
             return f"{self._peer_name} broke off the handshake: {reason}; is its cookie the same?"
+        if self._state is _State.STATUS and self._messages.is_silent:
+            return (
+                f"{self._peer_name} broke off the handshake: {reason}; does one of the two nodes use TLS, and the other"
+                " not?"
+            )
         return reason
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:
