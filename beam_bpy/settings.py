@@ -217,6 +217,37 @@ ENVIRONMENT = {setting.name: setting.variable for setting in TABLE}
 """The environment variable of each setting."""
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The settings of the table that make a `Tls`. Each start loads the files, and reports what is wrong with them."""
+
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_authority: Path | None = None
+    tls_password: str | None = field(default=None, repr=False)
+
+    def load(self) -> Tls:
+        """Load the files.
+
+        Raises:
+            SettingsError: a file is missing or cannot be used.
+        """
+        certificate, authority = self.tls_certificate, self.tls_authority
+        if certificate is None:
+            raise SettingsError(_missing("tls_certificate", "the certificate of this node"))
+        if authority is None:
+            raise SettingsError(_missing("tls_authority", "the certificates of the authorities"))
+        return Tls(certificate, self.tls_key, authority, password=self.tls_password)
+
+
+def _missing(name: str, what: str) -> str:
+    setting = SETTINGS[name]
+    return (
+        f"TLS needs a file with {what}: set {setting.label!r} in Blender's preferences, {setting.option} or "
+        f"{setting.variable}"
+    )
+
+
 class Unset(Enum):
     """The default of the arguments of `BeamServer.configure`. None means something else there: use the default."""
 
@@ -231,7 +262,7 @@ class NetworkOptions(TypedDict, total=False):
 
     tick_time: float | None
     epmd: EpmdMode | None
-    tls: Tls | None
+    tls: Tls | TlsFiles | None
     allow: Iterable[str] | None
     limits: Limits | None
     cookie_file: str | os.PathLike[str] | None
@@ -260,7 +291,7 @@ class GivenOptions:
     port: int | None = None
     tick_time: float | None = None
     epmd: EpmdMode | None = None
-    tls: Tls | None = None
+    tls: Tls | TlsFiles | None = None
     allow: tuple[str, ...] | None = None
     limits: Limits | None = None
     cookie_file: Path | None = None
@@ -286,6 +317,8 @@ def _checked(name: str, value: Any) -> Any:
         return _instance(name, value, bool)
     if value is None:
         return None
+    if name == "tls" and isinstance(value, TlsFiles):
+        return value
     if name in ("tls", "limits"):
         return _instance(name, value, Tls if name == "tls" else Limits)
     return SETTINGS[name].type.checked(name, value) if name in SETTINGS else value
@@ -381,33 +414,13 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `BeamServer` for values by the names of the settings.
-
-    Raises:
-        SettingsError: the certificate files cannot be used.
-    """
+    """Return the arguments of `BeamServer` for values by the names of the settings."""
     found = {name: value for name, value in values.items() if SETTINGS[name].part_of is None}
-    parts = {name: value for name, value in values.items() if SETTINGS[name].part_of is not None}
-    limits = {name: value for name, value in parts.items() if SETTINGS[name].part_of == "limits"}
-    tls = {name: value for name, value in parts.items() if SETTINGS[name].part_of == "tls"}
-    if limits:
-        found["limits"] = Limits(**limits)
-    if tls:
-        found["tls"] = _tls_of(tls)
+    for whole, kind in (("tls", TlsFiles), ("limits", Limits)):
+        parts = {name: value for name, value in values.items() if SETTINGS[name].part_of == whole}
+        if parts:
+            found[whole] = kind(**parts)
     return found
-
-
-def _tls_of(values: Mapping[str, Any]) -> Tls:
-    for name, what in (("tls_certificate", "the certificate of this node"), ("tls_authority", "the authority")):
-        if name not in values:
-            setting = SETTINGS[name]
-            raise SettingsError(f"TLS needs a file with {what}: set {setting.option} or {setting.variable}")
-    return Tls(
-        values["tls_certificate"],
-        values.get("tls_key"),
-        values["tls_authority"],
-        password=values.get("tls_password"),
-    )
 
 
 def resolve(
@@ -460,7 +473,7 @@ def resolve_network(given: GivenOptions, environment: Mapping[str, str] = os.env
     """Return the settings of the connections, each found like those of `resolve`.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used.
+        SettingsError: a variable has a value that cannot be used, or the certificates cannot be used.
     """
     names = {setting.name for setting in TABLE if getattr(given, setting.argument) is None}
     found = arguments(from_environment(environment, names - {"node_name", "cookie", "cookie_file", "host", "port"}))
@@ -469,10 +482,11 @@ def resolve_network(given: GivenOptions, environment: Mapping[str, str] = os.env
         present = getattr(given, name)
         return found.get(name, default) if present is None else present
 
+    tls = value("tls", None)
     return NetworkSettings(
         tick_time=value("tick_time", DEFAULT_TICK_TIME),
         epmd=value("epmd", DEFAULT_EPMD),
-        tls=value("tls", None),
+        tls=tls.load() if isinstance(tls, TlsFiles) else tls,
         allow=value("allow", None),
         limits=value("limits", DEFAULT_LIMITS),
     )
