@@ -15,7 +15,15 @@ from beam_bpy.errors import SettingsError
 
 
 class SettingType(Protocol):
-    """See above."""
+    """See above.
+
+    Attributes:
+        placeholder: the word for a value in the help of a command.
+    """
+
+    @property
+    def placeholder(self) -> str:
+        """See above."""
 
     def read(self, place: str, text: str) -> Any:
         """The value of a text that is not empty.
@@ -40,6 +48,8 @@ class SettingType(Protocol):
 class Text:
     """A str. The start checks it, because it is a text that users type."""
 
+    placeholder = "TEXT"
+
     def read(self, place: str, text: str) -> str:
         """See `SettingType`."""
         return text
@@ -53,6 +63,8 @@ class Text:
 
 class File:
     """A path; `~` is the home folder."""
+
+    placeholder = "FILE"
 
     def read(self, place: str, text: str) -> Path:
         """See `SettingType`."""
@@ -69,6 +81,8 @@ class File:
 
 class Whole:
     """An int. A limit has to be above 0; the start checks a port."""
+
+    placeholder = "NUMBER"
 
     def __init__(self, expected: str, least: int) -> None:
         self._expected = expected
@@ -93,6 +107,8 @@ class Whole:
 class Seconds:
     """A float above 0."""
 
+    placeholder = "SECONDS"
+
     def read(self, place: str, text: str) -> float:
         """See `SettingType`."""
         try:
@@ -114,6 +130,7 @@ class Choice:
 
     def __init__(self, *words: str) -> None:
         self.words = words
+        self.placeholder = f"{{{','.join(words)}}}"
 
     def read(self, place: str, text: str) -> str:
         """See `SettingType`."""
@@ -136,6 +153,8 @@ class Choice:
 
 class Patterns:
     """Patterns of node names, separated by commas in a text; a single str is one pattern."""
+
+    placeholder = "PATTERNS"
 
     def read(self, place: str, text: str) -> tuple[str, ...]:
         """See `SettingType`."""

@@ -12,6 +12,7 @@ import bpy
 
 from beam_bpy import get_beam_server
 from beam_bpy.cli.load_handlers import HandlersError, load_handlers
+from beam_bpy.cli.setting_options import add_setting_options, given_settings
 
 from . import lifecycle
 
@@ -21,9 +22,9 @@ STOPPED, FAILED, USAGE = 0, 1, 2
 """Exit codes: 0 a signal stopped the node; 1 it cannot start; 2 wrong arguments, or the handlers cannot be loaded."""
 
 _EPILOG = """\
-If an option is missing, the node uses the environment variable (BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST,
-BPY_BEAM_PORT). If the variable is not set either, it uses the preferences of the extension. Other users of this
-computer can read your command line, so set the cookie with BPY_BEAM_COOKIE.
+If an option is missing, the node uses its environment variable. If the variable is not set either, it uses the
+preferences of the extension. Other users of this computer can read your command line, so set the cookie and the
+passphrase with BPY_BEAM_COOKIE and BPY_BEAM_TLS_PASSWORD, or use a cookie file.
 
 When the node is ready, it prints one line to standard output. SIGTERM or SIGINT stops the node.
 Exit codes: 0 a signal stopped the node, 1 it cannot start, 2 wrong arguments or the handlers cannot be loaded.
@@ -60,10 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.add_argument("--node", metavar="NAME", help="the name of this node, or name@host")
-    serve.add_argument("--cookie", help="the password that all nodes of the cluster share")
-    serve.add_argument("--host", help="the address to listen on")
-    serve.add_argument("--port", type=int, help="the TCP port to listen on; 0 for any free port")
+    add_setting_options(serve)
     serve.add_argument(
         "--handlers",
         metavar="FILE_OR_MODULE",
@@ -81,7 +79,7 @@ def _serve(options: argparse.Namespace) -> int:
             load_handlers(name, server)
     except HandlersError as error:
         return _fail(str(error), USAGE)
-    problem = lifecycle.start(node_name=options.node, cookie=options.cookie, host=options.host, port=options.port)
+    problem = lifecycle.start(**given_settings(options))
     if problem is not None:
         return _fail(problem, FAILED)
     print(f"{server.get_address()} is ready", flush=True)

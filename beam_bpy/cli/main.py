@@ -13,9 +13,8 @@ from beam_bpy.cli.output import complain
 from beam_bpy.cli.term_text import TermError, show
 from beam_bpy.cookies import generate_cookie
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
-from beam_bpy.settings import ENVIRONMENT
 
-_ENVIRONMENT = f"environment: {', '.join(ENVIRONMENT.values())} set the options that are not given."
+_ENVIRONMENT = "environment: an option that is not given has the value of its variable, --port that of BPY_BEAM_PORT."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,9 @@ from typing import Any
 from beam_bpy.beam_server import BeamServer
 from beam_bpy.cli.load_handlers import HandlersError, load_handlers
 from beam_bpy.cli.output import complain
-from beam_bpy.epmd.registration import EPMD_MODES
+from beam_bpy.cli.setting_options import add_setting_options, given_settings
+from beam_bpy.errors import SettingsError
+from beam_bpy.settings import arguments, from_environment, merged
 
 
 def add_command(commands: Any, epilog: str) -> None:
@@ -19,17 +21,7 @@ def add_command(commands: Any, epilog: str) -> None:
         epilog=epilog,
     )
     serve.set_defaults(run=_serve, log_level=logging.INFO)
-    serve.add_argument("--node", metavar="NAME", help="node name, or name@host (default: beam_bpy)")
-    serve.add_argument("--cookie", help="the cluster's secret; BPY_BEAM_COOKIE keeps it out of 'ps'")
-    serve.add_argument("--host", help="address to listen on (default: localhost)")
-    serve.add_argument("--port", type=int, help="port to listen on, 0 for any (default: 0)")
-    serve.add_argument(
-        "--epmd",
-        choices=EPMD_MODES,
-        default="embed",
-        help="register with the machine's epmd, or with an embedded one if none answers (embed, the default);"
-        " with the machine's only (host); not at all (none)",
-    )
+    add_setting_options(serve)
     serve.add_argument(
         "--handlers",
         metavar="FILE_OR_MODULE",
@@ -38,15 +30,24 @@ def add_command(commands: Any, epilog: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    server = BeamServer(options.node, options.cookie, options.host, options.port, epmd=options.epmd)
+    server = BeamServer()
     if options.handlers is not None:
         try:
             load_handlers(options.handlers, server)
         except HandlersError as error:
             complain(str(error))
             return 2
-    if not server.start():
+    if not _start(server, options):
         return 1
     print(f"{server.get_address()} is ready", flush=True)
     server.serve_forever()
     return 0
+
+
+def _start(server: BeamServer, options: argparse.Namespace) -> bool:
+    try:
+        server.configure(**arguments(merged(from_environment(), given_settings(options))))
+    except SettingsError as error:
+        complain(str(error))
+        return False
+    return server.start()

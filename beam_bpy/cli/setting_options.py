@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.errors import SettingsError
-from beam_bpy.setting_types import Choice
 from beam_bpy.settings import TABLE, Setting
 
 _HEADINGS = {"Node": "the node", "Security": "security", "Limits": "limits of what other nodes may use"}
@@ -20,7 +19,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
                 section.add_argument(
                     setting.option,
                     dest=setting.name,
-                    metavar=_metavar(setting),
+                    metavar=setting.type.placeholder,
                     type=_reader(setting),
                     help=_help(setting),
                 )
@@ -42,13 +41,8 @@ def _reader(setting: Setting) -> Callable[[str], Any]:
     return read
 
 
-def _metavar(setting: Setting) -> str:
-    if isinstance(setting.type, Choice):
-        return "{" + ",".join(setting.type.words) + "}"
-    return "NAME" if setting.name == "node_name" else type(setting.type).__name__.upper()
-
-
 def _help(setting: Setting) -> str:
     text = setting.help[0].lower() + setting.help[1:]
-    default = "" if setting.default is None or setting.secret else f"default: {setting.default}; "
+    default = f"{setting.default:g}" if isinstance(setting.default, float) else setting.default
+    default = "" if default is None or setting.secret else f"default: {default}; "
     return f"{text} ({default}environment: {setting.variable})".replace("%", "%%")
