@@ -78,26 +78,26 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
     bl_idname = __package__
 
     node_name: StringProperty(  # type: ignore[valid-type]
-        name=settings.SETTINGS["node_name"].label,
+        name="Node Name",
         description="The name by which Erlang and Elixir programs call this Blender. Enter a name, to which Blender "
         "adds the host, or a full name such as render1@10.0.0.5",
         default=settings.DEFAULT_NODE_NAME,
     )
     cookie: StringProperty(  # type: ignore[valid-type]
-        name=settings.SETTINGS["cookie"].label,
+        name="Cookie",
         description="The password that all nodes of a cluster share. A program that knows it can call every handler. "
         "Blender saves it with the preferences. To avoid that, set the environment variable BPY_BEAM_COOKIE instead",
         subtype="PASSWORD",
         default=DEFAULT_COOKIE,
     )
     host: StringProperty(  # type: ignore[valid-type]
-        name=settings.SETTINGS["host"].label,
+        name="Host",
         description="The address at which Blender accepts connections. With localhost, only programs on this computer "
         "can connect. If this is empty, Blender uses the host part of the node name",
         default=settings.DEFAULT_HOST,
     )
     port: IntProperty(  # type: ignore[valid-type]
-        name=settings.SETTINGS["port"].label,
+        name="Port",
         description="The TCP port at which Blender accepts connections. With 0, Blender takes a free port, and other "
         "nodes ask epmd for its number",
         default=settings.DEFAULT_PORT,

@@ -1,7 +1,6 @@
 """The preferences for security and limits, in two panels that are closed at first: a user rarely needs them."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -85,7 +84,7 @@ def certificate_problem(values: dict[str, Any], host: str) -> str | None:
     return _checked[1]
 
 
-def _changed(path: Path | None) -> float | None:
+def _changed(path: os.PathLike[str] | None) -> float | None:
     try:
         return None if path is None else os.stat(path).st_mtime
     except OSError:

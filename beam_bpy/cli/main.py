@@ -14,7 +14,7 @@ from beam_bpy.cli.term_text import TermError, show
 from beam_bpy.cookies import generate_cookie
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 
-_ENVIRONMENT = "environment: an option that is not given has the value of its variable, --port that of BPY_BEAM_PORT."
+_ENVIRONMENT = "environment: an option that is not given has the value of its variable, such as BPY_BEAM_COOKIE."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
