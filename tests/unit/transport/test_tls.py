@@ -294,22 +294,25 @@ class TestFiles:
                 Tls(*arguments)
 
 
+SECRET = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def locked(authority):
+    """A certificate and its key, which has a passphrase."""
+    return authority.issue("locked", passphrase=SECRET)
+
+
 class TestPassphrase:
-    SECRET = "correct horse"
-
-    @pytest.fixture(scope="class")
-    def locked(self, authority):
-        return authority.issue("locked", passphrase=self.SECRET)
-
     @pytest.mark.parametrize("form", [str, str.encode, lambda text: lambda: text, lambda text: lambda: text.encode()])
     def test_text_bytes_or_a_function(self, locked, start, a, authority, form):
-        tls = Tls(*locked, authority.certificate, password=form(self.SECRET))
+        tls = Tls(*locked, authority.certificate, password=form(SECRET))
 
         assert start(B_NAME, tls).ping(A_NAME) is True
 
     def test_a_function_is_called_once(self, locked, authority):
         calls = []
-        Tls(*locked, authority.certificate, password=lambda: calls.append(1) or self.SECRET)
+        Tls(*locked, authority.certificate, password=lambda: calls.append(1) or SECRET)
 
         assert calls == [1]
 
@@ -351,14 +354,14 @@ class TestPassphrase:
         assert done.returncode == 0
 
     def test_no_repr_and_no_traceback_shows_it(self, locked, authority, make):
-        tls = Tls(*locked, authority.certificate, password=self.SECRET)
+        tls = Tls(*locked, authority.certificate, password=SECRET)
         server = make(tls=tls)
         try:
-            Tls(locked[0], authority.certificate, authority.certificate, password=self.SECRET)
+            Tls(locked[0], authority.certificate, authority.certificate, password=SECRET)
         except SettingsError as error:
             shown = "".join(traceback.format_exception(error))
 
-        assert self.SECRET not in shown + repr(tls) + repr(server.options)
+        assert SECRET not in shown + repr(tls) + repr(server.options)
 
 
 class TestSentences:
