@@ -82,7 +82,7 @@ class File:
 class Whole:
     """An int. A limit has to be above 0; the start checks a port."""
 
-    placeholder = "NUMBER"
+    placeholder = "INT"
 
     def __init__(self, expected: str, least: int) -> None:
         self._expected = expected

@@ -36,7 +36,9 @@ def _reader(setting: Setting) -> Callable[[str], Any]:
         try:
             return setting.type.read(setting.option, text)
         except SettingsError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            # As argparse begins such a message itself.
+            kind = setting.type.placeholder.lower()
+            raise argparse.ArgumentTypeError(f"invalid {kind} value: {error}") from None
 
     return read
 

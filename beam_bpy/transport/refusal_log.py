@@ -14,8 +14,6 @@ from beam_bpy.transport.addresses import network_of
 QUIET_TIME = 60.0
 """Seconds without a second line about one address and reason."""
 
-_MAX_REASONS = 5
-"""The lines about one address in this time."""
 
 _NUMBERS = re.compile(r"\d+")
 """Two reasons that differ only in numbers are the same reason."""
@@ -36,11 +34,13 @@ class RefusalLog:
     Args:
         clock: the loop.
         what: the thing that is refused: "connection".
+        reasons: the number of lines about one address, each with another reason; default 5.
     """
 
-    def __init__(self, clock: Clock, what: str) -> None:
+    def __init__(self, clock: Clock, what: str, *, reasons: int = 5) -> None:
         self._clock = clock
         self._what = what
+        self._max_reasons = reasons
         self._counts: dict[str, int] = {}
         self._reasons: dict[str, set[str]] = {}
 
@@ -55,7 +55,7 @@ class RefusalLog:
             self._clock.call_later(QUIET_TIME, lambda: self._summarise(key))
         reasons = self._reasons[key]
         kind = _NUMBERS.sub("", reason)
-        if kind in reasons or len(reasons) >= _MAX_REASONS:
+        if kind in reasons or len(reasons) >= self._max_reasons:
             self._counts[key] += 1
             return
         reasons.add(kind)
