@@ -14,7 +14,6 @@ from beam_bpy.transport.addresses import network_of
 QUIET_TIME = 60.0
 """Seconds without a second line about one address and reason."""
 
-
 _NUMBERS = re.compile(r"\d+")
 """Two reasons that differ only in numbers are the same reason."""
 

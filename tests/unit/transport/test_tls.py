@@ -336,6 +336,7 @@ class TestPassphrase:
         with pytest.raises(ZeroDivisionError):
             Tls(*locked, authority.certificate, password=lambda: 1 / 0)
 
+    @pytest.mark.posix
     def test_nothing_asks_on_the_terminal(self, locked, authority):
         code = f"""if 1:
             import os, pty
