@@ -91,7 +91,7 @@ def run():
     yield run
     for program in programs:
         with contextlib.suppress(ProcessLookupError):
-            program.process.kill()
+            program.process.terminate()
         program.process.communicate()
 
 
