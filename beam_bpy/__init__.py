@@ -17,6 +17,11 @@ All public names are in this module. The layers below it, each of which imports 
 - `protocol`: the distribution protocol, without I/O
 """
 
+import sys
+
+if sys.version_info < (3, 11):
+    raise ImportError(f"beam_bpy needs Python 3.11 or later, and this is Python {sys.version.split()[0]}")
+
 from beam_bpy.beam_server import BeamServer, PeerInfo, get_beam_server
 from beam_bpy.calls.handlers import Handler, HandlerOptions
 from beam_bpy.calls.node_answers import Health, RunningHandler

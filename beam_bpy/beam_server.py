@@ -4,15 +4,16 @@ A server owns its handlers, its queue and its options; they survive `stop` and `
 `running.RunningServer`, which each start creates anew.
 """
 
+import atexit
 import concurrent.futures
+import contextlib
 import os
 import threading
 import types
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overload
 
-from beam_bpy import settings
+from beam_bpy import main_program, settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
 from beam_bpy.calls.node_answers import Health, health
 from beam_bpy.calls.routing import CallRouter
@@ -28,12 +29,15 @@ from beam_bpy.module_names import plain_module
 from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.protocol.control import BinaryType
 from beam_bpy.running import RunningServer, start_error
-from beam_bpy.settings import UNSET, GivenOptions, NetworkOptions, Settings, Unset
+from beam_bpy.settings import UNSET, GivenOptions, NetworkOptions, NetworkSettings, Settings, Unset
 from beam_bpy.signals import StopSignals
 from vendor_term_codec import Pid, Reference
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
+
+_END_TIME = 2.0
+"""Seconds that a running handler has to return when the program ends."""
 
 _SLICE = 0.05
 """The longest time that `serve_forever` waits or drains before it looks for a signal, in seconds."""
@@ -74,15 +78,21 @@ class BeamServer:
             "host" registers with the machine's only; "none" does not register, for nodes that find each other by a
             fixed port (ERL_DIST_PORT, `erl -erl_epmd_port`).
         tls: certificates. They encrypt every connection, and only nodes with a certificate of the same authority can
-            connect. Default None, plain TCP. The other nodes run with `-proto_dist inet_tls`.
+            connect. Default plain TCP. The other nodes run with `-proto_dist inet_tls`.
         allow: the names of the nodes that may connect to this one, as patterns: `("app@*", "render?@10.0.0.*")`;
-            default None, all nodes that know the cookie. Connections that this node makes are not restricted.
+            default all nodes that know the cookie. Connections that this node makes are not restricted.
         limits: see `Limits`.
+        cookie_file: a file with the cookie, such as `~/.erlang.cookie`, in place of `cookie`.
+        daemon: what happens at the end of the main program. With False, the default, a program that has run to its end
+            goes on serving, and one that fails or calls `sys.exit` ends. True ends the server together with the program
+            in both cases.
 
-    `start` reports values that cannot be used, in `last_error`.
+    For every option but `daemon`, None means: the environment variable of `settings.TABLE`, otherwise the default.
+    `start` reports values that a user can get wrong, in `last_error`: names, hosts, ports, cookies, files.
 
     Raises:
-        TypeError: there is no option of that name.
+        TypeError: there is no option of that name, or a value has a wrong type.
+        ValueError: `tick_time`, `epmd` or `allow` has a value that can never be used.
     """
 
     def __init__(
@@ -93,7 +103,7 @@ class BeamServer:
         port: int | None = None,
         **options: Unpack[NetworkOptions],
     ) -> None:
-        self._options = GivenOptions(node_name, cookie, host, port).changed(**options)
+        self._options = GivenOptions().changed(node_name=node_name, cookie=cookie, host=host, port=port, **options)
         self._registry = Registry()
         self._encoder = ErlangVariantEncoder()
         self._queue = CallQueue()
@@ -103,6 +113,7 @@ class BeamServer:
         self._running: RunningServer | None = None
         self._worker: Worker | None = None
         self._serving = False
+        self._stopped = threading.Event()
         self._state = "stopped"
         self._last_error: str | None = None
         observe_host_queue(self)
@@ -222,7 +233,7 @@ class BeamServer:
 
         Raises:
             RuntimeError: the server is running.
-            TypeError: there is no option of that name.
+            TypeError, ValueError: see `BeamServer`.
         """
         with self._lock:
             if self._running is not None:
@@ -321,9 +332,14 @@ class BeamServer:
         if self._running is not None:
             return True
         self._state, self._last_error = "starting", None
+        self._stopped.clear()
+        _started.add(self)  # Before the next line: from here on, the end of the main program waits for this server.
+        main_program_runs = host_queue() is not None or main_program.call_at_end(_main_program_has_ended)
         try:
             checked = self._resolve()
-            running = RunningServer(checked, self._options, self._router, daemon=host_queue() is not None)
+            network = settings.resolve_network(self._options)
+            self._check_name(checked, network)
+            running = RunningServer(checked, network, self._router, daemon=self._options.daemon or main_program_runs)
         except SettingsError as error:
             return self._failed(str(error))
         except (OSError, UnicodeError) as error:
@@ -341,16 +357,45 @@ class BeamServer:
             running.stop()
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
-        _started.add(self)
-        name, port = running.settings.node_name, running.port
+        name, port = checked.node_name, running.port
         log.info("%s answers on port %d", name, port, fields={"node": name, "port": port})
+        self._explain(checked, network)
         return True
+
+    def _check_name(self, checked: Settings, network: NetworkSettings) -> None:
+        """Refuse a name that another server of this program has; epmd would only say that it is taken.
+
+        Raises:
+            SettingsError: it has the name.
+        """
+        names = [server._running.settings.short_name for server in tuple(_started) if server._running is not None]
+        if network.epmd != "none" and checked.short_name in names:
+            raise SettingsError(
+                f"the name {checked.short_name!r} is taken by another node on this machine, which runs in this program:"
+                " stop that server, or choose another name"
+            )
+
+    def _explain(self, checked: Settings, network: NetworkSettings) -> None:
+        """Log what the user may not expect."""
+        if checked.bind_host in settings.ALL_ADDRESSES and checked.node_name != self._given_name():
+            log.warning(
+                "the node listens on all addresses, and its name has no host: other nodes have to call it %s. Give it "
+                "a full name to choose another host",
+                checked.node_name,
+            )
+        problem = network.tls and network.tls.problem(checked.host)
+        if problem:
+            log.warning("%s", problem)
 
     def stop(self) -> None:
         """Disconnect every node, unregister and end the threads. Handlers stay registered.
 
         It waits for a handler that runs on the server's own worker thread, unless that handler has called it.
         """
+        self._stop(None)
+
+    def _stop(self, patience: float | None) -> None:
+        """See `stop`; wait for a running handler at most `patience` seconds, None for ever."""
         with self._lock:
             running, self._running = self._running, None
             self._state = "stopped"
@@ -359,17 +404,20 @@ class BeamServer:
         if running is None:
             self._wait_for_stop()
             return
-        _started.discard(self)
         self._router.queue.detach(running.loop)
         try:
             # Without the lock: a handler on the worker thread may need it before it can end.
-            running.stop()
-            self._stop_worker()
+            running.stop(patience)
+            self._stop_worker(patience=patience)
             if not self._serving:
                 self._queue.close()
             self._queue.wake()
         finally:
+            with self._lock:
+                if self._running is None:
+                    _started.discard(self)
             stopping.done.set()
+            self._stopped.set()
         log.info("%s has stopped", running.settings.node_name)
 
     def serve_forever(self, on_ready: Callable[[], object] | None = None) -> None:
@@ -591,12 +639,12 @@ class BeamServer:
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
-            self._worker = Worker(self._queue, daemon=False)
+            self._worker = Worker(self._queue)
 
-    def _stop_worker(self, *, hand_over: bool = False) -> None:
+    def _stop_worker(self, *, hand_over: bool = False, patience: float | None = None) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.stop(hand_over=hand_over)
+            worker.stop(hand_over=hand_over, patience=patience)
 
     def _wait_for_stop(self) -> None:
         stopping = self._stop_in_progress()
@@ -621,6 +669,16 @@ class BeamServer:
             future.cancel()
             raise TimeoutError(f"no answer within {timeout:g} seconds") from None
 
+    @property
+    def _keeps_program_alive(self) -> bool:
+        return not self._options.daemon and host_queue() is None
+
+    def _wait_until_stopped(self) -> None:
+        """Wait for `stop`, and for the handler that has called it, if a handler has."""
+        self._stopped.wait()
+        if self._stopping is not None:
+            self._stopping.join()
+
     def _abandon(self) -> None:
         """After a fork, in the child: threads, connections and queued calls belong to the parent."""
         if self._running is not None:
@@ -632,6 +690,7 @@ class BeamServer:
             self._router.queue = CallQueue()
         self._queue = self._router.queue if host_queue() is None else CallQueue()
         self._running = self._worker = self._stopping = None
+        self._stopped = threading.Event()
         self._serving = False
         self._state = "stopped"
 
@@ -646,7 +705,17 @@ class BeamServer:
 
     def _resolve(self, *, look_up: bool = True) -> Settings:
         options = self._options
-        return settings.resolve(options.node_name, options.cookie, options.host, options.port, look_up=look_up)
+        return settings.resolve(
+            options.node_name,
+            options.cookie,
+            options.host,
+            options.port,
+            cookie_file=options.cookie_file,
+            look_up=look_up,
+        )
+
+    def _given_name(self) -> str:
+        return self._options.node_name or os.environ.get(settings.ENVIRONMENT["node_name"]) or ""
 
     def _name_without_lookup(self) -> str:
         """The node's name for `repr`, which must not wait for a name server."""
@@ -659,6 +728,8 @@ class BeamServer:
 
     def _failed(self, sentence: str) -> bool:
         self._state, self._last_error = "failed", sentence
+        _started.discard(self)
+        self._stopped.set()
         log.error("the server cannot start: %s", sentence)
         return False
 
@@ -673,8 +744,15 @@ class _Stopping(NamedTuple):
     def waits_for_this_thread(self) -> bool:
         return self.running.loop.on_thread() or (self.worker is not None and self.worker.is_current())
 
+    def join(self) -> None:
+        """Wait until both threads have ended."""
+        self.running.loop.join()
+        if self.worker is not None:
+            self.worker.join()
 
-_started: "weakref.WeakSet[BeamServer]" = weakref.WeakSet()
+
+_started: set[BeamServer] = set()
+"""The servers that run or start. This keeps a running server alive that the program has no variable for."""
 
 
 def any_running() -> bool:
@@ -696,6 +774,29 @@ def _abandon_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _main_program_has_ended() -> None:
+    """Go on serving if the main program has run to its end, otherwise stop; see `BeamServer`, `daemon`."""
+    if main_program.ended_by_itself():
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C, or a signal handler of the program.
+            while keeping := [server for server in tuple(_started) if server._keeps_program_alive]:
+                keeping[0]._wait_until_stopped()
+    for server in tuple(_started):
+        # The others go on until all threads of the program have ended.
+        if server._keeps_program_alive or server._serving:
+            _end(server)
+
+
+@atexit.register
+def _end_all() -> None:
+    for server in tuple(_started):
+        _end(server)
+
+
+def _end(server: BeamServer) -> None:
+    log.info("the program ends, and its node %s with it", server.node_name)
+    server._stop(_END_TIME)
 
 
 _shared_lock = threading.Lock()

@@ -61,5 +61,9 @@ class SettingsError(ValueError):
     """A setting cannot be used; the message is a sentence that says what to do about it."""
 
 
+class TlsError(SettingsError, OSError):
+    """A certificate or a key cannot be used; the message is a sentence."""
+
+
 class ServerError(RuntimeError):
     """A server cannot start; the message is the sentence of `BeamServer.last_error`."""

@@ -1,5 +1,6 @@
 """The limits of what peers may use of this program."""
 
+import math
 from dataclasses import dataclass
 
 from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME
@@ -30,6 +31,7 @@ class Limits:
             60, and at least the tick time.
 
     Raises:
+        TypeError: a limit is not a whole number, or `stalled_peer_timeout` not a number.
         ValueError: a limit is not above 0.
     """
 
@@ -44,5 +46,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            types = int | float if name == "stalled_peer_timeout" else int
+            if isinstance(value, bool) or not isinstance(value, types):
+                raise TypeError(f"the limit {name} has to be a number, not {type(value).__name__}")
+            if not 0 < value < math.inf:
                 raise ValueError(f"the limit {name} has to be above 0")

@@ -20,7 +20,7 @@ from beam_bpy.processes.group_leader import GroupLeader
 from beam_bpy.processes.logger_proxy import LoggerProxy
 from beam_bpy.processes.monitors import Monitors
 from beam_bpy.protocol.epmd import Registration
-from beam_bpy.settings import GivenOptions, Settings
+from beam_bpy.settings import NetworkSettings, Settings
 from beam_bpy.transport.listener import Listener, listen
 from beam_bpy.transport.loop import Loop
 
@@ -35,10 +35,10 @@ class RunningServer:
     """A server from `start` to `stop`: its socket, network thread, registration, node and connections.
 
     Args:
-        settings: the settings, resolved.
-        options: the options that the server was given.
+        settings: the settings of the node, resolved.
+        network: those of its connections.
         router: where calls go.
-        daemon: True lets the interpreter end while the network thread runs.
+        daemon: False keeps the interpreter alive while the network thread runs.
 
     Attributes:
         settings: see above.
@@ -57,11 +57,11 @@ class RunningServer:
     client: Client
     monitors: Monitors
 
-    def __init__(self, settings: Settings, options: GivenOptions, router: CallRouter, *, daemon: bool) -> None:
+    def __init__(self, settings: Settings, network: NetworkSettings, router: CallRouter, *, daemon: bool) -> None:
         self.settings = settings
-        self._options = options
+        self._network = network
         self._router = router
-        router.max_queued = options.limits.max_queued
+        router.max_queued = network.limits.max_queued
         self._socket = listen(settings.bind_host, settings.port)
         address = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]
@@ -95,10 +95,10 @@ class RunningServer:
             self.stop()
         return refusal
 
-    def stop(self) -> None:
-        """Close everything and wait for the network thread."""
+    def stop(self, patience: float | None = None) -> None:
+        """Close everything and wait for the network thread, at most `patience` seconds, None for ever."""
         self.loop.call_soon(self._close)
-        self.loop.stop()
+        self.loop.stop(patience)
         self._socket.close()
 
     def new_process(
@@ -119,10 +119,10 @@ class RunningServer:
         """See `RegistrationOwner`."""
         if self._listener is not None:
             return
-        settings, options = self.settings, self._options
+        settings, network = self.settings, self._network
         self.node = self._router.open_node(settings.node_name, creation)
         self.connections = Connections(
-            self.loop, self.node, settings.cookie, options.tick_time, options.tls, options.limits, options.allow
+            self.loop, self.node, settings.cookie, network.tick_time, network.tls, network.limits, network.allow
         )
         self.client = Client(self.node, self.connections, self._router.context.encoder)
         self.node.add(self.client)
@@ -141,7 +141,7 @@ class RunningServer:
 
     def _open(self) -> None:
         registration = Registration(self.settings.short_name, self.port)
-        self._registrar = Registrar(self.loop, registration, self, self._options.epmd, self.settings.bind_host)
+        self._registrar = Registrar(self.loop, registration, self, self._network.epmd, self.settings.bind_host)
         self._registrar.open()
 
     def _summarise_log(self) -> None:

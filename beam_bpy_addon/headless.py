@@ -12,15 +12,16 @@ from beam_bpy import get_beam_server
 from beam_bpy.cli import serving
 from beam_bpy.cli.output import SUCCESS, USAGE
 from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
+from beam_bpy.cli.setting_options import add_setting_options, given_settings
 
 from . import lifecycle
 
 COMMAND = "beam_bpy"
 
 _EPILOG = f"""\
-If an option is missing, the node uses the environment variable (BPY_BEAM_NODE, BPY_BEAM_COOKIE, BPY_BEAM_HOST,
-BPY_BEAM_PORT). If the variable is not set either, it uses the preferences of the extension. Other users of this
-computer can read your command line, so set the cookie with BPY_BEAM_COOKIE.
+If an option is missing, the node uses its environment variable. If the variable is not set either, it uses the
+preferences of the extension. Other users of this computer can read your command line, so set the cookie and the
+passphrase with BPY_BEAM_COOKIE and BPY_BEAM_TLS_PASSWORD, or use a cookie file.
 
 {EXIT_CODES}
 """
@@ -56,17 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.add_argument("--node", metavar="NAME", help="the name of this node, or name@host")
-    serve.add_argument("--cookie", help="the password that all nodes of the cluster share")
-    serve.add_argument("--host", help="the address to listen on")
-    serve.add_argument("--port", type=int, help="the TCP port to listen on; 0 for any free port")
+    add_setting_options(serve)
     add_serving_options(serve)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
     def start() -> str | None:
-        return lifecycle.start(node_name=options.node, cookie=options.cookie, host=options.host, port=options.port)
+        return lifecycle.start(**given_settings(options))
 
     return serving.serve(get_beam_server(), options, start)
 

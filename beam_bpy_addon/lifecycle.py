@@ -1,6 +1,6 @@
 """Start and stop the server of the extension, with settings from arguments, the environment and the preferences."""
 
-import ipaddress
+import contextlib
 import logging
 from typing import Any
 
@@ -8,8 +8,9 @@ import bpy
 
 from beam_bpy import GivenOptions, SettingsError, get_beam_server, settings
 from beam_bpy.beam_server import stop_all
+from beam_bpy.transport.listener import reachable_by_others
 
-from . import preferences
+from . import preferences, security
 
 log = logging.getLogger("beam_bpy.blender")
 
@@ -22,15 +23,15 @@ def problem() -> str | None:
     return _problem
 
 
-def start(**arguments: Any) -> str | None:
+def start(**values: Any) -> str | None:
     """Start the server, if it does not run. Return `problem()`.
 
     Args:
-        arguments: options of `BeamServer.configure`. They have precedence over the environment and the preferences;
-            None means that the option is not given.
+        values: values by the names of `settings.TABLE`. They have precedence over the environment and the
+            preferences; None means that the setting is not given.
     """
     global _problem
-    _problem = None if get_beam_server().running else _start(_chosen(arguments))
+    _problem = None if get_beam_server().running else _start(values)
     return _problem
 
 
@@ -55,7 +56,8 @@ def register() -> None:
             "the server already ran when the extension was enabled: restart the server to apply the preferences"
         )
         return
-    _apply(preferences.take())
+    with contextlib.suppress(SettingsError):  # The start reports it.
+        _apply(_chosen({}))
     holder = preferences.current()
     if holder is not None and holder.start_with_blender and not bpy.app.background:
         # Start in a timer: by then, other extensions have registered their handlers, and Blender has loaded the file.
@@ -77,13 +79,26 @@ def _start_with_blender() -> None:
     start()
 
 
-def _start(arguments: dict[str, Any]) -> str | None:
-    sentence = _refusal(arguments)
-    if sentence is not None:
-        return sentence
+def _start(values: dict[str, Any]) -> str | None:
     server = get_beam_server()
-    _apply(arguments)
+    try:
+        arguments = _chosen(values)
+        _check_online_access(arguments)
+        _apply(arguments)
+    except SettingsError as error:
+        return str(error)
     return None if server.start() else server.last_error
+
+
+def _chosen(values: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `BeamServer` for the preferences, the environment and these values.
+
+    Raises:
+        SettingsError: an environment variable cannot be used.
+    """
+    layers = (security.read(preferences.take()), settings.from_environment(), values)
+    given = ({name: value for name, value in layer.items() if value is not None} for layer in layers)
+    return settings.arguments(settings.merged(*given))
 
 
 def _apply(arguments: dict[str, Any]) -> None:
@@ -94,7 +109,8 @@ def _apply(arguments: dict[str, Any]) -> None:
     if replaced:
         labels = ", ".join(preferences.label(name) for name in replaced)
         log.warning("the preferences of Beam-BPy replace these settings of a script: %s", labels)
-    server.configure(**arguments)
+    # None resets a preference that the user has removed since the last time.
+    server.configure(**{**dict.fromkeys(_applied), **arguments})
     _applied = arguments
 
 
@@ -103,33 +119,20 @@ def _set_by_a_script(options: GivenOptions, name: str, value: Any) -> bool:
     return present not in (value, _applied.get(name), getattr(GivenOptions(), name))
 
 
-def _refusal(arguments: dict[str, Any]) -> str | None:
-    """The reason why a server with these settings must not be started, as a sentence; None if it may be started."""
-    try:
-        checked = _checked(arguments)
-    except SettingsError as error:
-        return str(error)
-    if bpy.app.online_access or _is_loopback(checked.bind_host):
-        return None
-    return (
-        f"to listen on {checked.bind_host}, allow online access in Preferences, System, Network; "
-        "or set the host to localhost, so that only programs on this computer can connect"
-    )
+def _check_online_access(arguments: dict[str, Any]) -> None:
+    """Refuse an address of this computer that others reach, unless the user allows online access.
 
+    Hosts that cannot be used pass: the start reports what is wrong with them.
 
-def _checked(arguments: dict[str, Any]) -> settings.Settings:
-    known: dict[str, Any] = {name: arguments.get(name) for name in settings.ENVIRONMENT}
-    return settings.resolve(**known)
-
-
-def _chosen(arguments: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return preferences.take() | given
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # A host name can have any address. Only localhost is always an address of this computer.
-        return host == "localhost"
+    Raises:
+        SettingsError: see above, or a setting cannot be used.
+    """
+    given = arguments.get
+    host = settings.resolve(
+        given("node_name"), given("cookie"), given("host"), given("port"), cookie_file=given("cookie_file")
+    ).bind_host
+    if not bpy.app.online_access and reachable_by_others(host):
+        raise SettingsError(
+            f"to listen on {host}, allow online access in Preferences, System, Network; "
+            "or set the host to localhost, so that only programs on this computer can connect"
+        )

@@ -1,7 +1,8 @@
-"""The preferences: node name, cookie, host, port and epmd, and how Blender answers calls."""
+"""The preferences: the settings of the node, and how Blender answers calls; `security` has the rarer ones."""
 
 import os
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bpy
@@ -10,7 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
-from . import console_log
+from . import console_log, security
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 # The number of characters in a line of the Preferences window in its default width.
 _LINE = 66
 
-_LABELS = {"node_name": "Node Name", "cookie": "Cookie", "host": "Host", "port": "Port"}
-_MORE_LABELS = {"tick_time": "Keepalive", "epmd": "Port Mapper"}
+PROPERTIES = {setting.name: setting.name for setting in settings.TABLE} | {"tick_time": "keepalive"}
+"""The property of each setting of `settings.TABLE`."""
+
+_ALWAYS = ("node_name", "cookie", "host", "port", "tick_time", "epmd")
+"""The settings that have a value here even if the user has set none."""
 
 _EPMD = (
     (
@@ -67,33 +71,33 @@ def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context
     console_log.set_level(holder.log_level)
 
 
-class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
+class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPreferences):
     """The settings of the user in Preferences, Add-ons, Beam-BPy."""
 
     # Blender's name for the extension depends on the repository from which it was installed.
     bl_idname = __package__
 
     node_name: StringProperty(  # type: ignore[valid-type]
-        name=_LABELS["node_name"],
+        name="Node Name",
         description="The name by which Erlang and Elixir programs call this Blender. Enter a name, to which Blender "
         "adds the host, or a full name such as render1@10.0.0.5",
         default=settings.DEFAULT_NODE_NAME,
     )
     cookie: StringProperty(  # type: ignore[valid-type]
-        name=_LABELS["cookie"],
+        name="Cookie",
         description="The password that all nodes of a cluster share. A program that knows it can call every handler. "
         "Blender saves it with the preferences. To avoid that, set the environment variable BPY_BEAM_COOKIE instead",
         subtype="PASSWORD",
         default=DEFAULT_COOKIE,
     )
     host: StringProperty(  # type: ignore[valid-type]
-        name=_LABELS["host"],
+        name="Host",
         description="The address at which Blender accepts connections. With localhost, only programs on this computer "
         "can connect. If this is empty, Blender uses the host part of the node name",
         default=settings.DEFAULT_HOST,
     )
     port: IntProperty(  # type: ignore[valid-type]
-        name=_LABELS["port"],
+        name="Port",
         description="The TCP port at which Blender accepts connections. With 0, Blender takes a free port, and other "
         "nodes ask epmd for its number",
         default=settings.DEFAULT_PORT,
@@ -190,6 +194,8 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
             row.operator("beam_bpy.restart_server", text="Restart", icon="FILE_REFRESH")
         _draw_node(_box(layout, "Node"), self)
         _draw_cookie(_box(layout, "Cookie"), self)
+        _draw_closed(layout, "Security", _draw_security, self)
+        _draw_closed(layout, "Limits", _draw_limits, self)
         column = _box(layout, "Blender")
         for name in ("start_with_blender", "log_level"):
             column.prop(self, name)
@@ -207,13 +213,16 @@ def current() -> BEAMBPY_AP_preferences | None:
 
 
 def stored() -> dict[str, Any]:
-    """Return the preferences as arguments of `BeamServer.configure`; None for an option that the environment sets."""
+    """Return the values of the preferences, by the names of the settings; None for one that the environment sets."""
     holder = current()
     if holder is None:
         return {}
+    values = {name: getattr(holder, PROPERTIES[name]) for name in _ALWAYS} | security.stored(holder)
+    values["tick_time"] = float(values["tick_time"])
+    if "cookie_file" in values:  # It replaces the cookie, which always has a value here.
+        values["cookie"] = None
     overridden = settings.overridden()
-    chosen = {name: None if name in overridden else getattr(holder, name) for name in _LABELS}
-    return {**chosen, "tick_time": float(holder.keepalive), "epmd": holder.epmd}
+    return {name: None if name in overridden else value for name, value in values.items()}
 
 
 def take() -> dict[str, Any]:
@@ -230,7 +239,8 @@ def outdated() -> bool:
 
 def label(name: str) -> str:
     """Return the label of an option of `BeamServer` in the preferences, or the name of the option if it has none."""
-    return _LABELS.get(name) or _MORE_LABELS.get(name, name)
+    parts = {"tls": "TLS", "limits": "Limits"}
+    return parts.get(name) or settings.SETTINGS[name].label
 
 
 class Pace(NamedTuple):
@@ -282,11 +292,13 @@ def operator_identifier(name: str) -> str:
 
 
 def without_cookie(text: str) -> str:
-    """Replace the cookie in a text that is shown to the user, such as the error message or traceback of a handler."""
+    """Replace the secrets in a text that is shown to the user, such as the error message or traceback of a handler."""
     holder = current()
-    for cookie in (os.environ.get(settings.ENVIRONMENT["cookie"]), holder and holder.cookie, DEFAULT_COOKIE):
-        if cookie:
-            text = text.replace(cookie, "<cookie>")
+    for name, word in (("cookie", "cookie"), ("tls_password", "passphrase")):
+        typed = None if holder is None else getattr(holder, name)
+        for secret in (os.environ.get(settings.ENVIRONMENT[name]), typed, DEFAULT_COOKIE):
+            if secret:
+                text = text.replace(secret, f"<{word}>")
     return text
 
 
@@ -302,12 +314,12 @@ def _box(layout: bpy.types.UILayout, title: str) -> bpy.types.UILayout:
 def _draw_node(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
     for name in ("node_name", "host", "port"):
         _draw_setting(column, holder, name)
-    column.prop(holder, "epmd")
+    _draw_setting(column, holder, "epmd")
     if holder.epmd == "none" and not holder.port and "port" not in settings.overridden():
         _draw_lines(
             column, "Without a port mapper, the other nodes have to know the port. Enter a port other than 0", "INFO"
         )
-    column.prop(holder, "keepalive")
+    _draw_setting(column, holder, "tick_time")
 
 
 def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
@@ -321,14 +333,50 @@ def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> 
     buttons.operator("beam_bpy.use_erlang_cookie", icon="FILE")
 
 
+def _draw_closed(
+    layout: bpy.types.UILayout,
+    title: str,
+    draw: Callable[[bpy.types.UILayout, BEAMBPY_AP_preferences], None],
+    holder: BEAMBPY_AP_preferences,
+) -> None:
+    """Draw a panel that is closed until the user opens it."""
+    header, body = layout.panel(f"BEAMBPY_PT_preferences_{title.lower()}", default_closed=True)
+    header.label(text=title)
+    if body is not None:
+        column = body.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        draw(column, holder)
+
+
+def _draw_security(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
+    for setting in security.SETTINGS:
+        if setting.group == "Security":
+            _draw_setting(column, holder, setting.name)
+    given = {name: value for name, value in stored().items() if value is not None}
+    try:
+        values = settings.merged(given, settings.from_environment())
+    except SettingsError as error:
+        _draw_lines(column, str(error), "ERROR")
+        return
+    _draw_lines(column, security.certificate_problem(values, security.host_of_node(holder)) or "", "ERROR")
+
+
+def _draw_limits(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> None:
+    for setting in security.SETTINGS:
+        if setting.group == "Limits":
+            _draw_setting(column, holder, setting.name)
+
+
 def _draw_setting(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences, name: str) -> None:
     if name in settings.overridden():
         _draw_override(column, name)
         return
-    problem = _problem(name, getattr(holder, name))
+    value = getattr(holder, PROPERTIES[name])
+    problem = _problem(name, value)
     row = column.row()
     row.alert = problem is not None
-    row.prop(holder, name)
+    row.prop(holder, PROPERTIES[name])
     _draw_lines(column, problem or "", "ERROR")
 
 
@@ -342,14 +390,19 @@ def _draw_override(column: bpy.types.UILayout, name: str) -> None:
     split = column.split(factor=0.4)
     label = split.row()
     label.alignment = "RIGHT"
-    label.label(text=_LABELS[name])
+    label.label(text=settings.SETTINGS[name].label)
     split.label(text=f"Set by {variable}", icon="LOCKED")
 
 
 def _problem(name: str, value: Any) -> str | None:
     """The reason why this value cannot be used, as a sentence; None if it can be used."""
     try:
-        settings.resolve(**{name: value}, environment={})
+        if name in ("node_name", "cookie", "host", "port"):
+            settings.resolve(**{name: value}, environment={})
+        elif name in ("cookie_file", "allow") and value:
+            setting = settings.SETTINGS[name]
+            read = setting.type.read(setting.label, bpy.path.abspath(value) if name == "cookie_file" else value)
+            settings.resolve(cookie_file=read if name == "cookie_file" else None, environment={})
     except SettingsError as error:
         return str(error)
     return None

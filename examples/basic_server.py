@@ -1,8 +1,8 @@
 """A node of the BEAM in a few lines of Python, without Blender.
 
-Start it, then call it from another terminal:
+Start it, then call it from another terminal. `uv run` installs the package by itself; without uv, `pip install .` does:
 
-    python examples/basic_server.py
+    uv run python examples/basic_server.py
     elixir --name me@127.0.0.1 --cookie beam_bpy_cookie -e \
         'IO.inspect(:erpc.call(:"beam_bpy@127.0.0.1", Basic, :add, [1, 2]))'
 

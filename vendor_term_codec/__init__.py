@@ -8,6 +8,11 @@ The package is pure Python and has no dependencies. If numpy is installed, it al
 Source: ERTS user's guide, chapter "External Term Format", https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
 """
 
+import sys
+
+if sys.version_info < (3, 11):
+    raise ImportError(f"vendor_term_codec needs Python 3.11 or later, and this is Python {sys.version.split()[0]}")
+
 from .decoder import decode, decode_term, list_header, tuple_header
 from .encoder import encode, encode_term, list_of, tuple_of
 from .errors import DecodeError, EncodeError

@@ -25,9 +25,8 @@ from beam_bpy.cookies import generate_cookie
 from beam_bpy.epmd.client import check_environment
 from beam_bpy.erlang_text import show
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, SettingsError
-from beam_bpy.settings import ENVIRONMENT
 
-_ENVIRONMENT = f"environment: {', '.join(ENVIRONMENT.values())} set the options that are not given."
+_ENVIRONMENT = "environment: an option that is not given has the value of its variable, such as BPY_BEAM_COOKIE."
 
 _EXAMPLES = """\
 examples:

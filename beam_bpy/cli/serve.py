@@ -6,7 +6,8 @@ from typing import Any
 from beam_bpy.beam_server import BeamServer
 from beam_bpy.cli import serving
 from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
-from beam_bpy.epmd.registration import EPMD_MODES
+from beam_bpy.cli.setting_options import add_setting_options, given_settings
+from beam_bpy.settings import arguments, from_environment, merged
 
 _EXAMPLES = """\
 examples:
@@ -26,21 +27,16 @@ def add_command(commands: Any, epilog: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     serve.set_defaults(run=run)
-    serve.add_argument("--node", metavar="NAME", help="node name, or name@host (default: beam_bpy)")
-    serve.add_argument("--cookie", help="the cluster's secret; BPY_BEAM_COOKIE keeps it out of 'ps'")
-    serve.add_argument("--host", help="address to listen on (default: localhost)")
-    serve.add_argument("--port", type=int, help="port to listen on, 0 for any (default: 0)")
-    serve.add_argument(
-        "--epmd",
-        choices=EPMD_MODES,
-        default="embed",
-        help="register with the machine's epmd, or with an embedded one if none answers (embed, the default);"
-        " with the machine's only (host); not at all (none)",
-    )
+    add_setting_options(serve)
     add_serving_options(serve)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    server = BeamServer(options.node, options.cookie, options.host, options.port, epmd=options.epmd)
-    return serving.serve(server, options, lambda: None if server.start() else server.last_error)
+    server = BeamServer()
+
+    def start() -> str | None:
+        server.configure(**arguments(merged(from_environment(), given_settings(options))))
+        return None if server.start() else server.last_error
+
+    return serving.serve(server, options, start)

@@ -6,35 +6,39 @@ from beam_bpy.dispatch.call_queue import CallQueue
 
 
 class Worker:
-    """One thread that drains a queue.
+    """One thread that drains a queue. It does not keep the interpreter alive.
 
     Args:
         calls: the queue.
-        daemon: True lets the interpreter end while the worker runs.
 
     Raises:
         RuntimeError: the system cannot start another thread.
     """
 
-    def __init__(self, calls: CallQueue, *, daemon: bool) -> None:
+    def __init__(self, calls: CallQueue) -> None:
         self._calls = calls
         self._stopping = threading.Event()
         self._handing_over = False
-        self._thread = threading.Thread(target=self._run, name="beam_bpy worker", daemon=daemon)
+        self._thread = threading.Thread(target=self._run, name="beam_bpy worker", daemon=True)
         self._thread.start()
 
-    def stop(self, *, hand_over: bool = False) -> None:
+    def stop(self, *, hand_over: bool = False, patience: float | None = None) -> None:
         """End the thread after the handler that runs; queued calls stay queued.
 
         Args:
             hand_over: True leaves the long calls that have begun to the thread that drains the queue from now on;
                 default False closes them.
+            patience: the longest time to wait for the handler, in seconds; default None, no limit.
         """
         self._handing_over = hand_over
         self._stopping.set()
         self._calls.wake()
         if not self.is_current():
-            self._thread.join()
+            self.join(patience)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the thread, at most `timeout` seconds."""
+        self._thread.join(timeout)
 
     def is_current(self) -> bool:
         """True on the worker's thread."""

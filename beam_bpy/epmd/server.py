@@ -39,7 +39,7 @@ class EmbeddedEpmd:
         self._loop = loop
         self._port = port
         self._clients: dict[_Connection, None] = {}
-        self._refusals = RefusalLog(loop, "connection to the embedded epmd")
+        self._refusals = RefusalLog(loop, "connection to the embedded epmd", reasons=1)
         self.registrations: dict[str, tuple[Registration, int]] = {}
         sockets = [listen(ADDRESSES[0], port)]
         for other in dict.fromkeys((ADDRESSES[1], address, *more_addresses())):

@@ -101,20 +101,28 @@ def digest(cookie: str, challenge: int) -> bytes:
     return hashlib.md5(cookie.encode("latin-1") + str(challenge).encode(), usedforsecurity=False).digest()
 
 
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
+"""How an alert and a handshake of TLS begin (RFC 8446, section 5.1); no message here is as long as that."""
+
+
 class _Messages:
-    """The length before each handshake message."""
+    """The length before each handshake message; `is_silent` until the peer has sent something."""
 
     def __init__(self, length_size: int) -> None:
         self._size = length_size
         self._buffer = bytearray()
+        self.is_silent = True
 
     def feed(self, data: bytes) -> None:
+        self.is_silent = False
         self._buffer += data
 
     def next(self) -> bytes | None:
         if len(self._buffer) < self._size:
             return None
         end = self._size + int.from_bytes(self._buffer[: self._size])
+        if self._buffer[:2] in _TLS_RECORDS:
+            raise HandshakeError("the other side uses TLS, and this node does not: give certificates to both, or none")
         if end > MAX_MESSAGE:
             raise HandshakeError(f"a handshake message of {end - self._size} bytes is too long (no Erlang node?)")
         if len(self._buffer) < end:
@@ -370,6 +378,11 @@ class Initiator(_Side):
         if self._state is _State.ACK and self._peer_name not in reason:
             # A node with another cookie closes the connection without an answer.
             return f"{self._peer_name} broke off the handshake: {reason}; is its cookie the same?"
+        if self._state is _State.STATUS and self._messages.is_silent:
+            return (
+                f"{self._peer_name} broke off the handshake: {reason}; does one of the two nodes use TLS, and the other"
+                " not?"
+            )
         return reason
 
     def _handle(self, message: bytes) -> PeerNamed | Established | None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from beam_bpy.logger import log
+from beam_bpy.transport.addresses import is_loopback
 from beam_bpy.transport.loop import Loop
 
 _BACKLOG = 128
@@ -20,6 +21,17 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the port is taken, or the host is not an address of this machine.
     """
+    sock = _bound(host, port)
+    try:
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _bound(host: str, port: int) -> socket.socket:
     family, _type, _protocol, _name, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -29,12 +41,19 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        sock.listen(_BACKLOG)
     except OSError:
         sock.close()
         raise
-    sock.setblocking(False)
     return sock
+
+
+def reachable_by_others(host: str) -> bool:
+    """True if `host` is an address of this machine, or the name of one, that other machines reach."""
+    try:
+        with _bound(host, 0) as sock:  # It does not listen, so nobody can connect.
+            return not is_loopback(sock.getsockname()[0])
+    except (OSError, UnicodeError):
+        return False
 
 
 class Listener:

@@ -63,7 +63,7 @@ class Loop:
 
     Args:
         name: the name of the thread.
-        daemon: True lets the interpreter end while the loop runs.
+        daemon: False keeps the interpreter alive until the loop stops; default True.
 
     Attributes:
         runner: the thread that runs the loop now, by its identifier.
@@ -72,7 +72,7 @@ class Loop:
         corked: the streams to flush when the thread uncorks.
     """
 
-    def __init__(self, name: str, *, daemon: bool) -> None:
+    def __init__(self, name: str, *, daemon: bool = True) -> None:
         self._selector = selectors.DefaultSelector()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
@@ -107,11 +107,20 @@ class Loop:
             self._finish()
             raise
 
-    def stop(self) -> None:
-        """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns."""
+    def stop(self, patience: float | None = None) -> None:
+        """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns.
+
+        Args:
+            patience: the longest time to wait, in seconds; default None, no limit.
+        """
         self.call_soon(self._stop)
-        if not self.on_thread() and self._thread.ident is not None:
-            self._thread.join()
+        if not self.on_thread():
+            self.join(patience)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the thread, if it has been started, at most `timeout` seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
 
     def on_thread(self) -> bool:
         """True on the thread that runs the loop now."""

@@ -150,6 +150,7 @@ class Erl:
         name: its name; `undefined@host` for one that another node is to give it.
         short: whether it uses short names. A bare long name gets the host 127.0.0.1, a short one the machine's.
         cookie: its cookie.
+        interface: the address on which it listens.
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class Erl:
         name: str | None = None,
         short: bool = False,
         cookie: str = COOKIE,
+        interface: str = "{127,0,0,1}",
     ) -> None:
         name = name or unique("interop_erl")
         self.node = name if "@" in name or short else f"{name}@127.0.0.1"
@@ -177,7 +179,7 @@ class Erl:
             "false",
             "-kernel",
             "inet_dist_use_interface",
-            "{127,0,0,1}",
+            interface,
         ]
         command += [*flags, "-s", "session"]
         self.process = subprocess.Popen(

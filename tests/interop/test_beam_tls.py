@@ -182,6 +182,60 @@ def test_a_server_without_tls_does_not_reach_one_with_it(
     assert start_erl().call(server).eval("net_adm:ping(N)") == PONG
 
 
+def test_we_say_at_once_that_a_node_has_no_tls(
+    authority: Authority, start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
+) -> None:
+    """Before the node gives up the handshake, which takes seven seconds."""
+    server = started(start_server, authority.tls())
+    with pytest.raises(NodeDownError, match="without TLS"):
+        server.connect(start_erl().node, timeout=5.0)
+
+
+def test_we_say_that_a_node_has_tls_and_we_have_not(
+    authority: Authority, start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
+) -> None:
+    server = started(start_server, None)
+    erl = start_erl(*authority.flags())
+    erl.eval("logger:set_primary_config(level, none)")
+    with pytest.raises(NodeDownError, match="TLS"):
+        server.connect(erl.node, timeout=5.0)
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_we_log_that_a_node_that_connects_is_the_only_one_with_or_without_tls(
+    authority: Authority,
+    start_server: Callable[..., BeamServer],
+    start_erl: Callable[..., Erl],
+    caplog: pytest.LogCaptureFixture,
+    tls: bool,
+) -> None:
+    server = started(start_server, authority.tls() if tls else None)
+    erl = start_erl(*([] if tls else authority.flags())).call(server)
+    assert erl.eval("logger:set_primary_config(level, none), net_adm:ping(N)") == PANG
+    sentence = "without TLS" if tls else "uses TLS, and this node does not"
+    eventually(lambda: sentence in caplog.text, "it is logged")
+
+
+def test_a_key_with_a_passphrase(
+    authority: Authority, start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl]
+) -> None:
+    pem, locked = authority.certificate(), authority.folder / "locked.key"
+    openssl(authority.folder, "pkcs8", "-topk8", "-in", str(pem), "-out", str(locked), "-passout", "pass:a secret")
+    server = started(start_server, Tls(pem, locked, authority.file, password=lambda: b"a secret"))
+    erl = start_erl(*authority.flags()).call(server)
+    assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
+    assert server.call(erl.node, "erlang", "node") == erl.node
+
+
+def test_a_certificate_of_the_authority_can_claim_any_name(
+    authority: Authority, start_server: Callable[..., BeamServer]
+) -> None:
+    """As at a node of the BEAM; docs/names.md says so."""
+    server, elsewhere = started(start_server, authority.tls()), started(start_server, authority.tls("DNS:elsewhere"))
+    assert elsewhere.call(server.node_name, "m", "echo", [1]) == [1]
+    assert nodes_of(server) == (elsewhere.node_name,)
+
+
 @pytest.mark.parametrize(
     ("hosts", "accepted"), [(BOTH, True), ("IP:127.0.0.1", True), ("DNS:127.0.0.1", False), ("DNS:elsewhere", False)]
 )

@@ -156,8 +156,8 @@ def test_a_taken_name_is_refused_by_a_real_epmd_and_free_once_its_owner_has_stop
     second = start_server(node_name=first.node_name)
     assert second.start() is False
     assert second.last_error == (
-        f"the name {short(first.node_name)!r} is taken by another node on this machine;"
-        " stop that node, or choose another name"
+        f"the name {short(first.node_name)!r} is taken by another node on this machine, which runs in this program:"
+        " stop that server, or choose another name"
     )
     first.stop()
     eventually(second.start, "the name is free")

@@ -111,3 +111,15 @@ def test_two_nodes_without_a_name_get_two(
     assert len({node.eval("node()") for node in nodes}) == 2
     assert sorted(nodes_of(server)) == sorted(node.eval("node()") for node in nodes)
     assert [node.eval("erpc:call(N, m, ping, [])") for node in nodes] == ["pong"] * 2
+
+
+def test_ipv6(start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl], no_epmd: int) -> None:
+    """The built-in epmd listens on the IPv6 address of its node, too; the epmd of the other tests does not."""
+    server = start_server(node_name=f"{unique('interop')}@::1")
+    assert server.start(), server.last_error
+    name, loopback = f"{unique('interop_erl')}@::1", "{0,0,0,0,0,0,0,1}"
+    erl = start_erl("-proto_dist", "inet6_tcp", name=name, interface=loopback).call(server)
+    assert erl.eval("erpc:call(N, m, ping, [])") == "pong"
+    server.disconnect(erl.node)
+    eventually(lambda: nodes_of(server) == (), "they are apart")
+    assert server.call(erl.node, "erlang", "node") == erl.node

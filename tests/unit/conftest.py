@@ -6,9 +6,10 @@ import pytest
 from support import A_NAME, B_NAME, COOKIE, NAME, eventually, free_port
 
 from beam_bpy import BeamServer
+from beam_bpy.settings import ENVIRONMENT
 from beam_bpy.transport.loop import Loop
 
-VARIABLES = ("BPY_BEAM_NODE", "BPY_BEAM_COOKIE", "BPY_BEAM_HOST", "BPY_BEAM_PORT", "ERL_EPMD_ADDRESS", "ERL_DIST_PORT")
+VARIABLES = (*ENVIRONMENT.values(), "ERL_EPMD_ADDRESS", "ERL_DIST_PORT")
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def _no_thread_is_left():
 @pytest.fixture
 def loop():
     """A loop that runs."""
-    loop = Loop("loop of a test", daemon=False)
+    loop = Loop("loop of a test")
     loop.start()
     yield loop
     loop.stop()

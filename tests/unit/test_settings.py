@@ -8,7 +8,7 @@ import pytest
 
 from beam_bpy.cookies import erlang_cookie, generate_cookie
 from beam_bpy.errors import SettingsError
-from beam_bpy.settings import ENVIRONMENT, overridden, resolve
+from beam_bpy.settings import ENVIRONMENT, TABLE, from_environment, overridden, resolve
 
 SET = {
     "BPY_BEAM_NODE": "from_environment",
@@ -42,7 +42,26 @@ def test_arguments_win_over_the_environment():
 
 
 def test_an_empty_variable_sets_nothing():
-    assert resolved(environment=dict.fromkeys(SET, "")) == resolved()
+    assert resolved(environment=dict.fromkeys(set(SET) - {"BPY_BEAM_COOKIE"}, "")) == resolved()
+
+
+@pytest.mark.parametrize("setting", [setting for setting in TABLE if setting.group == "Security"], ids=str)
+def test_an_empty_variable_of_a_setting_that_protects_the_node_is_refused(setting):
+    with pytest.raises(SettingsError, match=f"{setting.variable} is empty"):
+        from_environment({setting.variable: ""})
+
+
+@pytest.mark.parametrize("cookie", ["", " ", "   ", "\t"])
+def test_an_empty_cookie_is_refused(cookie, home):
+    path = written(home / "cookie", cookie.encode())
+    for arguments in (
+        {"cookie": cookie},
+        {"environment": {"BPY_BEAM_COOKIE": cookie}},
+        {"cookie_file": path},
+        {"environment": {"BPY_BEAM_COOKIE_FILE": str(path)}},
+    ):
+        with pytest.raises(SettingsError, match="is empty"):
+            resolved(**arguments)
 
 
 def test_the_environment_of_the_process_is_read_when_it_is_needed(monkeypatch):

@@ -331,7 +331,7 @@ from beam_bpy.epmd import client as epmd, registration
 from beam_bpy.epmd.server import EmbeddedEpmd
 from beam_bpy.transport.loop import Loop
 registration._RETRY_TIME = 0.1
-loop = Loop("epmd", daemon=True)
+loop = Loop("epmd")
 loop.start()
 def on_loop(function):
     done = threading.Event(); result = []
@@ -427,7 +427,7 @@ class Nobody:
     def buffer_updated(self, count): pass
     def connection_lost(self, reason): self.over.set()
 
-loop = Loop("tls", daemon=False)
+loop = Loop("tls")
 loop.start()
 ours, theirs = socket.socketpair()
 def shaken_hands():
@@ -505,7 +505,7 @@ a.stop()
         answer.set()
 
     def test_what_is_found_after_the_end_is_dropped(self):
-        loop = Loop("loop of a test", daemon=False)
+        loop = Loop("loop of a test")
         loop.start()
         found = []
         loop.stop()

@@ -7,10 +7,12 @@ from in_blender import EXTENSION, SCENE_HANDLERS
 
 _PATHS = {
     "preferences": f"{EXTENSION}.preferences",
+    "headless": f"{EXTENSION}.headless",
     "lifecycle": f"{EXTENSION}.lifecycle",
     "operators": f"{EXTENSION}.operators",
     "panel": f"{EXTENSION}.panel",
     "panel_state": f"{EXTENSION}.panel_state",
+    "security": f"{EXTENSION}.security",
     "snippets": f"{EXTENSION}.snippets",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }

@@ -136,7 +136,7 @@ def test_a_wake_that_nobody_waited_for_hides_no_call(calls, log):
 
 def test_a_worker_runs_calls_on_one_thread_of_its_own(calls, log):
     notes = [Note(log, number) for number in range(3)]
-    worker = Worker(calls, daemon=False)
+    worker = Worker(calls)
     try:
         for note in notes:
             calls.put(note)
@@ -150,7 +150,7 @@ def test_a_worker_runs_calls_on_one_thread_of_its_own(calls, log):
 
 
 def test_an_idle_worker_ends(calls):
-    worker = Worker(calls, daemon=False)
+    worker = Worker(calls)
 
     worker.stop()
 
@@ -162,7 +162,7 @@ def test_a_worker_that_is_stopped_waits_for_its_call_and_leaves_the_rest(calls, 
     first = Note(log, "first", then=lambda: (entered.set(), leave.wait(LONG)))
     calls.put(first)
     calls.put(Note(log, "second"))
-    worker = Worker(calls, daemon=False)
+    worker = Worker(calls)
     entered.wait(LONG)
 
     stopper = threading.Thread(target=worker.stop)
@@ -178,7 +178,7 @@ def test_a_worker_that_is_stopped_waits_for_its_call_and_leaves_the_rest(calls, 
 def test_a_worker_may_be_stopped_from_its_own_thread(calls, log):
     box = []
     note = Note(log, then=lambda: box[0].stop())
-    box.append(Worker(calls, daemon=False))
+    box.append(Worker(calls))
 
     calls.put(note)
 
@@ -342,7 +342,7 @@ class TestWorkerAndSlices:
     def test_a_worker_serves_calls_between_slices(self, calls, log):
         long, note = Slices(log, "long", 10**9), Note(log)
         calls.put(long)
-        worker = Worker(calls, daemon=False)
+        worker = Worker(calls)
         try:
             calls.put(note)
             assert note.done.wait(10.0)
@@ -353,7 +353,7 @@ class TestWorkerAndSlices:
         long, note = Slices(log, "long", 10**9), Note(log)
         calls.put(long)
         calls.put(note)
-        worker = Worker(calls, daemon=False)
+        worker = Worker(calls)
         try:
             assert note.done.wait(10.0)
         finally:

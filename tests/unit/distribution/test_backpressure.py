@@ -139,7 +139,7 @@ class TestParked:
         calls, ran = CallQueue(), []
         for number in range(2):
             calls.put(Queued(load, room, ran, number))
-        worker = Worker(calls, daemon=True)
+        worker = Worker(calls)
         try:
             eventually(lambda: ran == [0] and not len(calls))
             room.set()

@@ -289,7 +289,7 @@ class Network(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.loop = Loop("never started", daemon=True)
+        self.loop = Loop("never started")
         self.registry, self.queue = Registry(), CallQueue()
         self.rpc = CallRouter(self.registry, ErlangVariantEncoder(), self.queue)
         self.rpc.max_queued = LIMITS.max_queued

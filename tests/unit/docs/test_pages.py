@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from beam_bpy.limits import Limits
+from beam_bpy.settings import TABLE
 
 ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests"
@@ -67,6 +68,15 @@ def test_the_limits_of_the_page_are_those_of_the_code():
     }
 
     assert {cells[0].strip("`"): cells[1] for cells in table} == defaults
+
+
+def test_the_settings_of_the_page_are_those_of_the_code():
+    cells = rows("operating.md", "| option | environment | argument | default |")
+    found = [(option.strip("`"), variable.strip("`")) for option, variable, _argument, _default in cells]
+
+    assert found == [(setting.option, setting.variable) for setting in TABLE]
+    defaults = ["" if setting.default is None else f"`{setting.default}`".replace(".0`", "`") for setting in TABLE]
+    assert [default for *_cells, default in cells] == defaults
 
 
 def test_the_preferences_of_the_page_are_those_of_the_add_on():

@@ -428,7 +428,7 @@ class ManualLoop(Loop):
     """A loop whose retries are counted, and made when the test says so."""
 
     def __init__(self):
-        super().__init__("retries of a test", daemon=False)
+        super().__init__("retries of a test")
         self.retries = []
 
     def call_later(self, delay, callback):

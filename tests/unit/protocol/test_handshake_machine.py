@@ -640,7 +640,7 @@ class AtOnce(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.loop = Loop("never started", daemon=True)
+        self.loop = Loop("never started")
         self.nodes = [Node(name, 7, pytest.fail, pytest.fail) for name in self.NAMES]
         self.clusters = [Connections(self.loop, node, COOKIES[0], 1e6, None, Limits(), None) for node in self.nodes]
         self.dials = 0

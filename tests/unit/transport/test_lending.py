@@ -13,7 +13,7 @@ from beam_bpy.transport.loop import Loop
 
 @pytest.fixture
 def loop():
-    loop = Loop("borrowed network", daemon=True)
+    loop = Loop("borrowed network")
     loop.start()
     yield loop
     loop.stop()
