@@ -19,7 +19,8 @@ class HandlerOptions(TypedDict, total=False):
 
     Attributes:
         inline: True runs the handler on the network thread, where the call arrives: for a function that is quick,
-            thread-safe and does not use bpy. Default False, through the dispatcher.
+            thread-safe and does not use bpy. It passes queued calls, but nothing is read from a node that is over
+            `Limits.max_in_flight`. Default False, through the dispatcher.
         binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
             `memoryview`, which copies nothing.
         arrays: True decodes lists of numbers to numpy arrays. Default False.
