@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
 from beam_bpy.calls.statistics import Tally
-from beam_bpy.checks import check_binaries, check_callable, check_name, check_text, check_timeout
+from beam_bpy.checks import check_binaries, check_callable, check_name, check_owner, check_timeout
 from beam_bpy.logger import log
 from beam_bpy.module_names import ELIXIR_PREFIX, full_module, plain_module
 from beam_bpy.protocol.control import BinaryType
@@ -164,7 +164,7 @@ def _check_options(options: HandlerOptions) -> None:
         check_name(full_module(check_name(module, "the module of a handler")), "the module of a handler")
         options["module"] = check_name(plain_module(module), "the module of a handler")
     if owner is not None:
-        options["owner"] = check_text(owner, "the owner of a handler")
+        options["owner"] = check_owner(owner)
     if permit is not None:
         check_callable(permit, "permit")
     check_timeout(options.get("max_wait"), "max_wait")
