@@ -14,6 +14,9 @@ _PATHS = {
     "panel_state": f"{EXTENSION}.panel_state",
     "security": f"{EXTENSION}.security",
     "snippets": f"{EXTENSION}.snippets",
+    "scene_animation": f"{SCENE_HANDLERS}.animation",
+    "scene_arguments": f"{SCENE_HANDLERS}.arguments",
+    "scene_changes": f"{SCENE_HANDLERS}.changes",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }
 
