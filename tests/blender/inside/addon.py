@@ -14,6 +14,7 @@ _PATHS = {
     "panel_state": f"{EXTENSION}.panel_state",
     "security": f"{EXTENSION}.security",
     "snippets": f"{EXTENSION}.snippets",
+    "scene_handlers": SCENE_HANDLERS,
     "scene_animation": f"{SCENE_HANDLERS}.animation",
     "scene_arguments": f"{SCENE_HANDLERS}.arguments",
     "scene_changes": f"{SCENE_HANDLERS}.changes",
