@@ -7,6 +7,7 @@ paths and finds only properties, so a path cannot run Python code.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import bpy
@@ -81,13 +82,11 @@ def assign(change: Changes, root: Any, path: str, value: Any) -> None:
     if block is not None:
         editable(block)
     accepted = _accepted(step, path, value)
-    try:
+    with _refusals(path, value):
         if step.name is not None:
             change.set(step.owner, step.name, accepted)
         else:
             change.set_item(step.owner, step.key, accepted)
-    except (TypeError, ValueError, OverflowError, KeyError, IndexError, RuntimeError) as error:
-        raise ValueError(f"{path!r} cannot be set to {shown(value)}: {_reason(error)}") from error
     if isinstance(accepted, bpy.types.ID) and step.name is not None and getattr(step.owner, step.name) != accepted:
         raise ValueError(f"{path!r} cannot be set to {accepted.name!r}: Blender does not accept it here")
 
@@ -132,17 +131,17 @@ def _for_property(owner: Any, name: str, path: str, value: Any) -> Any:
         raise ValueError(f"{path!r} is read-only")
     if definition.type == "POINTER":
         return _datablock(owner, definition, path, value)
-    if definition.type == "ENUM":
-        return _items_of_enum(path, value) if definition.is_enum_flag else text(value, f"the value of {path!r}")
-    if definition.type == "STRING":
-        is_bytes = definition.subtype == "BYTE_STRING"
-        return _bytes(value, path) if is_bytes else text(value, f"the value of {path!r}")
-    convert = _CONVERSIONS[definition.type]
-    if not definition.is_array:
-        return convert(value, path)
-    accepted = _array(value, path, convert)
-    # Blender takes the rows of a list as the columns of a matrix.
-    return Matrix(accepted) if isinstance(getattr(owner, name), Matrix) else accepted
+    with _refusals(path, value):
+        if definition.type == "ENUM":
+            return _items_of_enum(value) if definition.is_enum_flag else text(value, _VALUE)
+        if definition.type == "STRING":
+            return _bytes(value) if definition.subtype == "BYTE_STRING" else text(value, _VALUE)
+        convert = _CONVERSIONS[definition.type]
+        if not definition.is_array:
+            return convert(value)
+        accepted = _array(value, convert)
+        # Blender takes the rows of a list as the columns of a matrix.
+        return Matrix(accepted) if isinstance(getattr(owner, name), Matrix) else accepted
 
 
 def _for_item(owner: Any, index: int, path: str, value: Any) -> Any:
@@ -153,7 +152,8 @@ def _for_item(owner: Any, index: int, path: str, value: Any) -> Any:
         raise _missing(path) from None
     for type_, convert in ((bool, _boolean), (int, _integer), (float, _number)):
         if isinstance(present, type_):
-            return convert(value, path)
+            with _refusals(path, value):
+                return convert(value)
     raise ValueError(f"{path!r} is not one number and cannot be set: name the whole property, or one of its properties")
 
 
@@ -164,60 +164,72 @@ def _for_custom_property(owner: Any, key: str, path: str, value: Any) -> Any:
         raise _missing(path) from None
     if isinstance(present, bpy.types.ID) and isinstance(value, str):
         return _named_like(present, value)
-    return _storable(value, path)
+    with _refusals(path, value):
+        return _storable(value)
 
 
-def _boolean(value: Any, path: str) -> bool:
+_VALUE = "the value"
+
+
+def _boolean(value: Any) -> bool:
     # Blender accepts 0 and 1, too.
-    return bool(value) if type(value) is int and value in (0, 1) else flag(value, f"the value of {path!r}")
+    return bool(value) if type(value) is int and value in (0, 1) else flag(value, _VALUE)
 
 
-def _integer(value: Any, path: str) -> int:
-    return integer(value, f"the value of {path!r}")
+def _integer(value: Any) -> int:
+    return integer(value, _VALUE)
 
 
-def _number(value: Any, path: str) -> float:
-    return number(value, f"the value of {path!r}")
+def _number(value: Any) -> float:
+    return number(value, _VALUE)
 
 
 _CONVERSIONS = {"BOOLEAN": _boolean, "INT": _integer, "FLOAT": _number}
 
 
-def _array(value: Any, path: str, convert: Callable[[Any, str], Any]) -> list[Any]:
+def _array(value: Any, convert: Callable[[Any], Any]) -> list[Any]:
     if not isinstance(value, list | tuple | np.ndarray):
-        raise ValueError(f"the value of {path!r} has to be a list, not {shown(value)}")
+        raise ValueError("the value has to be a list")
     is_nested = any(isinstance(item, list | tuple | np.ndarray) for item in value)
-    return [_array(item, path, convert) if is_nested else convert(item, path) for item in value]
+    return [_array(item, convert) if is_nested else convert(item) for item in value]
 
 
-def _items_of_enum(path: str, value: Any) -> set[str]:
+def _items_of_enum(value: Any) -> set[str]:
     if not isinstance(value, list | tuple | set | frozenset):
-        raise ValueError(f"the value of {path!r} has to be a list of names, not {shown(value)}")
-    return {text(item, f"an item of {path!r}") for item in value}
+        raise ValueError("the value has to be a list of names")
+    return {text(item, "an item") for item in value}
 
 
-def _bytes(value: Any, path: str) -> bytes:
-    return bytes(value) if isinstance(value, bytes | memoryview) else text(value, f"the value of {path!r}").encode()
+def _bytes(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, bytes | memoryview) else text(value, _VALUE).encode()
 
 
-def _storable(value: Any, path: str) -> Any:
+def _storable(value: Any) -> Any:
     """Return the value of a custom property."""
-    what = f"the value of {path!r}"
     if value is None or isinstance(value, bool | bytes):
         return value
     if isinstance(value, str):
-        return text(value, what)
+        return text(value, _VALUE)
     if isinstance(value, int):
-        return integer(value, what)
+        return integer(value, _VALUE)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} has to be a finite number, not {value}")
+            raise ValueError(f"the value has to be a finite number, not {value}")
         return value
     if isinstance(value, Mapping):
-        return {text(key, f"a key in {what}"): _storable(item, path) for key, item in value.items()}
+        return {text(key, "a key"): _storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(item, path) for item in value]
-    raise ValueError(f"{what} cannot be {shown(value)}: a custom property is a number, a text, a list or a map")
+        return [_storable(item) for item in value]
+    raise ValueError("a custom property is a number, a text, a list or a map")
+
+
+@contextmanager
+def _refusals(path: str, value: Any) -> Iterator[None]:
+    """Let each refusal of a value, also by Blender, name the path and the value."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, KeyError, IndexError, RuntimeError) as error:
+        raise ValueError(f"{path!r} cannot be set to {shown(value)}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

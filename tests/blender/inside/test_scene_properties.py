@@ -219,7 +219,7 @@ REFUSED: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("path", "value"), REFUSED, ids=repr)
 def test_a_refused_value_changes_nothing(path: str, value: Any) -> None:
     before = scene_dump.dump("objects", "scenes")
-    with pytest.raises(ValueError, match=r"^(the value|an item|'|a name)"):
+    with pytest.raises(ValueError, match=r"^('|a name)"):
         put(path, value)
     assert scene_dump.changed(before, "objects", "scenes") == {}
 
