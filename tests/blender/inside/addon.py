@@ -12,6 +12,9 @@ _PATHS = {
     "panel": f"{EXTENSION}.panel",
     "panel_state": f"{EXTENSION}.panel_state",
     "snippets": f"{EXTENSION}.snippets",
+    "scene_animation": f"{SCENE_HANDLERS}.animation",
+    "scene_arguments": f"{SCENE_HANDLERS}.arguments",
+    "scene_changes": f"{SCENE_HANDLERS}.changes",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }
 

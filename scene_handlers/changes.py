@@ -1,0 +1,111 @@
+"""Changes that one call makes in Blender. A call that fails takes all of them back.
+
+Every handler follows these rules:
+
+    It checks all arguments before it changes anything.
+    It makes its changes with a `Changes`, so that a failed call leaves no datablock and no changed setting.
+    A setting that it needs only while it runs has its former value afterwards, whether the call fails or not.
+    It reads data that is up to date; see `evaluated`.
+    It returns names as Blender stores them, and absolute paths.
+    A file that it writes appears complete or not at all; see `files`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import bpy
+
+
+class Changes:
+    """What one call has changed, and how to take it back."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def new(self, blocks: Any, *arguments: Any, **keywords: Any) -> Any:
+        """Create a datablock in a collection of `bpy.data`. Return it.
+
+        Args:
+            blocks: the collection, such as `bpy.data.meshes`.
+            arguments, keywords: the arguments of its function `new`.
+        """
+        made = blocks.new(*arguments, **keywords)
+        self._stack.callback(blocks.remove, made)
+        return made
+
+    def set(self, owner: Any, name: str, value: Any) -> None:
+        """Set a property.
+
+        Args:
+            owner: the datablock or struct with the property.
+            name: the property.
+            value: the new value.
+        """
+        # Properties of add-ons, such as those of Cycles, can have no value of their own.
+        unset = not owner.is_property_set(name)
+        before = _copied(getattr(owner, name))
+        setattr(owner, name, value)
+        if unset:
+            self._stack.callback(owner.property_unset, name)
+        else:
+            self._stack.callback(setattr, owner, name, before)
+
+    def keep(self, *owners: Any) -> None:
+        """Remember all properties of structs, for changes that Blender makes by itself.
+
+        For example, Blender changes the colour depth if the file format changes.
+        """
+        for owner in owners:
+            self._stack.callback(_restore, _settings(owner))
+
+    def on_undo(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function when the changes are taken back. The last function is called first."""
+        self._stack.callback(function, *arguments)
+
+
+@contextmanager
+def changes(*, temporary: bool = False) -> Iterator[Changes]:
+    """Make changes in the `with` block. If it ends with an exception, take them back.
+
+    Args:
+        temporary: True: also take them back if the block ends normally. Default False.
+    """
+    with ExitStack() as stack:
+        yield Changes(stack)
+        if not temporary:
+            stack.pop_all()
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of the value of a property, because Blender's vectors and arrays change with the property."""
+    if isinstance(value, bpy.types.bpy_prop_array):
+        return [_copied(item) for item in value]
+    return value.copy() if hasattr(value, "copy") and not isinstance(value, bpy.types.bpy_struct) else value
+
+
+def _settings(owner: Any) -> list[tuple[Any, str, Any]]:
+    """Return all properties of a struct that can be set: owner, name and value of each."""
+    found = []
+    properties: Any = owner.bl_rna.properties
+    for definition in properties:
+        name = definition.identifier
+        if name == "rna_type" or definition.type == "COLLECTION":
+            continue
+        value = getattr(owner, name)
+        if isinstance(value, bpy.types.bpy_struct) and not isinstance(value, bpy.types.ID):
+            found += _settings(value)
+        elif not definition.is_readonly:
+            found.append((owner, name, _copied(value)))
+    return found
+
+
+def _restore(settings: list[tuple[Any, str, Any]]) -> None:
+    # Some values are possible only if another property has its value: a colour depth belongs to a file format.
+    # The properties come in the order of their dependence, except for those that Blender changes again.
+    for _ in range(2):
+        for owner, name, value in settings:
+            if _copied(getattr(owner, name)) != value:
+                # Blender can have a value that it does not accept, such as one of an add-on that is disabled.
+                with suppress(TypeError, AttributeError):
+                    setattr(owner, name, value)
