@@ -173,6 +173,18 @@ def scene() -> bpy.types.Scene:
     return current
 
 
+def scene_named(name: str) -> bpy.types.Scene:
+    """Return the scene with this name. A long call keeps the name of its scene, and not a reference to it.
+
+    Raises:
+        LookupError: there is no scene with this name any more.
+    """
+    found: bpy.types.Scene | None = find(bpy.data.scenes, name)
+    if found is None:
+        raise LookupError(f"the scene {name!r} does not exist any more")
+    return found
+
+
 def number(value: Any, what: str, least: float = -LARGEST_FLOAT, most: float = LARGEST_FLOAT) -> float:
     """Return a finite number as a float.
 

@@ -57,7 +57,7 @@ class Changes:
         For example, Blender changes the colour depth if the file format changes.
         """
         for owner in owners:
-            self._stack.callback(_restore, _settings(owner))
+            self._stack.callback(_restore, owner, _settings(owner))
 
     def on_undo(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function when the changes are taken back. The last function is called first."""
@@ -84,9 +84,12 @@ def _copied(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") and not isinstance(value, bpy.types.bpy_struct) else value
 
 
-def _settings(owner: Any) -> list[tuple[Any, str, Any]]:
-    """Return all properties of a struct that can be set: owner, name and value of each."""
-    found = []
+_Settings = dict[str, Any]
+"""The values of the properties of a struct; that of a struct in this struct is such a dict, too."""
+
+
+def _settings(owner: Any) -> _Settings:
+    found: _Settings = {}
     properties: Any = owner.bl_rna.properties
     for definition in properties:
         name = definition.identifier
@@ -94,18 +97,22 @@ def _settings(owner: Any) -> list[tuple[Any, str, Any]]:
             continue
         value = getattr(owner, name)
         if isinstance(value, bpy.types.bpy_struct) and not isinstance(value, bpy.types.ID):
-            found += _settings(value)
+            found[name] = _settings(value)
         elif not definition.is_readonly:
-            found.append((owner, name, _copied(value)))
+            found[name] = _copied(value)
     return found
 
 
-def _restore(settings: list[tuple[Any, str, Any]]) -> None:
+def _restore(owner: Any, settings: _Settings) -> None:
     # Some values are possible only if another property has its value: a colour depth belongs to a file format.
     # The properties come in the order of their dependence, except for those that Blender changes again.
     for _ in range(2):
-        for owner, name, value in settings:
-            if _copied(getattr(owner, name)) != value:
+        for name, value in settings.items():
+            # Get each struct from its owner: Blender creates some of them anew.
+            now = getattr(owner, name)
+            if isinstance(now, bpy.types.bpy_struct) and isinstance(value, dict):
+                _restore(now, value)
+            elif _copied(now) != value:
                 # Blender can have a value that it does not accept, such as one of an add-on that is disabled.
                 with suppress(TypeError, AttributeError):
                     setattr(owner, name, value)
