@@ -12,7 +12,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .arguments import Options, editable, integer, object_named, options, scene, scene_named
+from . import rotations
+from .arguments import Options, editable, integer, number, object_named, options, scene, scene_named, text
+from .changes import changes
 from .evaluated import world_matrix
 from .properties import assign, place
 
@@ -29,17 +31,35 @@ def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bo
     Args:
         name: the object.
         path: the name of the property in Blender's Python API: `location`, `rotation_euler`, `scale`, `data.energy`, …
+            `rotation` means the rotation in the object's own mode; its value is that of `set_transform`.
         frame: the frame number; it may have a fraction.
         value: the value to set before. Default None: keep the current value.
 
     Returns:
         True if Blender has inserted the keyframe.
     """
-    animated = object_named(name)
-    if value is not None:
-        assign(animated, path, value)
-    datablock, full_path = place(animated, path)
-    inserted: bool = datablock.keyframe_insert(full_path, frame=float(frame))
+    animated = editable(object_named(name))
+    wanted = text(path, "a path")
+    at = number(frame, "frame", -LAST_FRAME, LAST_FRAME)
+    if wanted == "rotation":
+        wanted, value = (
+            rotations.property_of(animated),
+            None if value is None else rotations.checked(animated, value)[1],
+        )
+    rotations.check_effect(animated, wanted)
+    datablock, full_path = place(animated, wanted)
+    editable(datablock)
+    with changes() as change:
+        if value is not None:
+            assign(change, animated, wanted, value)
+        return _insert(datablock, full_path, at)
+
+
+def _insert(datablock: Any, path: str, frame: float) -> bool:
+    try:
+        inserted: bool = datablock.keyframe_insert(path, frame=frame)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{path!r} cannot be animated: {error}") from error
     return inserted
 
 

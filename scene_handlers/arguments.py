@@ -59,7 +59,7 @@ def named(given: Options) -> dict[str, Any]:
             raise TypeError
         return {text(name): value for name, value in pairs}
     except (TypeError, ValueError):
-        raise ValueError(f"expected a map whose keys are names, not {_shown(given)}") from None
+        raise ValueError(f"expected a map whose keys are names, not {shown(given)}") from None
 
 
 def text(value: Any, what: str = "a name") -> str:
@@ -79,14 +79,14 @@ def text(value: Any, what: str = "a name") -> str:
         except UnicodeDecodeError:
             raise ValueError(f"{what} has to be UTF-8, not the bytes {bytes(value)[:40]!r}") from None
     if not isinstance(value, str):
-        raise ValueError(f"{what} has to be a binary{_binary_for(value)}, not {_shown(value)}")
+        raise ValueError(f"{what} has to be a binary{binary_for(value)}, not {shown(value)}")
     if "\0" in value:
         raise ValueError(f"{what} cannot contain a null character, but {str(value)!r} does")
     return str(value)  # This also converts an Atom, whose repr would differ in error messages.
 
 
-def _binary_for(value: Any) -> str:
-    """Return the hint for a charlist: how to write the same text as a binary. It is empty for other values."""
+def binary_for(value: Any) -> str:
+    """Return a hint for a charlist: how to write this text as a binary. It is empty for other values."""
     if not isinstance(value, list | tuple | np.ndarray):
         return ""
     try:
@@ -197,10 +197,10 @@ def number(value: Any, what: str, least: float = -LARGEST_FLOAT, most: float = L
         ValueError: `value` is not a number, or not within the limits.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        raise ValueError(f"{what} has to be a number, not {_shown(value)}")
+        raise ValueError(f"{what} has to be a number, not {shown(value)}")
     # Compare before the conversion: a float cannot hold all integers. A nan is not within any limits.
     if not least <= value <= most:
-        raise ValueError(f"{what} has to be {_range(least, most)}, not {_shown(value)}")
+        raise ValueError(f"{what} has to be {_range(least, most)}, not {shown(value)}")
     return float(value)
 
 
@@ -218,9 +218,9 @@ def integer(value: Any, what: str, least: int = -LARGEST_INTEGER - 1, most: int 
     if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
         value = int(value)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{what} has to be an integer, not {_shown(value)}")
+        raise ValueError(f"{what} has to be an integer, not {shown(value)}")
     if not least <= value <= most:
-        raise ValueError(f"{what} has to be {_range(least, most)}, not {_shown(value)}")
+        raise ValueError(f"{what} has to be {_range(least, most)}, not {shown(value)}")
     return int(value)
 
 
@@ -231,7 +231,7 @@ def flag(value: Any, what: str) -> bool:
         ValueError: `value` is neither of them. A number is not, and nil is not.
     """
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{what} has to be true or false, not {_shown(value)}")
+        raise ValueError(f"{what} has to be true or false, not {shown(value)}")
     return bool(value)
 
 
@@ -241,11 +241,19 @@ def vector(value: Any, what: str) -> Vector:
     Raises:
         ValueError: `value` is not a list of three numbers.
     """
-    try:
-        x, y, z = (number(each, what) for each in _items(value))
-    except ValueError:
-        raise ValueError(f"{what} has to be a list of three numbers, not {_shown(value)}") from None
+    found = floats(value)
+    if len(found) != 3:
+        raise ValueError(f"{what} has to be a list of three numbers, not {shown(value)}")
+    x, y, z = found
     return x, y, z
+
+
+def floats(value: Any) -> list[float]:
+    """Return a list of finite numbers as floats. It is empty if `value` is anything else."""
+    try:
+        return [number(each, "a number") for each in _items(value)]
+    except ValueError:
+        return []
 
 
 def color(value: Any) -> tuple[float, float, float, float]:
@@ -259,13 +267,10 @@ def color(value: Any) -> tuple[float, float, float, float]:
     """
     if isinstance(value, str | bytes | memoryview):
         return _web_color(text(value, "a colour"))
-    try:
-        found = [number(each, "a colour") for each in _items(value)]
-    except ValueError:
-        found = []
+    found = floats(value)
     if len(found) not in (3, 4):
-        hint = _binary_for(value) if len(_items(value)) == len("#rrggbb") else ""
-        raise ValueError(f'a colour is "#rrggbb" or a list of three or four numbers, not {_shown(value)}{hint}')
+        hint = binary_for(value) if len(_items(value)) == len("#rrggbb") else ""
+        raise ValueError(f'a colour is "#rrggbb" or a list of three or four numbers, not {shown(value)}{hint}')
     red, green, blue = found[:3]
     return red, green, blue, (found[3] if len(found) == 4 else 1.0)
 
@@ -294,7 +299,7 @@ def _items(value: Any) -> list[Any]:
     return list(value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value for an error message, cut to a length that can be read."""
     if isinstance(value, str):
         value = str(value)

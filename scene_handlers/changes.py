@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import bpy
+from idprop.types import IDPropertyArray, IDPropertyGroup
 
 
 class Changes:
@@ -51,6 +52,22 @@ class Changes:
         else:
             self._stack.callback(setattr, owner, name, before)
 
+    def set_item(self, owner: Any, key: Any, value: Any) -> None:
+        """Set a custom property, or one number of a vector or an array.
+
+        Args:
+            owner: the datablock or struct with the custom property; or the vector.
+            key: the name of the custom property; or the index.
+            value: the new value.
+        """
+        is_new = isinstance(key, str) and key not in owner.keys()  # noqa: SIM118 - it has no other iterator.
+        before = None if is_new else _stored(owner[key])
+        if is_new:
+            self._stack.callback(owner.pop, key, None)
+        else:
+            self._stack.callback(owner.__setitem__, key, before)
+        owner[key] = value
+
     def keep(self, *owners: Any) -> None:
         """Remember all properties of structs, for changes that Blender makes by itself.
 
@@ -82,6 +99,14 @@ def _copied(value: Any) -> Any:
     if isinstance(value, bpy.types.bpy_prop_array):
         return [_copied(item) for item in value]
     return value.copy() if hasattr(value, "copy") and not isinstance(value, bpy.types.bpy_struct) else value
+
+
+def _stored(value: Any) -> Any:
+    """Return a copy of the value of a custom property."""
+    items: Any = value
+    if isinstance(value, IDPropertyGroup):
+        return {key: _stored(item) for key, item in items.items()}
+    return [_stored(item) for item in items] if isinstance(value, list | IDPropertyArray) else value
 
 
 _Settings = dict[str, Any]
