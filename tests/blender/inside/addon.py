@@ -12,6 +12,7 @@ _PATHS = {
     "panel": f"{EXTENSION}.panel",
     "panel_state": f"{EXTENSION}.panel_state",
     "snippets": f"{EXTENSION}.snippets",
+    "scene_handlers": SCENE_HANDLERS,
     "scene_animation": f"{SCENE_HANDLERS}.animation",
     "scene_arguments": f"{SCENE_HANDLERS}.arguments",
     "scene_changes": f"{SCENE_HANDLERS}.changes",
