@@ -194,7 +194,7 @@ def test_uvs_and_attributes_by_name(scene: Scene, scene_node: tuple[str, Environ
 
 def test_the_evaluated_mesh(scene: Scene) -> None:
     plain = scene("download_mesh", '[<<"Cube">>, #{lists => true}]')
-    assert set(plain) == {"vertices", "quads", "uvs", "attributes"}
+    assert set(plain) == {"vertices", "quads", "uvs", "attributes", "materials"}
     assert (len(plain["vertices"]), len(plain["quads"])) == (24, 24)
     evaluated = scene("download_mesh", '[<<"Cube">>, #{evaluated => true, lists => true}]')
     assert evaluated == plain
@@ -216,7 +216,7 @@ def test_validating(scene: Scene) -> None:
         ("#{vertices => <<1, 2, 3, 4>>}", "vertices has 1 numbers, which is not a multiple of 3"),
         ("#{vertices => many}", "vertices has to be a binary of float32 or a list of such numbers"),
         ("#{vertices => [[0.0, 0.0], [1.0]]}", "vertices has to be a binary of float32 or a list of such numbers"),
-        ("#{vertexes => []}", "no part of a mesh 'vertexes'; there are: attributes, face_sizes, "),
+        ("#{vertexes => []}", "no part of a mesh 'vertexes'; there are: active, attributes, edges, face_sizes, "),
         (
             "#{vertices => [0, 0, 0], triangles => [0, 0, 1]}",
             "a face uses vertex 1, but there are 1 vertices, numbered from 0",
@@ -244,7 +244,7 @@ def test_validating(scene: Scene) -> None:
         ("#{vertices => [], attributes => #{a => #{domain => point}}}", "the attribute 'a' needs type"),
         (
             "#{vertices => [], attributes => #{a => #{domain => edge, type => float, values => []}}}",
-            "no domain of attributes 'edge'; there are: corner, face, point",
+            "the attribute 'a' has a value for each edge: pass the part edges, too",
         ),
         (
             "#{vertices => [], attributes => #{a => #{domain => point, type => double, values => []}}}",
