@@ -35,7 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import topology
-from .arguments import Options, numbers, object_named, options, text
+from .arguments import Options, editable, find, flag, numbers, object_named, options, stored_name, text
+from .changes import Changes, changes
 from .layers import (
     Layers,
     Pack,
@@ -48,7 +49,6 @@ from .layers import (
     set_numbers,
     write_layers,
 )
-from .names import stored_name
 from .objects import add_to_scene
 from .vertex_data import (
     ShapeKey,
@@ -130,20 +130,20 @@ def upload_mesh(name: str | memoryview, mesh: Options, given: Options = None) ->
         changed the mesh; `seconds`, a map of the times of `parse`, `foreach_set`, `update` and `validate`.
     """
     chosen = options(given, ("validate", "discard"))
-    validate, discard = bool(chosen.get("validate", False)), bool(chosen.get("discard", False))
+    validate, discard = flag(chosen.get("validate", False), "validate"), flag(chosen.get("discard", False), "discard")
     stored = stored_name(name)
     clock = Clock()
     with clock.part("parse"):
         geometry = _checked(mesh, validate)
-        # An object with this name that is linked from a library cannot change; Blender allows a second one.
-        target = bpy.data.objects.get((stored, None))
+        target = find(bpy.data.objects, stored)
         kept = geometry if target is None else _with_kept_data(target, geometry, discard)
-    filled = bpy.data.meshes.new(stored) if target is None else _own_mesh(target)
-    mended = _fill(filled, kept, validate, clock)
-    if target is None:
-        target = bpy.data.objects.new(stored, filled)
-        add_to_scene(target)
-    _fill_object(target, kept)
+    with changes() as change:
+        filled = change.new(bpy.data.meshes, stored) if target is None else _own_mesh(target)
+        mended = _fill(filled, kept, validate, clock)
+        if target is None:
+            target = change.new(bpy.data.objects, stored, filled)
+            add_to_scene(target)
+        _fill_object(target, kept, change)
     return {
         "name": target.name,
         "vertices": len(filled.vertices),
@@ -165,7 +165,7 @@ def move_vertices(name: str | memoryview, vertices: Any) -> int:
         name: the object.
         vertices: float32, three for each vertex, in the order of the vertices in the mesh; a binary or a list.
     """
-    mesh = _own_mesh(object_named(text(name)))
+    mesh = _own_mesh(object_named(name))
     values = _positions(vertices)
     check_length("vertices", values, 3, len(mesh.vertices), "point")
     keys = moved_keys(mesh, values)
@@ -193,9 +193,9 @@ def download_mesh(name: str, given: Options = None) -> dict[str, Any]:
     """
     chosen = options(given, ("evaluated", "attributes", "lists"))
     found = object_named(name)
-    wanted, evaluated = chosen.get("attributes"), bool(chosen.get("evaluated", False))
-    names = None if wanted is None else {str(each) for each in wanted}
-    pack: Pack = (lambda array: array) if chosen.get("lists", False) else np.ndarray.tobytes
+    evaluated, lists = flag(chosen.get("evaluated", False), "evaluated"), flag(chosen.get("lists", False), "lists")
+    names = _names(chosen.get("attributes"))
+    pack: Pack = (lambda array: array) if lists else np.ndarray.tobytes
     with _mesh_of(found, evaluated) as mesh:
         parts = _faces(mesh, pack) | _edges(mesh, names, pack) | read_layers(mesh, names, pack)
         if names is None:
@@ -206,6 +206,14 @@ def download_mesh(name: str, given: Options = None) -> dict[str, Any]:
 
 
 # Check the arguments
+
+
+def _names(given: Any) -> set[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"attributes has to be a list of names, not {type(given).__name__}")
+    return {text(name) for name in given}
 
 
 def _checked(mesh: Options, validate: bool) -> Geometry:
@@ -388,8 +396,7 @@ def _own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:
     mesh = target.data
     if not isinstance(mesh, bpy.types.Mesh):
         raise ValueError(f"the object {target.name!r} is a {target.type}, and its geometry cannot be replaced")
-    if not mesh.is_editable:
-        raise ValueError(f"the mesh of the object {target.name!r} is linked from a library and cannot be changed")
+    editable(mesh)
     # Only the modes of Blender's window use the mesh of another object.
     users = [target] if mesh.users == 1 else [each for each in bpy.data.objects if each.data == mesh]
     for user in users:
@@ -426,8 +433,6 @@ def _fill(mesh: bpy.types.Mesh, geometry: Geometry, validate: bool, clock: Clock
         mesh.update(calc_edges=geometry.edges is None)
         if geometry.normals is not None:
             _fill_normals(mesh, geometry.normals)
-        if geometry.materials is not None:
-            _fill_materials(mesh, geometry.materials)
     with clock.part("validate"):
         return bool(validate and mesh.validate()) or bool(geometry.mended)
 
@@ -448,10 +453,9 @@ def _fill_normals(mesh: bpy.types.Mesh, normals: Array) -> None:
         mesh.attributes.remove(made)
 
 
-def _fill_materials(mesh: bpy.types.Mesh, names: list[str | None]) -> None:
-    slots: Any = mesh.materials
+def _fill_materials(slots: Any, names: list[str | None], change: Changes) -> None:
     for place, name in enumerate(names):
-        material = None if name is None else bpy.data.materials.get(name) or bpy.data.materials.new(name)
+        material = None if name is None else _material(name, change)
         if place < len(slots):
             slots[place] = material
         else:
@@ -460,9 +464,16 @@ def _fill_materials(mesh: bpy.types.Mesh, names: list[str | None]) -> None:
         slots.pop()
 
 
-def _fill_object(target: bpy.types.Object, geometry: Geometry) -> None:
-    """Set what belongs to the object: its vertex groups and its shape keys."""
+def _material(name: str, change: Changes) -> bpy.types.Material:
+    found: bpy.types.Material | None = find(bpy.data.materials, name)
+    return change.new(bpy.data.materials, name) if found is None else found
+
+
+def _fill_object(target: bpy.types.Object, geometry: Geometry, change: Changes) -> None:
+    """Set the materials, the vertex groups and the shape keys."""
     mesh: Any = target.data
+    if geometry.materials is not None:
+        _fill_materials(mesh.materials, geometry.materials, change)
     if geometry.groups is not None:
         write_groups(target, geometry.groups)
     if geometry.keys:

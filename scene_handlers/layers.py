@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import Options, choice, named, numbers, options, text
+from .changes import changes
 
 Array = NDArray[Any]
 
@@ -235,16 +236,14 @@ def _check_that_blender_accepts(layers: list[Layer]) -> None:
     """
     if not layers:
         return
-    scratch = bpy.data.meshes.new("attributes")
-    try:
+    with changes(temporary=True) as change:
+        scratch = change.new(bpy.data.meshes, "attributes")
         for layer in layers:
             made = _add(scratch, layer)
             if made is None or made.name != layer.name:
                 raise ValueError(
                     f"Blender accepts no attribute {layer.name!r} of the type {layer.type} for each {layer.domain}"
                 )
-    finally:
-        bpy.data.meshes.remove(scratch)
 
 
 # Write to Blender

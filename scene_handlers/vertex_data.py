@@ -6,9 +6,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import numbers, options, text
+from .arguments import flag, number, numbers, options, stored_name, text
 from .layers import Pack, check_length, rows
-from .names import stored_name
 
 Array = NDArray[Any]
 
@@ -68,15 +67,15 @@ def _checked_group(given: Any, vertices: int) -> VertexGroup:
     chosen = options(given, _GROUP, "part of a vertex group")
     name = _name(chosen, "vertex group")
     what = f"the vertex group {name!r}"
-    at = numbers(chosen.get("vertices", []), "<i4", f"{what}: vertices")
-    weights = numbers(chosen.get("weights", []), "<f4", f"{what}: weights")
+    at = numbers(chosen.get("vertices", []), "<i4", f"vertices of {what}")
+    weights = numbers(chosen.get("weights", []), "<f4", f"weights of {what}")
     if len(at) != len(weights):
         raise ValueError(f"{what} has {len(at)} vertices and {len(weights)} weights, and each vertex needs a weight")
     if len(at) and not (at.min() >= 0 and at.max() < vertices):
         raise ValueError(f"{what} contains a vertex that does not exist: there are {vertices}, numbered from 0")
     if len(weights) and not (weights.min() >= 0.0 and weights.max() <= 1.0):
         raise ValueError(f"{what} contains a weight that is not between 0 and 1")
-    return VertexGroup(name, at, weights, bool(chosen.get("lock_weight", False)))
+    return VertexGroup(name, at, weights, flag(chosen.get("lock_weight", False), f"lock_weight of {what}"))
 
 
 def _checked_key(given: Any, vertices: int) -> ShapeKey:
@@ -98,16 +97,10 @@ def _checked_settings(what: str, chosen: dict[str, Any]) -> dict[str, Any]:
         if setting in ("relative_key", "vertex_group"):
             settings[setting] = text(chosen[setting])
         elif setting == "mute":
-            settings[setting] = bool(chosen[setting])
+            settings[setting] = flag(chosen[setting], f"{setting} of {what}")
         else:
-            settings[setting] = _finite(f"{what}: {setting}", chosen[setting])
+            settings[setting] = number(chosen[setting], f"{setting} of {what}")
     return settings
-
-
-def _finite(what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise ValueError(f"{what} has to be a number, not {value!r}")
-    return float(value)
 
 
 def _name(chosen: dict[str, Any], what: str) -> str:
