@@ -23,8 +23,8 @@ _WORDS = {
 """The properties of a keyframe that are words, and their default."""
 
 _HANDLES = ("handle_left", "handle_right")
-_PLACED_BY_BLENDER = ("auto", "auto_clamped")
-"""The types of handles whose place is not a setting."""
+_FREE_HANDLES = {"free", "aligned", "vector"}
+"""The types of handles that the user can place."""
 
 _NUMBERS = ("amplitude", "back", "period")
 """The properties of a keyframe for the interpolations elastic and back."""
@@ -74,6 +74,7 @@ def set_fcurve(
         curve.keyframe_points.foreach_set("co", points[order].reshape(-1))
         _write(curve, wanted, order)
     curve.update()
+    _place_handles(curve, wanted, order)
     return len(curve.keyframe_points)
 
 
@@ -216,6 +217,13 @@ def _write(curve: Any, wanted: Given, order: Array) -> None:
             curve.keyframe_points.foreach_set(part, value[order].reshape(-1))
 
 
+def _place_handles(curve: Any, wanted: Given, order: Array) -> None:
+    """Set the handles once more: Blender has aligned them, with an error of rounding."""
+    if len(order) == len(curve.keyframe_points):  # Blender joins keyframes of the same frame.
+        for part in wanted.keys() & set(_HANDLES):
+            curve.keyframe_points.foreach_set(part, wanted[part][order].reshape(-1))
+
+
 def _numbers(curve: Any, part: str, width: int) -> Array:
     values = np.empty(width * len(curve.keyframe_points), np.float32)
     curve.keyframe_points.foreach_get(part, values)
@@ -239,7 +247,8 @@ def _read_options(curve: Any, pack: Callable[[Array], Any]) -> dict[str, Any]:
     for part, default in _CURVE_WORDS.items():
         if getattr(curve, part).lower() != default:
             found[part] = getattr(curve, part).lower()
-    if not {*words["handle_left_type"], *words["handle_right_type"]}.issubset(_PLACED_BY_BLENDER):
+    types = {*words["handle_left_type"], *words["handle_right_type"]}
+    if "bezier" in words["interpolation"] or not types.isdisjoint(_FREE_HANDLES):
         found |= {part: pack(_numbers(curve, part, 2)) for part in _HANDLES}
     if not {"elastic", "back"}.isdisjoint(words["interpolation"]):
         found |= {part: pack(_numbers(curve, part, 1)) for part in _NUMBERS}

@@ -52,7 +52,7 @@ def nothing_left() -> Iterator[None]:
     try:
         yield
     finally:
-        for kind in ("objects", "meshes", "images", "materials", "actions"):
+        for kind in ("objects", "meshes", "lights", "images", "materials", "actions"):
             collection = getattr(bpy.data, kind)
             bpy.data.batch_remove(list(collection))
 
@@ -143,7 +143,6 @@ def meshes(draw: st.DrawFn) -> Any:
 def _faces(draw: st.DrawFn, count: int) -> list[list[int]]:
     if count < 3:
         return []
-    face = st.permutations(range(count)).flatmap(lambda order: st.integers(3, min(count, 6)).map(order.__getitem__))
     face = st.tuples(st.permutations(range(count)), st.integers(3, min(count, 6))).map(lambda pair: pair[0][: pair[1]])
     return draw(st.lists(face, max_size=5, unique_by=frozenset))
 
@@ -266,3 +265,107 @@ def test_any_mesh_gives_the_same_mesh_again(data: st.DataObject) -> None:
                 part: mesh[part] for part in mesh.keys() - inexact
             }
         assert found.name == made["name"]
+
+
+# Images
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Any:
+    """An image with random pixels, of bytes or of floats."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    width, height = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    is_float = draw(st.booleans())
+    name = draw(names(LONGEST_DATABLOCK))
+    image = bpy.data.images.new(name, width, height, alpha=draw(st.booleans()), float_buffer=is_float)
+    if draw(st.booleans()):
+        image.colorspace_settings.name = "Non-Color"
+    image.alpha_mode = draw(st.sampled_from(["STRAIGHT", "PREMUL", "CHANNEL_PACKED", "NONE"]))
+    pixels = rng.normal(size=4 * width * height) * 1000 if is_float else rng.integers(0, 256, 4 * width * height) / 255
+    image.pixels.foreach_set(pixels.astype("f4"))
+    if draw(st.booleans()):
+        image.pack()
+    return image
+
+
+def image_content(image: Any) -> dict[str, Any]:
+    """All that a call transfers of an image."""
+    pixels = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(pixels)
+    settings = (image.is_float, image.colorspace_settings.name, image.alpha_mode)
+    return {"size": tuple(image.size), "pixels": pixels.tolist(), "settings": settings}
+
+
+@bounded
+@given(st.data())
+def test_any_image_gives_the_same_image_again(data: st.DataObject) -> None:
+    module = handlers("image")
+    with nothing_left():
+        found = data.draw(images())
+        stored, before = found.name, image_content(found)
+        image = module.download_image(stored)
+        arguments = [image["width"], image["height"], image["channels"], image["pixels"]]
+        options = {option: image[option] for option in ("color_space", "alpha_mode")}
+        for name in ("another image", stored):
+            made = module.upload_image(travelled(name.encode()), *travelled(arguments), travelled(options))
+            assert made == name
+            assert image_content(bpy.data.images[made]) == before
+            assert module.download_image(made) == image
+
+
+# Curves
+
+
+frames = st.lists(st.integers(-1000, 1000), min_size=1, max_size=6, unique=True)
+PATHS = [("location", 3), ("rotation_euler", 3), ("hide_render", 1), ('["custom"]', 1), ("data.energy", 1)]
+
+
+def item_of(owner: Any, name: str) -> st.SearchStrategy[str]:
+    """One of the words that a property can have."""
+    return st.sampled_from([item.identifier for item in owner.bl_rna.properties[name].enum_items])
+
+
+@st.composite
+def curves(draw: st.DrawFn, first: Any, second: Any) -> tuple[str, int]:
+    """The path and index of a property of both objects, of which the first is animated."""
+    path, width = draw(st.sampled_from(PATHS))
+    index = draw(st.integers(0, width - 1))
+    for owner in (first, second):
+        owner["custom"] = 1.0
+    animated, full_path = handlers("properties").place(first, path)
+    for frame in draw(frames):
+        animated.keyframe_insert(full_path, index=index if width > 1 else -1, frame=frame)
+    curve = handlers("curves")._find(animated, full_path, index)
+    for point in curve.keyframe_points:
+        point.co.y = draw(st.floats(-1e6, 1e6, width=32))
+        for name in ("interpolation", "easing", "handle_left_type", "handle_right_type", "type"):
+            setattr(point, name, draw(item_of(bpy.types.Keyframe, name)))
+        for name in ("amplitude", "period", "back"):
+            setattr(point, name, draw(st.floats(0, 10, width=32)))
+        point.handle_left.x -= draw(st.floats(0, 3, width=32))
+        point.handle_right.y += draw(st.floats(-3, 3, width=32))
+    curve.extrapolation = draw(item_of(bpy.types.FCurve, "extrapolation"))
+    curve.auto_smoothing = draw(item_of(bpy.types.FCurve, "auto_smoothing"))
+    curve.update()
+    return path, index
+
+
+@bounded
+@given(st.data())
+def test_any_curve_gives_the_same_curve_again(data: st.DataObject) -> None:
+    module = handlers("curves")
+    with nothing_left():
+        first, second = (bpy.data.objects.new(name, bpy.data.lights.new(name, "AREA")) for name in ("first", "second"))
+        path, index = data.draw(curves(first, second))
+        curve = module.get_fcurve("first", path, index)
+        settings = {part: value for part, value in curve.items() if part not in ("frames", "values")}
+        for name in ("second", "first"):
+            arguments = travelled([name.encode(), path.encode(), index, curve["frames"], curve["values"], settings])
+            assert module.set_fcurve(*arguments) == len(curve["frames"]) // 4
+            assert module.get_fcurve(name, path, index) == curve
+            for place in data.draw(st.lists(st.floats(-1000, 1000), max_size=3)):
+                values = [
+                    module._find(*handlers("properties").place(bpy.data.objects[each], path), index).evaluate(place)
+                    for each in ("first", name)
+                ]
+                assert values[0] == pytest.approx(values[1], rel=1e-5, abs=1e-5)
