@@ -397,12 +397,16 @@ def _own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:
     if not isinstance(mesh, bpy.types.Mesh):
         raise ValueError(f"the object {target.name!r} is a {target.type}, and its geometry cannot be replaced")
     editable(mesh)
-    # Only the modes of Blender's window use the mesh of another object.
-    users = [target] if mesh.users == 1 else [each for each in bpy.data.objects if each.data == mesh]
-    for user in users:
-        if user.mode != "OBJECT":
-            raise ValueError(f"the object {user.name!r} is in {_mode(user)}: switch to Object Mode first")
+    for user in _in_a_mode(target):
+        raise ValueError(f"the object {user.name!r} is in {_mode(user)}: switch to Object Mode first")
     return mesh
+
+
+def _in_a_mode(found: bpy.types.Object) -> list[bpy.types.Object]:
+    """Return the objects with the same data that are not in Object Mode. Each other mode keeps changes of its own."""
+    shared = found.data is not None and found.data.users > 1
+    users = [each for each in bpy.data.objects if each.data == found.data] if shared else [found]
+    return [user for user in users if user.mode != "OBJECT"]
 
 
 def _mode(found: bpy.types.Object) -> str:
@@ -494,7 +498,7 @@ def _set(mesh: bpy.types.Mesh, attribute: str, values: Array) -> None:
 
 @contextmanager
 def _mesh_of(found: bpy.types.Object, evaluated: bool) -> Iterator[bpy.types.Mesh]:
-    if found.mode != "OBJECT":
+    if _in_a_mode(found):
         bpy.ops.ed.flush_edits()  # Edit Mode and Sculpt Mode keep their changes outside the mesh.
     if evaluated:
         result = found.evaluated_get(bpy.context.evaluated_depsgraph_get())
