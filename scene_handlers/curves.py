@@ -248,7 +248,8 @@ def _read_options(curve: Any, pack: Callable[[Array], Any]) -> dict[str, Any]:
         if getattr(curve, part).lower() != default:
             found[part] = getattr(curve, part).lower()
     types = {*words["handle_left_type"], *words["handle_right_type"]}
-    if "bezier" in words["interpolation"] or not types.isdisjoint(_FREE_HANDLES):
+    # Outside its keyframes, a curve with another interpolation goes on in the direction of a handle.
+    if not {"linear", "constant"}.issuperset(words["interpolation"]) or not types.isdisjoint(_FREE_HANDLES):
         found |= {part: pack(_numbers(curve, part, 2)) for part in _HANDLES}
     if not {"elastic", "back"}.isdisjoint(words["interpolation"]):
         found |= {part: pack(_numbers(curve, part, 1)) for part in _NUMBERS}

@@ -215,10 +215,10 @@ def _ordered(layers: list[Layer], given: Any) -> list[Layer]:
 
 
 def _all_roles(given: dict[str, str | None], layers: list[Layer]) -> dict[str, str | None]:
-    """Return the given roles and the default of the others: the first UV map, and the first colour."""
+    """Return the given roles and the default of the others: the first UV map, and the first colour by name."""
     uv_maps = [layer.name for layer in layers if layer.is_uv_map]
     colors = [layer.name for layer in layers if layer.is_color]
-    uv_map, color = next(iter(uv_maps), None), next(iter(colors), None)
+    uv_map, color = next(iter(uv_maps), None), min(colors, default=None)
     rendered = given.get("uv_map") or uv_map
     active = {"uv_map": uv_map, "uv_map_render": rendered, "color": color, "color_render": color} | given
     for role, name in active.items():
@@ -385,7 +385,7 @@ def _roles(active: dict[str, str], layers: list[Any]) -> dict[str, str | None]:
     for role in ("color", "color_render"):
         # Blender can name an attribute that does not exist, or is no colour.
         name = active[role] if active[role] in colors else None
-        if name != next(iter(colors), None):
+        if name != min(colors, default=None):
             roles[role] = name
     return roles
 

@@ -90,7 +90,7 @@ def random_values(rng: "np.random.Generator", type_: str, count: int) -> tuple[s
 
 def add_layer(mesh: Any, rng: "np.random.Generator", name: str, type_: str, domain: str) -> None:
     """Add an attribute with random values, if Blender accepts it."""
-    layer = mesh.attributes.new(name, type_, domain)
+    layer = None if _is_topology_or_selection(name) else mesh.attributes.new(name, type_, domain)
     if layer is None:
         return
     layer = mesh.attributes[layer.name]
@@ -259,7 +259,7 @@ def test_any_mesh_gives_the_same_mesh_again(data: st.DataObject) -> None:
         for name in ("another object", found.name):
             made = geometry.upload_mesh(travelled(name.encode()), travelled(mesh))
             assert content(bpy.data.objects[made["name"]]) == before
-            assert normals(bpy.data.objects[made["name"]]) == pytest.approx(shape, abs=2e-4)
+            assert normals(bpy.data.objects[made["name"]]) == pytest.approx(shape, abs=2e-4, nan_ok=True)
             again = geometry.download_mesh(made["name"])
             assert {part: again[part] for part in again.keys() - inexact} == {
                 part: mesh[part] for part in mesh.keys() - inexact
