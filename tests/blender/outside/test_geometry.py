@@ -324,7 +324,7 @@ def test_an_image_replaces_the_one_of_that_name(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("0, 1, 1, <<>>", "width and height must be integers of at least 1, not 0 and 1"),
+        ("0, 1, 1, <<>>", "width has to be at least 1, not 0"),
         ("2, 2, 2, <<1, 2, 3, 4, 5, 6, 7, 8>>", "an image has 1, 3 or 4 channels, not 2"),
         ("2, 2, 1, <<1, 2, 3>>", "pixels has 3 bytes, which is not a multiple of 4 (float32)"),
         ("2, 2, 1, <<1:64>>", "pixels has 2 float32 numbers, but 2x2 pixels of 1 channels need 4"),
