@@ -386,6 +386,7 @@ def test_an_image_of_another_size_keeps_its_settings_and_its_users() -> None:
 def test_an_image_that_blender_renders_is_not_replaced() -> None:
     scene = bpy.context.scene
     scene.render.engine, scene.cycles.samples, scene.render.resolution_percentage = "CYCLES", 1, 1
+    scene.cycles.use_denoising = False
     bpy.ops.render.render()
     name = next(image.name for image in bpy.data.images if image.type == "RENDER_RESULT")
     before = datablocks()
