@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vendor_term_codec import decode, encode
+from beam_bpy import ErlangVariantDecoder, ErlangVariantEncoder
 
 bounded = settings(
     max_examples=60,
@@ -41,9 +41,15 @@ def handlers(name: str) -> Any:
     return sys.modules[f"{in_blender.SCENE_HANDLERS}.{name}"]
 
 
-def travelled(value: Any) -> Any:
-    """A value after its way to the BEAM and back, in the form in which handlers for large data receive it."""
-    return decode(encode(value), binaries=memoryview, arrays=True)
+def travelled(value: Any, **options: Any) -> Any:
+    """A value after its way to the BEAM and back. By default it arrives as at the handlers for large data."""
+    form = options or {"binaries": memoryview, "arrays": True}
+    return ErlangVariantDecoder(**form).decode(ErlangVariantEncoder().encode(value))
+
+
+def sent(value: Any) -> Any:
+    """A value after its way to the BEAM and back, as it arrives at the other handlers."""
+    return travelled(value, binaries=str)
 
 
 @contextmanager
@@ -371,3 +377,84 @@ def test_any_curve_gives_the_same_curve_again(data: st.DataObject) -> None:
                     for each in ("first", name)
                 ]
                 assert values[0] == pytest.approx(values[1], rel=1e-5, abs=1e-5)
+
+
+# Objects and properties
+
+MODES = [item.identifier for item in bpy.types.Object.bl_rna.properties["rotation_mode"].enum_items]
+distances = st.floats(-1e6, 1e6, width=32)
+angles = st.floats(-100, 100, width=32)
+lengths = st.floats(0.5, 100, width=32)
+"""A quaternion or an axis of zeros is no rotation, and `set_transform` refuses it."""
+
+
+@st.composite
+def objects(draw: st.DrawFn, count: int = 2) -> list[str]:
+    """The names of objects with the same rotation mode and random transforms; often one is the parent of the other."""
+    mode = draw(st.sampled_from(MODES))
+    found: list[Any] = []
+    for _ in range(count):
+        made = bpy.data.objects.new(draw(names(LONGEST_DATABLOCK)), None)
+        bpy.context.scene.collection.objects.link(made)
+        made.location = draw(st.tuples(distances, distances, distances))
+        made.scale = draw(st.tuples(angles, angles, angles))
+        made.rotation_mode = mode
+        made.rotation_euler = draw(st.tuples(angles, angles, angles))
+        made.rotation_quaternion = draw(st.tuples(lengths, angles, angles, angles))
+        made.rotation_axis_angle = draw(st.tuples(angles, angles, angles, lengths))
+        made.parent = draw(st.sampled_from([None, *found]))
+        made.matrix_parent_inverse[0][3] = draw(distances)
+        found.append(made)
+    return [each.name for each in found]
+
+
+@bounded
+@given(st.data())
+def test_any_transform_gives_the_same_transform_again(data: st.DataObject) -> None:
+    module = handlers("objects")
+    with nothing_left():
+        first, second = data.draw(objects())
+        described = module.describe_object(first)
+        transform = sent({part: described[part] for part in ("location", "rotation", "scale")})
+        assert _same_transform(module.set_transform(first, transform), described)
+        assert _same_transform(module.set_transform(second, transform), described)
+        assert _same_transform(module.describe_object(second), described)
+
+
+def _same_transform(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    parts = ("location", "rotation", "rotation_mode", "rotation_euler", "scale")
+    return all(sent(one[part]) == sent(other[part]) for part in parts)
+
+
+integers = st.integers(-(2**31), 2**31 - 1)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(letters, max_size=20)
+keys = names(LONGEST_GROUP)
+custom_values = st.recursive(
+    integers | floats | texts | st.booleans(),
+    lambda values: st.one_of(
+        st.lists(integers, max_size=5),
+        st.lists(floats, max_size=5),
+        st.lists(texts, max_size=5),
+        st.dictionaries(keys, values, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@bounded
+@given(st.data())
+def test_any_custom_property_gives_the_same_value_again(data: st.DataObject) -> None:
+    module = handlers("properties")
+    with nothing_left():
+        objects_with_it = [bpy.data.objects.new(data.draw(names(LONGEST_DATABLOCK)), None) for _ in range(2)]
+        key, value = data.draw(keys), data.draw(custom_values)
+        first, second = (
+            f'objects["{bpy.utils.escape_identifier(each.name)}"]["{bpy.utils.escape_identifier(key)}"]'
+            for each in objects_with_it
+        )
+        objects_with_it[0][key] = value
+        found = module.get_property(first)
+        for path in (second, first):
+            assert module.set_property(path, sent(found)) == found
+            assert module.get_property(path) == found
