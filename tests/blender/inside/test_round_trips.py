@@ -267,7 +267,7 @@ def test_any_mesh_gives_the_same_mesh_again(data: st.DataObject) -> None:
         for name in ("another object", found.name):
             made = geometry.upload_mesh(travelled(name.encode()), travelled(mesh))
             assert content(bpy.data.objects[made["name"]]) == before
-            assert normals(bpy.data.objects[made["name"]]) == pytest.approx(shape, abs=2e-4, nan_ok=True)
+            assert normals(bpy.data.objects[made["name"]]) == pytest.approx(shape, abs=1e-3, nan_ok=True)
             again = geometry.download_mesh(made["name"])
             assert {part: again[part] for part in again.keys() - inexact} == {
                 part: mesh[part] for part in mesh.keys() - inexact

@@ -211,7 +211,7 @@ def test_validating(scene: Scene) -> None:
     ("mesh", "said"),
     [
         ("#{}", "a mesh needs vertices"),
-        ("[1]", "expected a map whose keys are names, not list"),
+        ("[1]", "expected a map whose keys are names, not [1]"),
         ("#{vertices => <<1, 2, 3>>}", "vertices has 3 bytes, which is not a multiple of 4 (float32)"),
         ("#{vertices => <<1, 2, 3, 4>>}", "vertices has 1 numbers, which is not a multiple of 3"),
         ("#{vertices => many}", "vertices has to be a binary of float32 or a list of such numbers"),
@@ -389,7 +389,7 @@ def test_curves_of_other_properties(scene: Scene, path: str) -> None:
         ("location, 0, [1, 2], [2]", "there are 2 frames and 1 values, and each frame needs a value"),
         ("location, 0, [], []", "a curve needs at least one keyframe"),
         ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be finite numbers"),
-        ("location, 0, [1], [1], #{interpolation => sine}", "no interpolation 'sine'; there are: bezier, "),
+        ("location, 0, [1], [1], #{interpolation => curly}", "no interpolation 'curly'; there are: back, "),
     ],
 )
 def test_what_is_no_curve_is_refused(scene: Scene, arguments: str, said: str) -> None:
