@@ -4,7 +4,8 @@
 #   .venv        Blender 4.5 as the Python module bpy, and the packages for tests and builds. The project itself is not
 #                installed: pytest finds it in this folder, and Blender finds it in the wheel of the installed extension.
 #   .venv-pytest-blender  pytest-blender, which runs pytest inside a Blender. It is not in .venv, because it changes
-#                every pytest run of its environment. It has pytest 8, because pytest 9 warns about pytest-blender.
+#                every pytest run of its environment. It has pytest 8, because pytest 9 warns about pytest-blender, and a
+#                hypothesis that is pure Python, because run_inside.py copies it to the Python of any Blender.
 #   .venv-fuzz   atheris, which fuzzes the codec and the protocol
 #   .venv-types  the type stubs of bpy, mypy and ruff. They are not in .venv, because the stubs and the real bpy have the
 #                same import name.
@@ -147,7 +148,7 @@ $(VENV)/ready: pyproject.toml Makefile tools/need
 $(INSIDE)/ready: Makefile
 	@tools/need venv
 	$(PYTHON) -m venv --upgrade-deps $(INSIDE)
-	$(INSIDE)/bin/pip install --quiet "pytest>=8.3,<9" pytest-blender==3.0.8
+	$(INSIDE)/bin/pip install --quiet "pytest>=8.3,<9" pytest-blender==3.0.8 "hypothesis<6.151"
 	touch $@
 
 $(TYPES)/ready: pyproject.toml Makefile

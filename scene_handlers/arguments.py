@@ -23,6 +23,11 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 LARGEST_INTEGER = 2**31 - 1
 """The largest integer that Blender's properties can store; the smallest is -2**31."""
 
+_NAME: Any = bpy.types.ID.bl_rna.properties["name"]
+
+LONGEST_NAME: int = _NAME.length_max - 1
+"""The largest size of the name of a datablock, in bytes of UTF-8: 63, and 255 since Blender 5."""
+
 _LISTED = 20
 """The number of names that an error message lists."""
 
@@ -98,17 +103,25 @@ def binary_for(value: Any) -> str:
     return f': write <<"{characters}"/utf8>>' if not characters.isascii() else f': write <<"{characters}">>'
 
 
-def stored_name(name: Any) -> str:
-    """Return the name that Blender stores for a new datablock: it cuts long names.
+def stored_name(name: Any, longest: int = LONGEST_NAME) -> str:
+    """Return the name that Blender stores: it cuts long names at the end of a character.
 
-    Blender stores 63 bytes of UTF-8, and 255 since Blender 5. It still adds a number if the name is in use.
+    Blender still adds a number if the name is in use.
+
+    Args:
+        name: the name.
+        longest: the largest size of the name, in bytes of UTF-8; default that of a datablock.
 
     Raises:
-        ValueError: `name` is not text.
+        ValueError: `name` is not text, is empty, or contains half of a surrogate pair.
     """
-    longest: Any = bpy.types.ID.bl_rna.properties["name"]
-    # The length includes the null character at the end.
-    return text(name).encode()[: longest.length_max - 1].decode(errors="ignore")
+    stored = text(name)
+    if not stored:
+        raise ValueError("a name cannot be empty")
+    try:
+        return stored.encode()[:longest].decode(errors="ignore")
+    except UnicodeEncodeError:
+        raise ValueError(f"a name cannot contain half of a surrogate pair, but {stored!r} does") from None
 
 
 def find(blocks: Any, name: Any) -> Any:

@@ -25,7 +25,7 @@ _LAST_STEP = re.compile(
       |  \[(?P<index>\d+)\]
       |  \["(?P<key>(?:[^"\\]|\\.)*)"\]
     )""",
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
 
 

@@ -60,7 +60,7 @@ def test_the_page_about_megabytes(server: BeamServer, megabytes: str, tmp_path: 
     exec(example, {})
     bpy.ops.beam_bpy.start_server()
     shown = code_blocks(megabytes, "elixir")
-    assert len(shown) == 6
+    assert len(shown) == 10
     script = tmp_path / "example.exs"
     script.write_text("\n".join([*shown, 'IO.puts("the last line")']), encoding="utf-8")
 

@@ -34,6 +34,47 @@ NOT_COLORS: list[Any] = ["teal", list(b"#ff0000"), [1, 2], 5, [1, 2, math.inf], 
 
 TRIANGLE = {"vertices": [0, 0, 0, 1, 0, 0, 0, 1, 0], "triangles": [0, 1, 2]}
 
+FACE = {"triangles": [0, 1, 2]}
+
+NOT_MESHES: list[Any] = [
+    {"vertices": [0] * 9, **parts}
+    for parts in (
+        {"vertices": [math.nan] * 9},
+        {"triangles": [0, 1, 3]},
+        {"triangles": [0, 1, 1]},
+        {"triangles": [0, 1, 2, 2, 1, 0]},
+        {"triangles": [0, 1]},
+        {"triangles": [0, 1, 2], "quads": []},
+        {"loop_vertices": [0, 1, 2]},
+        {"loop_vertices": [0, 1, 2], "face_sizes": [2]},
+        {"edges": [0, 0]},
+        {"edges": [0, 1, 1, 0]},
+        {"edges": [0, 3]},
+        {**FACE, "uvs": [0]},
+        {**FACE, "normals": [0, 0, 1]},
+        {"materials": "Material"},
+        {"materials": [M]},
+        {"order": ["a"]},
+        {"active": {"uv_map": "a"}},
+        {"active": {"shape": "a"}},
+        *(
+            {"attributes": {"a": {"domain": "point", "type": "float", "values": values}}}
+            for values in ([1], "123", None)
+        ),
+        {"attributes": {"a": {"domain": "edge", "type": "float", "values": []}}},
+        {"attributes": {"a": {"domain": "point", "type": "string", "values": [1, 2, 3]}}},
+        {"attributes": {".corner_vert": {"domain": "corner", "type": "int", "values": []}}},
+        {"attributes": {"material_index": {"domain": "point", "type": "float", "values": [1, 2, 3]}}},
+        {"vertex_groups": [{"name": "a", "vertices": [3], "weights": [1]}]},
+        {"vertex_groups": [{"name": "a", "vertices": [0], "weights": [2]}]},
+        {"vertex_groups": M},
+        {"shape_keys": [{"name": "a", "vertices": [0]}]},
+        {"shape_keys": [{"name": "a", "vertices": [0] * 9, "value": math.nan}]},
+        {"shape_keys": [{"name": "a", "vertices": [0] * 9, "relative_key": "b"}]},
+    )
+]
+"""Meshes with a mistake in one part."""
+
 Calls = list[tuple[Any, ...]]
 
 
@@ -76,9 +117,22 @@ FAILING: dict[str, Calls] = {
     "get_property": with_names(
         [*NAMES, "", "nothing", 'objects["Cube"].nothing', 'objects["Cube"]["x"]', 'scenes["Scene"].render']
     ),
-    "download_mesh": [*with_names(ABSENT), ("Light",), *with_options(("Cube",))],
-    "download_image": [("No such image",), *with_options(("Picture",), type=["int", M])],
-    "get_fcurve": [*with_names(ABSENT, "location", 0), ("Cube", "location", 0)],
+    "download_mesh": [
+        *with_names(ABSENT),
+        ("Light",),
+        ("Light", {"evaluated": True}),
+        ("Empty", {"evaluated": True}),
+        *with_options(
+            ("Cube",), evaluated=[1, None], lists=["true", None], attributes=[M, "sharp_face", {}, ["no such layer"]]
+        ),
+    ],
+    "download_image": [*with_names([*NAMES, "No such image"]), *with_options(("Picture",), type=["int", M])],
+    "get_fcurve": [
+        *with_names(ABSENT, "location", 0),
+        *[("Cube", path, 0) for path in [*NAMES, "sideways", "location", "location[0]"]],
+        *[("Cube", "location", index) for index in [*NOT_INTEGERS, -1]],
+        *with_options(("Cube", "location", 0), lists=[1, None]),
+    ],
     "bake_motion": [*with_names(ABSENT), *with_options(("Cube",), **FRAMES)],
     "render_still": with_options((), **PICTURE, path=[M, 5, "", b"\xff", "~nobody-has-this-name/x.png", "//x.png"]),
     "render_animation": [
@@ -159,22 +213,47 @@ FAILING: dict[str, Calls] = {
     ],
     "set_frame": with_names([*NOT_INTEGERS, 2**21]),
     "upload_mesh": [
-        *with_names(NAMES, TRIANGLE),
-        *with_options(("New", TRIANGLE)),
-        ("New", {}),
-        ("New", {**TRIANGLE, "triangles": [0, 1, 3]}),
-        ("New", {**TRIANGLE, "attributes": {"a": {"domain": "point", "type": "float", "values": [1]}}}),
+        *with_names([*NAMES, ""], TRIANGLE),
+        *with_options(("New", TRIANGLE), validate=[1, "true", None], discard=[1, None]),
+        *[(name, wrong) for name in ("New", "Cube") for wrong in [{}, *NOT_OPTIONS, *NOT_MESHES]],
         ("Light", TRIANGLE),
     ],
-    "upload_image": [*with_names(NAMES, 1, 1, 4, [0.0] * 4), ("New", 1, 1, 4, [0.0] * 3), ("New", 1, 1, 2, [0.0] * 2)],
+    "upload_image": [
+        *with_names([*NAMES, ""], 1, 1, 4, [0.0] * 4),
+        *with_options(
+            ("Picture", 4, 4, 1, bytes(16)), pack=[1, None], color_space=[*NAMES, "Teal"], alpha_mode=[*NAMES, "glass"]
+        ),
+        *with_options(("Picture", 1, 1, 1, bytes(1)), color_space=["Teal"]),
+        *[("Picture", wrong, 1, 4, [0.0] * 4) for wrong in [*NOT_INTEGERS, 0, -1]],
+        *[("Picture", 1, wrong, 4, [0.0] * 4) for wrong in [*NOT_INTEGERS, 0, -1]],
+        *[("Picture", 1, 1, wrong, [0.0] * 4) for wrong in [*NOT_INTEGERS, 0, 2, 5]],
+        *[("Picture", 1, 1, 4, wrong) for wrong in [[0.0] * 3, b"", bytes(5), bytes(12), "1234", None, ["1"] * 4]],
+    ],
     "set_fcurve": [
         *with_names(ABSENT, "location", 0, [1, 2], [0.0, 1.0]),
-        *[("Cube", path, 0, [1, 2], [0.0, 1.0]) for path in [*NAMES, "sideways"]],
+        *[("Cube", path, 0, [1, 2], [0.0, 1.0]) for path in [*NAMES, "sideways", "name", "location[0]"]],
+        *[("Cube", "location", index, [1, 2], [0.0, 1.0]) for index in [*NOT_INTEGERS, -1, 3]],
+        *with_options(
+            ("Cube", "location", 0, [1, 2], [0.0, 1.0]),
+            interpolation=[*NAMES, "curly", ["linear"], ["linear", "curly"]],
+            easing=[*NAMES, "slow"],
+            handle_left_type=[*NAMES, "bent"],
+            handle_right=[[1.0], [math.nan] * 4, None],
+            amplitude=[[1.0], [math.inf] * 2],
+            extrapolation=[*NAMES, "far"],
+            auto_smoothing=[*NAMES, "rough"],
+        ),
         ("Cube", "location", 0, [1, 2], [0.0]),
         ("Cube", "location", 0, [], []),
         ("Cube", "location", 0, [math.nan], [0.0]),
+        ("Camera", "data.lens", 1, [1], [0.0]),
     ],
-    "move_vertices": [*with_names(ABSENT, [0.0] * 24), ("Cube", [0.0] * 23), ("Light", [0.0] * 3)],
+    "move_vertices": [
+        *with_names(ABSENT, [0.0] * 24),
+        *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
+        ("Light", [0.0] * 3),
+        ("Empty", [0.0] * 3),
+    ],
 }
 
 
@@ -264,6 +343,12 @@ LINKED: list[tuple[str, tuple[Any, ...]]] = [
     ("set_material", ("Cube", {"material": "Linked Material", "metallic": 1})),
     ("keyframe_insert", ("Linked", "location", 1)),
     ("keyframe_insert", ("Linked Light", "data.energy", 1)),
+    ("upload_mesh", ("Linked", TRIANGLE)),
+    ("upload_mesh", ("Own", TRIANGLE)),
+    ("move_vertices", ("Linked", [0.0] * 24)),
+    ("move_vertices", ("Own", [0.0] * 24)),
+    ("set_fcurve", ("Linked", "location", 0, [1], [0.0])),
+    ("set_fcurve", ("Linked Light", "data.energy", 0, [1], [0.0])),
     ("set_property", ('objects["Linked"].location', [1, 2, 3])),
     ("set_property", ('objects["Linked"].location[0]', 1)),
     ("set_property", ('objects["Linked"]["x"]', 1)),

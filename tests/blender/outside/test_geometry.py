@@ -194,7 +194,7 @@ def test_uvs_and_attributes_by_name(scene: Scene, scene_node: tuple[str, Environ
 
 def test_the_evaluated_mesh(scene: Scene) -> None:
     plain = scene("download_mesh", '[<<"Cube">>, #{lists => true}]')
-    assert set(plain) == {"vertices", "quads", "uvs", "attributes"}
+    assert set(plain) == {"vertices", "quads", "uvs", "attributes", "materials"}
     assert (len(plain["vertices"]), len(plain["quads"])) == (24, 24)
     evaluated = scene("download_mesh", '[<<"Cube">>, #{evaluated => true, lists => true}]')
     assert evaluated == plain
@@ -211,12 +211,12 @@ def test_validating(scene: Scene) -> None:
     ("mesh", "said"),
     [
         ("#{}", "a mesh needs vertices"),
-        ("[1]", "expected a map whose keys are names, not list"),
+        ("[1]", "expected a map whose keys are names, not [1]"),
         ("#{vertices => <<1, 2, 3>>}", "vertices has 3 bytes, which is not a multiple of 4 (float32)"),
         ("#{vertices => <<1, 2, 3, 4>>}", "vertices has 1 numbers, which is not a multiple of 3"),
         ("#{vertices => many}", "vertices has to be a binary of float32 or a list of such numbers"),
         ("#{vertices => [[0.0, 0.0], [1.0]]}", "vertices has to be a binary of float32 or a list of such numbers"),
-        ("#{vertexes => []}", "no part of a mesh 'vertexes'; there are: attributes, face_sizes, "),
+        ("#{vertexes => []}", "no part of a mesh 'vertexes'; there are: active, attributes, edges, face_sizes, "),
         (
             "#{vertices => [0, 0, 0], triangles => [0, 0, 1]}",
             "a face uses vertex 1, but there are 1 vertices, numbered from 0",
@@ -244,7 +244,7 @@ def test_validating(scene: Scene) -> None:
         ("#{vertices => [], attributes => #{a => #{domain => point}}}", "the attribute 'a' needs type"),
         (
             "#{vertices => [], attributes => #{a => #{domain => edge, type => float, values => []}}}",
-            "no domain of attributes 'edge'; there are: corner, face, point",
+            "the attribute 'a' has a value for each edge: pass the part edges, too",
         ),
         (
             "#{vertices => [], attributes => #{a => #{domain => point, type => double, values => []}}}",
@@ -324,7 +324,7 @@ def test_an_image_replaces_the_one_of_that_name(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("0, 1, 1, <<>>", "width and height must be integers of at least 1, not 0 and 1"),
+        ("0, 1, 1, <<>>", "width has to be at least 1, not 0"),
         ("2, 2, 2, <<1, 2, 3, 4, 5, 6, 7, 8>>", "an image has 1, 3 or 4 channels, not 2"),
         ("2, 2, 1, <<1, 2, 3>>", "pixels has 3 bytes, which is not a multiple of 4 (float32)"),
         ("2, 2, 1, <<1:64>>", "pixels has 2 float32 numbers, but 2x2 pixels of 1 channels need 4"),
@@ -389,7 +389,7 @@ def test_curves_of_other_properties(scene: Scene, path: str) -> None:
         ("location, 0, [1, 2], [2]", "there are 2 frames and 1 values, and each frame needs a value"),
         ("location, 0, [], []", "a curve needs at least one keyframe"),
         ("location, 0, <<0, 0, 192, 127>>, [1]", "frames and values must be finite numbers"),
-        ("location, 0, [1], [1], #{interpolation => sine}", "no interpolation 'sine'; there are: bezier, "),
+        ("location, 0, [1], [1], #{interpolation => curly}", "no interpolation 'curly'; there are: back, "),
     ],
 )
 def test_what_is_no_curve_is_refused(scene: Scene, arguments: str, said: str) -> None:
