@@ -3,6 +3,7 @@
     health                                        []: see `health`
     erlang:node/0, nodes/0, nodes/1, is_alive/0   as on the BEAM
     erlang:system_info/1                          otp_release, system_version and machine
+    erlang:whereis/1, 'Elixir.Process':whereis/1  the pid of a registered name
     erlang:memory/0, memory/1                     the memory of the operating system's process, as `total`
     'Elixir.Node':self/0, list/0, list/1          as on the BEAM
     code:ensure_loaded/1, which/1, is_loaded/1    there is no module of the BEAM here
@@ -27,6 +28,8 @@ OTP_RELEASE = "25"
 """The answer to `erlang:system_info(otp_release)`: this node speaks the distribution protocol of that release."""
 
 _SHELLS = ("shell", "Elixir.IEx")
+
+_UNDEFINED = Atom("undefined")
 
 _STATM = "/proc/self/statm"
 
@@ -171,6 +174,12 @@ def _system_info(node: Node, item: Any) -> list[int]:
     return [*map(ord, texts[item])]
 
 
+def _whereis(node: Node, name: Any, nobody: Atom | None = _UNDEFINED) -> Pid | Atom | None:
+    if not isinstance(name, Atom):
+        raise ValueError("a registered name is an atom")
+    return node.whereis(name) or nobody
+
+
 def _memory(_node: Node, kind: Any = None) -> Any:
     total = resident_memory() or 0
     if kind is None:
@@ -186,11 +195,13 @@ _QUESTIONS: dict[tuple[str, str, int], Callable[..., Any]] = {
     ("erlang", "nodes", 0): _nodes,
     ("erlang", "nodes", 1): _nodes,
     ("erlang", "system_info", 1): _system_info,
+    ("erlang", "whereis", 1): _whereis,
     ("erlang", "memory", 0): _memory,
     ("erlang", "memory", 1): _memory,
     ("Elixir.Node", "self", 0): lambda node: Atom(node.name),
     ("Elixir.Node", "list", 0): _nodes,
     ("Elixir.Node", "list", 1): _nodes,
+    ("Elixir.Process", "whereis", 1): functools.partial(_whereis, nobody=None),
     ("code", "ensure_loaded", 1): lambda _node, _module: (Atom("error"), Atom("nofile")),
     ("code", "is_loaded", 1): lambda _node, _module: False,
     ("code", "which", 1): lambda _node, _module: Atom("non_existing"),

@@ -11,7 +11,6 @@ The handler of the function's name answers. If there is none, these names have a
     call_batch                   [[{Name, Args}]]: see `batch`
     describe_handlers            []: the handlers, their parameters, docstrings and options
     subscribe, unsubscribe       [Topic] or [Topic, Pid]: see `subscriptions`
-    whereis                      of `erlang` and Elixir's `Process`: the pid of a registered name
     health, and what tools ask   see `node_answers`; a call of beam_bpy:health/0 never reaches a handler
 
 `apply` of `erlang` and Elixir's `Kernel` stands for the call that it makes.
@@ -60,9 +59,6 @@ OWN_MODULE = "beam_bpy"
 
 _HEALTH = Mfa(OWN_MODULE, "health", 0)
 _PROGRESS = encode_term(Atom("progress"))
-_NOBODY = {"erlang": encode_term(Atom("undefined")), "Elixir.Process": encode_term(None)}
-"""The answer of `whereis` for a name that is not registered, by the module that is asked."""
-
 HANDLER_SERVER = "beam_bpy"
 """The registered name under which every node takes calls of gen_server's style."""
 
@@ -104,7 +100,6 @@ class CallRouter:
             "describe_handlers": self._describe_handlers,
             "subscribe": self._subscribe,
             "unsubscribe": self._subscribe,
-            "whereis": self._whereis,
             "health": self._health,
             "start": self._start_shell,
             **dict.fromkeys(QUESTIONS, self._question),
@@ -247,16 +242,6 @@ class CallRouter:
         else:
             self.subscriptions.unsubscribe(text_in(topic), pid)
         reply.returned(_OK)
-        return True
-
-    def _whereis(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:
-        if mfa.arity != 1 or mfa.module not in _NOBODY:
-            return False
-        [name] = arguments.decode()
-        if not isinstance(name, Atom):
-            raise ValueError("a registered name is an atom")
-        pid = reply.node.whereis(name)
-        reply.returned(_NOBODY[mfa.module] if pid is None else pid.ext)
         return True
 
     def _health(self, mfa: Mfa, _arguments: Payload, reply: Reply) -> bool:

@@ -263,7 +263,7 @@ def test_a_question_from_the_shell_is_answered_or_refused_and_harms_nothing(line
     assert nodes_of(line.server) == (line.erl.node,)
 
 
-def test_system_info_of_the_node_is_undef(line: Line) -> None:
-    answer = line.erl.eval("rpc:call(N, erlang, system_info, [otp_release])")
-    stack = [(a("erlang"), a("system_info"), [a("otp_release")], [])]
+def test_a_question_that_the_node_does_not_know_is_undef(line: Line) -> None:
+    answer = line.erl.eval("rpc:call(N, erlang, statistics, [reductions])")
+    stack = [(a("erlang"), a("statistics"), [a("reductions")], [])]
     assert answer == (a("badrpc"), (a("EXIT"), (a("undef"), stack)))
