@@ -25,6 +25,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from itertools import chain
+from operator import countOf
 from typing import Any
 
 from . import arrays, tags
@@ -244,12 +245,13 @@ def _write(value: Any, out: list[_Part], converters: _Converters, default: _Defa
                 after: bytes | int
                 if kind is dict:
                     pairs = item.copy()
-                    kinds = set(map(type, pairs))
-                    append(pack_length(116, len(pairs)))
-                    if len(kinds) > 1 or not kinds <= distinct_keys:
-                        children, after = _distinct_pairs(pairs, converters, default), b""
-                    else:
+                    count = len(pairs)
+                    append(pack_length(116, count))
+                    key_type = type(next(iter(pairs), ""))
+                    if key_type in distinct_keys and countOf(map(type, pairs), key_type) == count:
                         children, after = chain.from_iterable(pairs.items()), b""
+                    else:
+                        children, after = _distinct_pairs(pairs, converters, default), b""
                 elif kind is list:
                     values = tuple(item)
                     count = len(values)
