@@ -262,7 +262,7 @@ def _last_step(root: Any, path: str) -> _Step:
 
 
 def _unescaped(key: str) -> str:
-    return re.sub(r"\\(.)", r"\1", key)
+    return bpy.utils.unescape_identifier(key)
 
 
 def _datablock(owner: Any, definition: Any, path: str, value: Any) -> Any:
