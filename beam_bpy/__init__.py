@@ -24,6 +24,7 @@ if sys.version_info < (3, 11):
 
 from beam_bpy.beam_server import BeamServer, PeerInfo, get_beam_server
 from beam_bpy.calls.handlers import Handler, HandlerOptions
+from beam_bpy.calls.node_answers import Health, RunningHandler
 from beam_bpy.calls.statistics import Activity, FailedCall
 from beam_bpy.epmd.registration import EpmdMode
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
@@ -67,6 +68,7 @@ __all__ = [
     "GivenOptions",
     "Handler",
     "HandlerOptions",
+    "Health",
     "ImproperList",
     "Limits",
     "NodeDownError",
@@ -75,6 +77,7 @@ __all__ = [
     "Pid",
     "Port",
     "Reference",
+    "RunningHandler",
     "ServerError",
     "SettingsError",
     "Tls",

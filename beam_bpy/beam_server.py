@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overlo
 
 from beam_bpy import main_program, settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
+from beam_bpy.calls.node_answers import Health, health
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
 from beam_bpy.checks import check_name, check_node_name, check_text, check_timeout, check_topic
@@ -308,6 +309,12 @@ class BeamServer:
             statistics.last_failure,
         )
 
+    @property
+    def health(self) -> Health | None:
+        """The answer of `health` now, from any thread; None while the server does not run."""
+        running = self._running
+        return None if running is None else health(running.node, self._router.queue, self._router.context.statistics)
+
     # -- start and stop
 
     def start(self) -> bool:
@@ -350,7 +357,8 @@ class BeamServer:
             running.stop()
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
-        log.info("%s answers on port %d", checked.node_name, running.port)
+        name, port = checked.node_name, running.port
+        log.info("%s answers on port %d", name, port, fields={"node": name, "port": port})
         self._explain(checked, network)
         return True
 
@@ -412,10 +420,13 @@ class BeamServer:
             self._stopped.set()
         log.info("%s has stopped", running.settings.node_name)
 
-    def serve_forever(self) -> None:
+    def serve_forever(self, on_ready: Callable[[], object] | None = None) -> None:
         """Run the handlers on this thread until `stop` is called; starts the server if it is not running.
 
         On the main thread SIGINT (Ctrl-C) and SIGTERM stop the server, and this method returns.
+
+        Args:
+            on_ready: called once, when the server answers and a signal stops it; default nothing.
 
         Raises:
             ServerError: the server cannot start; the message is `last_error`.
@@ -429,6 +440,8 @@ class BeamServer:
         signals = StopSignals()
         try:
             with signals:
+                if on_ready is not None:
+                    on_ready()
                 self._serve(signals)
         finally:
             self._serving = False

@@ -5,12 +5,17 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from beam_bpy.erlang_text import show
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import Atom, decode_term
 
 _MAX_TRACEBACK = 16_000
 """The longest traceback that is sent to a caller, in characters; its end is kept."""
+
+
+_MAX_SHOWN = 500
+"""The longest reason in a log message, in characters."""
 
 
 class Kind(Enum):
@@ -134,11 +139,21 @@ def valid_text(text: str) -> str:
 
 
 def shortened(reason: Any) -> str:
-    """A reason as a log shows it."""
+    """A reason as a log shows it: a Python exception by its type and message, any other reason in Erlang syntax."""
     match reason:
         case ("python_error", {"type": kind, "message": message}):
-            return f"{kind}: {message}"
+            return f"{kind}: {message}"[:_MAX_SHOWN]
     try:
-        return repr(reason)[:500]
-    except (ValueError, RecursionError):  # An integer with too many digits for Python, or a list that is too deep.
+        return show(reason)[:_MAX_SHOWN]
+    except (ValueError, RecursionError):  # A list that is too deep.
         return f"a {type(reason).__name__} that is too long to be shown"
+
+
+def reason_kind(reason: Any) -> str:
+    """What reasons of the same kind have in common: the type of the exception, or the atom at the beginning."""
+    match reason:
+        case ("python_error", {"type": kind}):
+            return str(kind)
+        case Atom() | (Atom(), *_):
+            return str(reason if isinstance(reason, Atom) else reason[0])
+    return type(reason).__name__

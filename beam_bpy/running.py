@@ -13,6 +13,7 @@ from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
 from beam_bpy.epmd.registration import Registrar
 from beam_bpy.errors import SettingsError
+from beam_bpy.logger import SUMMARY_INTERVAL, repeated
 from beam_bpy.processes.beam_process import BeamProcess
 from beam_bpy.processes.client import Client
 from beam_bpy.processes.group_leader import GroupLeader
@@ -87,6 +88,9 @@ class RunningServer:
             refusal = self._refusal.result(_START_TIME)
         except concurrent.futures.TimeoutError:
             refusal = f"epmd gave no answer within {_START_TIME:g} seconds"
+        except BaseException:  # Ctrl-C: the network thread would keep the program alive.
+            self.stop()
+            raise
         if refusal is not None:
             self.stop()
         return refusal
@@ -128,6 +132,7 @@ class RunningServer:
         self.node.add(LoggerProxy(self.node, self.client), "logger", "logger_proxy")
         self.monitors = Monitors(self.node, self.connections, self._router.submit, self.new_process)
         self._listener = Listener(self.loop, self._socket, self.connections.accepted)
+        self._summarise_log()
         self._refusal.set_result(None)
 
     def refused(self, sentence: str) -> None:
@@ -139,7 +144,12 @@ class RunningServer:
         self._registrar = Registrar(self.loop, registration, self, self._network.epmd, self.settings.bind_host)
         self._registrar.open()
 
+    def _summarise_log(self) -> None:
+        repeated.summarise()
+        self.loop.call_later(SUMMARY_INTERVAL, self._summarise_log)
+
     def _close(self) -> None:
+        repeated.summarise()
         if self._listener is not None:
             self._listener.close()
             # The node closes first: when a peer sees the end of its connection, none of its calls may begin to run.

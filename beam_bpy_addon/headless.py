@@ -5,29 +5,25 @@ script for `blender -b`, or a program with the bpy module, calls `beam_bpy.get_b
 """
 
 import argparse
-import logging
-import sys
 
 import bpy
 
 from beam_bpy import get_beam_server
-from beam_bpy.cli.load_handlers import HandlersError, load_handlers
+from beam_bpy.cli import serving
+from beam_bpy.cli.output import SUCCESS, USAGE
+from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
 from beam_bpy.cli.setting_options import add_setting_options, given_settings
 
 from . import lifecycle
 
 COMMAND = "beam_bpy"
 
-STOPPED, FAILED, USAGE = 0, 1, 2
-"""Exit codes: 0 a signal stopped the node; 1 it cannot start; 2 wrong arguments, or the handlers cannot be loaded."""
-
-_EPILOG = """\
+_EPILOG = f"""\
 If an option is missing, the node uses its environment variable. If the variable is not set either, it uses the
 preferences of the extension. Other users of this computer can read your command line, so set the cookie and the
 passphrase with BPY_BEAM_COOKIE and BPY_BEAM_TLS_PASSWORD, or use a cookie file.
 
-When the node is ready, it prints one line to standard output. SIGTERM or SIGINT stops the node.
-Exit codes: 0 a signal stopped the node, 1 it cannot start, 2 wrong arguments or the handlers cannot be loaded.
+{EXIT_CODES}
 """
 
 # True if Blender is the Python module bpy, which has no program file. `bpy.app.module` does not exist in Blender 4.2.
@@ -41,8 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as end:  # argparse has printed the help or the error. Blender exits with the returned code.
-        return USAGE if end.code else STOPPED
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s")
+        return USAGE if end.code else SUCCESS
     return _serve(options)
 
 
@@ -53,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(log_level=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="serve")
     serve = commands.add_parser(
         "serve",
@@ -62,34 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_setting_options(serve)
-    serve.add_argument(
-        "--handlers",
-        metavar="FILE_OR_MODULE",
-        action="append",
-        default=[],
-        help="a Python file or module with a function register(server); repeat the option for several of them",
-    )
+    add_serving_options(serve)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
-    server = get_beam_server()
-    try:
-        for name in options.handlers:
-            load_handlers(name, server)
-    except HandlersError as error:
-        return _fail(str(error), USAGE)
-    problem = lifecycle.start(**given_settings(options))
-    if problem is not None:
-        return _fail(problem, FAILED)
-    print(f"{server.get_address()} is ready", flush=True)
-    server.serve_forever()
-    return STOPPED
+    def start() -> str | None:
+        return lifecycle.start(**given_settings(options))
 
-
-def _fail(problem: str, code: int) -> int:
-    print(f"beam_bpy cannot serve: {problem}", file=sys.stderr, flush=True)
-    return code
+    return serving.serve(get_beam_server(), options, start)
 
 
 def register() -> None:

@@ -179,8 +179,8 @@ def _check_exponents(data: bytes | memoryview, pos: int, end: int, values: list[
 # Writing lists
 
 
-def write_numbers(values: list[Any]) -> bytes | None:
-    """Return the external form of a list of finite floats or of ints of up to 32 bits; None for any other list.
+def write_numbers(values: tuple[Any, ...]) -> bytes | None:
+    """Return the external form of a list of finite floats or of ints of up to 32 bits; None for other values.
 
     If all ints are from 0 to 255, the result is a STRING_EXT. Otherwise all ints are written as INTEGER_EXT, also the
     small ones: the terms are the same, and all elements have the same size.
@@ -193,15 +193,13 @@ def write_numbers(values: list[Any]) -> bytes | None:
         return _float_list(values) if count >= ENCODE_RUN else None
     if count <= 0xFFFF and 0 <= values[0] <= 255:
         try:
-            raw = bytes(values)
+            return _pack_string(107, count) + bytes(values)
         except ValueError:
             pass  # An int is not from 0 to 255.
-        else:
-            return _pack_string(107, len(raw)) + raw  # Another thread may have changed the length of the list.
     return _int_list(values) if count >= ENCODE_RUN else None
 
 
-def _float_list(values: list[float]) -> bytes | None:
+def _float_list(values: tuple[float, ...]) -> bytes | None:
     out = _tagged("d", b"F", 9, values)
     high = out[6::9]
     if (b"\x7f" in high or b"\xff" in high) and any(map(_is_not_finite, high, out[7::9])):
@@ -214,14 +212,14 @@ def _is_not_finite(first: int, second: int) -> bool:
     return first & 0x7F == 0x7F and second & 0xF0 == 0xF0
 
 
-def _int_list(values: list[int]) -> bytes | None:
+def _int_list(values: tuple[int, ...]) -> bytes | None:
     try:
         return bytes(_tagged("i", b"b", 5, values))
     except struct.error:
         return None  # An int has more than 32 bits.
 
 
-def _tagged(code: str, tag: bytes, stride: int, values: list[Any]) -> bytearray:
+def _tagged(code: str, tag: bytes, stride: int, values: tuple[Any, ...]) -> bytearray:
     """Return a LIST_EXT with its header, a tag and a number for each element, and NIL_EXT."""
     count = len(values)
     out = bytearray(_pack_list(108, count))

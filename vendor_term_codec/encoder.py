@@ -60,7 +60,7 @@ _pack_length = struct.Struct(">BI").pack
 _pack_fun = struct.Struct(">BIB16sII").pack
 
 _Converter = Callable[[Any], Any]
-_Converters = Mapping[type[Any], _Converter]
+_Converters = Mapping[type[Any], _Converter] | None
 _Default = _Converter | None
 _Part = bytes | bytearray | memoryview
 
@@ -70,9 +70,6 @@ _Part = bytes | bytearray | memoryview
 # - the container itself; None for the replacement of a value
 # - the value in the parent container; it differs from the container if the container replaces it
 _Frame = tuple[Iterator[Any], bytes | int, Any, Any]
-
-
-_NO_CONVERTERS: _Converters = {}
 
 
 class _AtomCache(dict[str, bytes]):
@@ -97,7 +94,7 @@ class _AtomCache(dict[str, bytes]):
 _atoms = _AtomCache()
 
 
-def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _Default = None) -> bytes:
+def encode(value: Any, *, converters: _Converters = None, default: _Default = None) -> bytes:
     """Encode a value as an external term: the version byte 131 and the external form of the value.
 
     A value of each Python type becomes this Erlang term:
@@ -131,7 +128,8 @@ def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _De
             function of the first class in its method resolution order is used that has a function; it takes precedence
             over the table above. Functions for int and str are not used for bool and Atom, because these are other
             terms; a function for object is not used. If the same function applies to its own result, the result is
-            encoded as in the table above. A function may raise TypeError for a value that it cannot convert.
+            encoded as in the table above. A function may raise TypeError for a value that it cannot convert. Default
+            None: there are no functions.
         default: a function that is called with each value of any other type. It returns a value to encode instead, or
             raises TypeError. Default None: other types cannot be encoded.
 
@@ -150,7 +148,7 @@ def encode(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _De
     return b"".join(out)
 
 
-def encode_term(value: Any, *, converters: _Converters = _NO_CONVERTERS, default: _Default = None) -> bytes:
+def encode_term(value: Any, *, converters: _Converters = None, default: _Default = None) -> bytes:
     """Encode a value without the version byte. For the arguments and exceptions see `encode`."""
     out: list[_Part] = []
     _write(value, out, converters, default)
@@ -253,17 +251,19 @@ def _write(value: Any, out: list[_Part], converters: _Converters, default: _Defa
                     else:
                         children, after = chain.from_iterable(pairs.items()), b""
                 elif kind is list:
-                    if not item:
+                    values = tuple(item)
+                    count = len(values)
+                    if not count:
                         append(_EMPTY_LIST)
                         continue
-                    first = item[0]
-                    if len(item) >= encode_run or (type(first) is int and 0 <= first <= 255):
-                        run = write_numbers(item)
+                    first = values[0]
+                    if count >= encode_run or (type(first) is int and 0 <= first <= 255):
+                        run = write_numbers(values)
                         if run is not None:
                             append(run)
                             continue
-                    children, after = tuple(item), _EMPTY_LIST
-                    append(pack_length(108, len(children)))
+                    append(pack_length(108, count))
+                    children, after = values, _EMPTY_LIST
                 elif kind is tuple:
                     count = len(item)
                     append(bytes((104, count)) if count <= 255 else _large_tuple(count))
@@ -313,7 +313,7 @@ _SIMPLE_KEYS = _DISTINCT_KEYS | {type(None), bool, tuple, Pid, Port, Reference, 
 """Types of keys that `exact` compares as they are; tuples if their elements have such types too."""
 
 
-def _marking(converters: _Converters) -> Callable[[Iterable[Any]], Iterator[Any]]:
+def _marking(converters: Mapping[type[Any], _Converter]) -> Callable[[Iterable[Any]], Iterator[Any]]:
     """Return a function that iterates over values, and marks those of which the type itself has a converter."""
 
     def each(values: Iterable[Any]) -> Iterator[Any]:
@@ -324,7 +324,7 @@ def _marking(converters: _Converters) -> Callable[[Iterable[Any]], Iterator[Any]
     return each
 
 
-def _no_numbers(values: list[Any]) -> None:
+def _no_numbers(values: tuple[Any, ...]) -> None:
     """Take the place of `arrays.write_numbers` where the elements of lists have to be looked at one by one."""
 
 
@@ -362,10 +362,11 @@ def _distinct_pairs(pairs: dict[Any, Any] | PairsMap, converters: _Converters, d
 
 def _kinds(keys: Iterable[Any]) -> set[type]:
     """Return the types of the keys, and of the elements of tuples among them."""
-    kinds = set(map(type, keys))
-    while tuple in set(map(type, keys)):
+    found = kinds = set(map(type, keys))
+    while tuple in found:
         keys = [element for key in keys if type(key) is tuple for element in key]
-        kinds.update(map(type, keys))
+        found = set(map(type, keys))
+        kinds |= found
     return kinds
 
 
@@ -495,20 +496,21 @@ def _stand_in(
     replacement = replacement_of(value)
     if replacement is not NO_REPLACEMENT:
         return _Final((replacement,)) if converters and not isinstance(value, Enum) else (replacement,)
+    cause = None
+    if default is not None:
+        try:
+            replacement = default(value)
+        except TypeError as error:
+            cause = error
+        else:
+            if replacement is not value:
+                return (replacement,)
     if value is not item:
-        return (value,)  # A value of an unknown type, for which its converter is used again.
-    if default is None:
-        raise _unknown(item)
-    try:
-        replacement = default(item)
-    except TypeError as error:
-        raise _unknown(item) from error
-    if replacement is item:
-        raise _unknown(item)
-    return (replacement,)
+        return (value,)  # Its type has no term without the converter, so the converter is used again.
+    raise _unknown(item) from cause
 
 
-def _converter(kind: type, converters: _Converters) -> _Converter | None:
+def _converter(kind: type, converters: Mapping[type[Any], _Converter]) -> _Converter | None:
     """Return the converter for values of the class `kind`; see `encode`."""
     for base in kind.__mro__:
         if base in converters and base is not object:

@@ -5,6 +5,7 @@ from types import GeneratorType
 from typing import Any, NamedTuple
 
 from beam_bpy.calls.call import CallContext
+from beam_bpy.calls.failure_log import log_failure
 from beam_bpy.calls.handlers import Handler
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.dispatch.call_queue import Runnable
@@ -101,21 +102,21 @@ class Batch(Runnable):
     def _run_step(self, step: Step) -> bytes:
         handler = self._context.registry.current(step.handler) if step.handler is not None else None
         if handler is None:
-            return _failed(step.mfa.undefined(step.args))
+            return self._failed(step.mfa.undefined(step.args))
         if not handler.permits(self._reply.peer.name):
-            return _failed(not_allowed(step.mfa))
+            return self._failed(not_allowed(step.mfa))
         try:
             encoded = self._context.encoder.encode_term(_result_of(handler, step.args))
         except BaseException as error:  # noqa: BLE001 - the next step runs, whatever this one raises
             failure = failure_of(error, step.mfa.stack(), self._context.encoder)
             self._context.count_failed(handler, failure)
-            return _failed(failure)
+            return self._failed(failure)
         self._context.count_returned(handler)
         return tuple_of(_OK, encoded)
 
-
-def _failed(failure: Failure) -> bytes:
-    return tuple_of(_ERROR, encode_term(failure.reason))
+    def _failed(self, failure: Failure) -> bytes:
+        log_failure(self._reply.waiting, self._reply.peer.name, failure)
+        return tuple_of(_ERROR, encode_term(failure.reason))
 
 
 def _result_of(handler: Handler, args: list[Any]) -> Any:

@@ -5,6 +5,7 @@ Rex                  `rex`: the server of rpc before OTP 23, and still of C node
 HandlerServer        `beam_bpy` and the node's short name: requests that name a handler, see `arguments.read_request`
 """
 
+import logging
 from collections.abc import Callable
 
 from beam_bpy.calls.arguments import BAD_REQUEST, count_arguments, mfa_of, read_request
@@ -13,7 +14,7 @@ from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import PermanentProcess
 from beam_bpy.failures import Failure, Kind, Mfa, badarg
-from beam_bpy.logger import log
+from beam_bpy.logger import log, repeated
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import Payload
 from beam_bpy.protocol.gen_server import From, GenCall
@@ -81,7 +82,8 @@ class GenServer(PermanentProcess):
 
 
 def _log_unreadable(peer: Peer, error: Exception) -> None:
-    log.warning("%s sent a message that cannot be read: %s", peer.name, error)
+    key = ("unreadable", peer.name)
+    repeated.log(logging.WARNING, key, "%s sent a message that cannot be read: %s", peer.name, error)
 
 
 class NetKernel(GenServer):

@@ -2,19 +2,20 @@
 
 ErpcProcess          `erpc:call`: the exit reason of the process that ran it (lib/kernel, erpc.erl)
 SpawnReply           `spawn` and the like: nobody gets the value
-CastReply            nobody waits
+ErpcCastReply        `erpc:cast`: the same
+CastReply            a gen_server cast: nobody waits
 GenReply             a gen_server call: a message (lib/stdlib, gen.erl)
 RexGenReply          a gen_server call to `rex`, where a failure is a value
 RexMessageReply      the bare message of a C node to `rex`
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+from beam_bpy.calls.failure_log import Waiting, log_failure
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import Process, SpawnedProcess
-from beam_bpy.failures import Failure, shortened
-from beam_bpy.logger import log
+from beam_bpy.failures import Failure
 from beam_bpy.protocol import control_writer, erpc, gen_server
 from beam_bpy.protocol.erpc import ErpcCall
 from beam_bpy.protocol.gen_server import From
@@ -44,6 +45,7 @@ class Reply:
         process: the process that was called.
         peer: the caller's node.
         caller_pid: the caller; None for a cast, which does not name it.
+        waiting: how the caller waits.
     """
 
     __slots__ = ()
@@ -51,6 +53,7 @@ class Reply:
     node: Node
     peer: Peer
     caller_pid: Pid | None
+    waiting: ClassVar[Waiting] = Waiting.CALL
 
     @property
     def process(self) -> Process:
@@ -76,7 +79,12 @@ class Reply:
         """The handler has returned the encoded `value`."""
 
     def failed(self, failure: Failure) -> None:
-        """There is no value."""
+        """There is no value: log the failure, and tell the caller."""
+        self.tell_failure(failure)
+        log_failure(self.waiting, self.peer.name, failure)
+
+    def tell_failure(self, failure: Failure) -> None:
+        """Tell the caller that there is no value, if it waits."""
 
 
 class ErpcProcess(SpawnedProcess, Reply):
@@ -124,7 +132,7 @@ class ErpcProcess(SpawnedProcess, Reply):
         """See `Reply`."""
         self.node.end_spawned(self, erpc.returned(self.call_ref, value))
 
-    def failed(self, failure: Failure) -> None:
+    def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
         self.end(erpc.failed(self.call_ref, failure.kind.value, failure.reason, failure.stack))
 
@@ -160,15 +168,15 @@ class CastReply(_ProcessReply):
 
     __slots__ = ()
 
-    def failed(self, failure: Failure) -> None:
-        """See `Reply`."""
-        log.warning("a cast failed: %s", shortened(failure.reason))
+    waiting = Waiting.CAST
 
 
 class SpawnReply(_ProcessReply):
     """`spawn` and the like: nobody gets the value; linked processes and monitors are told of the end."""
 
     __slots__ = ()
+
+    waiting = Waiting.SPAWN
 
     def returned(self, value: bytes) -> None:
         """See `Reply`."""
@@ -178,10 +186,17 @@ class SpawnReply(_ProcessReply):
         """See `Reply`."""
         self._process.end(_NORMAL)
 
-    def failed(self, failure: Failure) -> None:
+    def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
-        log.warning("process %s failed: %s", self._process.pid, shortened(failure.reason))
         self._process.end(encode_term(failure.exit_reason))
+
+
+class ErpcCastReply(SpawnReply):
+    """`erpc:cast` and `rpc:cast`, which spawn a process too."""
+
+    __slots__ = ()
+
+    waiting = Waiting.CAST
 
 
 class GenReply(_ProcessReply):
@@ -214,7 +229,7 @@ class GenReply(_ProcessReply):
         to = source.ref if source.is_alias and source.ref is not None else source.pid
         self.send(to, gen_server.reply(source.tag, value))
 
-    def failed(self, failure: Failure) -> None:
+    def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
         reason, ref = encode_term(failure.exit_reason), self._source.ref
         if ref is None or not self.node.fire_monitor(self._process, ref, reason):
@@ -226,7 +241,7 @@ class RexGenReply(GenReply):
 
     __slots__ = ()
 
-    def failed(self, failure: Failure) -> None:
+    def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
         self.returned(encode_term(failure.badrpc))
 
@@ -245,6 +260,6 @@ class RexMessageReply(_ProcessReply):
         assert self.caller_pid is not None
         self.send(self.caller_pid, tuple_of(_REX, value))
 
-    def failed(self, failure: Failure) -> None:
+    def tell_failure(self, failure: Failure) -> None:
         """See `Reply`."""
         self.returned(encode_term(failure.badrpc))

@@ -12,6 +12,7 @@ The handler of the function's name answers. If there is none, these names have a
     describe_handlers            []: the handlers, their parameters, docstrings and options
     subscribe, unsubscribe       [Topic] or [Topic, Pid]: see `subscriptions`
     whereis                      of `erlang` and Elixir's `Process`: the pid of a registered name
+    health, and what tools ask   see `node_answers`; a call of beam_bpy:health/0 never reaches a handler
 
 `apply` of `erlang` and Elixir's `Kernel` stands for the call that it makes.
 
@@ -37,7 +38,8 @@ from beam_bpy.calls.call import Call, CallContext, OnProgress
 from beam_bpy.calls.descriptions import describe
 from beam_bpy.calls.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.calls.handlers import Handler, Registry
-from beam_bpy.calls.replies import ErpcProcess, Reply, SpawnReply
+from beam_bpy.calls.node_answers import QUESTIONS, answer, health, refusal_of_shell
+from beam_bpy.calls.replies import ErpcCastReply, ErpcProcess, Reply, SpawnReply
 from beam_bpy.calls.subscriptions import Subscriptions
 from beam_bpy.dispatch.call_queue import CallQueue, Runnable
 from beam_bpy.distribution.node import Node
@@ -53,6 +55,10 @@ from beam_bpy.protocol.erpc import ErpcCall
 from vendor_term_codec import Atom, Pid, Reference, decode_term, encode_term, list_header, tuple_header, tuple_of
 
 _OK = encode_term(Atom("ok"))
+OWN_MODULE = "beam_bpy"
+"""The module in which `health` is always that of the node."""
+
+_HEALTH = Mfa(OWN_MODULE, "health", 0)
 _PROGRESS = encode_term(Atom("progress"))
 _NOBODY = {"erlang": encode_term(Atom("undefined")), "Elixir.Process": encode_term(None)}
 """The answer of `whereis` for a name that is not registered, by the module that is asked."""
@@ -99,6 +105,9 @@ class CallRouter:
             "subscribe": self._subscribe,
             "unsubscribe": self._subscribe,
             "whereis": self._whereis,
+            "health": self._health,
+            "start": self._start_shell,
+            **dict.fromkeys(QUESTIONS, self._question),
         }
 
     def open_node(self, name: str, creation: int) -> Node:
@@ -107,7 +116,7 @@ class CallRouter:
         self.subscriptions = Subscriptions(node, self.context.encoder)
         node.add(self.subscriptions)
         node.add(NetKernel(node, self.call), "net_kernel")
-        node.add(Rex(node, self.call), "rex")
+        node.add(Rex(node, self._call_of_rpc), "rex")
         node.add(HandlerServer(node, self.call), *{HANDLER_SERVER, name.partition("@")[0]})
         return node
 
@@ -250,10 +259,40 @@ class CallRouter:
         reply.returned(_NOBODY[mfa.module] if pid is None else pid.ext)
         return True
 
+    def _health(self, mfa: Mfa, _arguments: Payload, reply: Reply) -> bool:
+        if mfa.arity != 0:
+            return False
+        reply.returned(encode_term(health(reply.node, self.queue, self.context.statistics).term()))
+        return True
+
+    def _question(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:
+        try:
+            value = answer(reply.node, mfa.module, mfa.function, arguments.decode())
+        except KeyError:
+            return False
+        reply.returned(encode_term(value))
+        return True
+
+    def _start_shell(self, mfa: Mfa, _arguments: Payload, reply: Reply) -> bool:
+        """There is no shell here: the user is told so, and the call is `undef`."""
+        peer, pid = reply.peer, reply.process.pid
+        refusal = refusal_of_shell(reply.node, pid, mfa.module)
+        if refusal is not None:
+            peer.send(control_writer.send(peer.flags, pid, Atom("user"), encode_term(refusal)), pid)
+        return False
+
+    def _call_of_rpc(self, mfa: Mfa, arguments: Payload, reply: Reply) -> None:
+        """A call whose caller has named a module, not this package."""
+        if mfa == _HEALTH:
+            self._health(mfa, arguments, reply)
+        else:
+            self.call(mfa, arguments, reply)
+
     # -- spawn requests
 
     def _erpc_call(self, node: Node, peer: Peer, call: ErpcCall) -> None:
-        self.call(Mfa(call.module, call.function, call.arity), call.arguments, ErpcProcess(node, peer, call))
+        submit = self.call if call.module != OWN_MODULE else self._call_of_rpc
+        submit(Mfa(call.module, call.function, call.arity), call.arguments, ErpcProcess(node, peer, call))
 
     def _spawn(self, node: Node, peer: Peer, request: SpawnRequest) -> None:
         if not all(map(_is_spawn_option, request.options)):
@@ -266,11 +305,12 @@ class CallRouter:
         if erpc_call is not None:  # With other options than those of `erpc:call`.
             process = ErpcProcess(node, peer, erpc_call)
             node.add_spawned(process, **options)
-            self.call(Mfa(erpc_call.module, erpc_call.function, erpc_call.arity), erpc_call.arguments, process)
+            self._call_of_rpc(Mfa(erpc_call.module, erpc_call.function, erpc_call.arity), erpc_call.arguments, process)
             return
         spawned = SpawnedProcess(node, peer, request.ref, request.sender)
         node.add_spawned(spawned, **options)
-        self._run_spawned(mfa, SpawnReply(node, spawned, peer, request.sender), request)
+        reply_type = ErpcCastReply if mfa == erpc.EXECUTE_CAST else SpawnReply
+        self._run_spawned(mfa, reply_type(node, spawned, peer, request.sender), request)
 
     def _run_spawned(self, mfa: Mfa, reply: Reply, request: SpawnRequest) -> None:
         try:

@@ -1,15 +1,20 @@
 """`beam-bpy serve`: answer calls from Erlang and Elixir until Ctrl-C."""
 
 import argparse
-import logging
 from typing import Any
 
 from beam_bpy.beam_server import BeamServer
-from beam_bpy.cli.load_handlers import HandlersError, load_handlers
-from beam_bpy.cli.output import complain
+from beam_bpy.cli import serving
+from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
 from beam_bpy.cli.setting_options import add_setting_options, given_settings
-from beam_bpy.errors import SettingsError
 from beam_bpy.settings import arguments, from_environment, merged
+
+_EXAMPLES = """\
+examples:
+  beam-bpy serve --node worker --handlers handlers.py
+  BPY_BEAM_COOKIE=secret beam-bpy serve --node worker@10.0.0.5 --handlers a.py --handlers my_package.handlers
+  beam-bpy serve --handlers handlers.py --log-level debug --log-format json
+"""
 
 
 def add_command(commands: Any, epilog: str) -> None:
@@ -18,36 +23,20 @@ def add_command(commands: Any, epilog: str) -> None:
         "serve",
         help="answer calls until Ctrl-C",
         description="Answer calls from Erlang and Elixir until Ctrl-C.",
-        epilog=epilog,
+        epilog=f"{_EXAMPLES}\n{EXIT_CODES}\n\n{epilog}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.set_defaults(run=_serve, log_level=logging.INFO)
+    serve.set_defaults(run=run)
     add_setting_options(serve)
-    serve.add_argument(
-        "--handlers",
-        metavar="FILE_OR_MODULE",
-        help="a Python file, or a module by its name, with a function register(server)",
-    )
+    add_serving_options(serve)
 
 
-def _serve(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     server = BeamServer()
-    if options.handlers is not None:
-        try:
-            load_handlers(options.handlers, server)
-        except HandlersError as error:
-            complain(str(error))
-            return 2
-    if not _start(server, options):
-        return 1
-    print(f"{server.get_address()} is ready", flush=True)
-    server.serve_forever()
-    return 0
 
-
-def _start(server: BeamServer, options: argparse.Namespace) -> bool:
-    try:
+    def start() -> str | None:
         server.configure(**arguments(merged(from_environment(), given_settings(options))))
-    except SettingsError as error:
-        complain(str(error))
-        return False
-    return server.start()
+        return None if server.start() else server.last_error
+
+    return serving.serve(server, options, start)

@@ -1,37 +1,43 @@
-"""Convert text in Erlang syntax to values, and values to text, for the command line.
+"""Convert text in the syntax of Erlang or Elixir to values, for the command line; `erlang_text.show` is the reverse.
 
-Source of the syntax: Erlang reference manual, chapter "Data Types". Variables, operators and comments are not
-supported.
+Sources of the syntax: Erlang reference manual, chapter "Data Types"; Elixir, "Syntax reference". Variables, operators,
+comments and Elixir's structs are not supported. A text with both syntaxes is read too, except where a form means
+different things: see `parse`.
 """
 
 import math
 import re
 from typing import Any
 
+from beam_bpy.module_names import full_module
 from vendor_term_codec import Atom, BitString, ImproperList, PairsMap
 
-_ESCAPE = r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[0-7]{1,3}|\^.|.)"
+_ESCAPE = r"\\(?:[xu]\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[0-7]{1,3}|\^.|.)"
+_DIGITS = r"\d+(?:_\d+)*"
 _TOKEN = re.compile(
     rf"""\s*(?:
-        (?P<float>-?\d+\.\d+(?:[eE][+-]?\d+)?)
+        (?P<float>-?{_DIGITS}\.{_DIGITS}(?:[eE][+-]?\d+)?)
+      | (?P<prefixed>-?0(?:x[0-9a-fA-F_]+|b[01_]+|o[0-7_]+))
       | (?P<based>-?\d{{1,2}}\#[0-9a-zA-Z]+)
-      | (?P<integer>-?\d+)
-      | \$(?P<character>{_ESCAPE}|.)
-      | '(?P<quoted>(?:\\.|[^'\\])*)'
-      | "(?P<string>(?:\\.|[^"\\])*)"
+      | (?P<integer>-?{_DIGITS})
+      | [$?](?P<character>{_ESCAPE}|.)
+      | :(?P<colon>[^\W\d][\w@]*[?!]?)
+      | :"(?P<colon_quoted>(?:\\.|[^"\\])*)"
+      | (?P<key>[^\W\d][\w@]*[?!]?):(?!:)
+      | "(?P<quoted_key>(?:\\.|[^"\\])*)":(?=\s)
+      | '(?P<single>(?:\\.|[^'\\])*)'
+      | "(?P<double>(?:\\.|[^"\\])*)"
+      | ~(?P<sigil>[bcs]?"(?:\\.|[^"\\])*)"
+      | (?P<alias>[A-Z]\w*(?:\.[A-Z]\w*)*)
       | (?P<atom>[a-z][\w@]*)
-      | (?P<symbol>\#\{{|=>|<<|>>|[\[\]{{}}(),|:/])
+      | (?P<symbol>\#\{{|%\{{|=>|<<|>>|::|[\[\]{{}}(),|:/])
     )""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES = dict(zip("nrtsbedfv", "\n\r\t \b\x1b\x7f\f\v", strict=True))
-_SHOWN = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_PLAIN_ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*\Z")
-_KEYWORDS = """
-after and andalso band begin bnot bor bsl bsr bxor case catch cond div else end fun if let maybe not of or orelse
-receive rem try when xor
-"""
-_RESERVED = frozenset(_KEYWORDS.split())
+_MAX_SEGMENT = 1 << 16
+"""The largest size of an integer in a binary, in bits."""
+
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
 
 
@@ -39,16 +45,23 @@ class TermError(ValueError):
     """A text is not a term. The message names the unexpected part and its position."""
 
 
-def parse(text: str) -> Any:
-    """Return the value of one Erlang term.
+def parse(text: str, *, elixir: bool = False) -> Any:
+    """Return the value of one term in the syntax of Erlang or Elixir.
 
     >>> parse("{move, <<\\"Cube\\">>, [1, 2.5]}")
     (Atom('move'), 'Cube', [1, 2.5])
+    >>> parse("%{name: \\"Cube\\", size: [width: 1_000]}", elixir=True)
+    {Atom('name'): 'Cube', Atom('size'): [(Atom('width'), 1000)]}
+
+    Args:
+        text: the term.
+        elixir: the meaning of `"text"`, of `'text'` and of a name with a capital letter. True: a binary, a list of
+            characters, and a module. False, the default: a list of characters, an atom, and an error.
 
     Raises:
         TermError: `text` is not exactly one term.
     """
-    parser = _Parser(text)
+    parser = _Parser(text, elixir=elixir)
     try:
         value = parser.term()
         parser.end()
@@ -56,36 +69,52 @@ def parse(text: str) -> Any:
         raise
     except RecursionError:
         raise TermError("the term is nested too deeply") from None
-    except ValueError as error:
-        raise TermError(f"the text is not an Erlang term: {error}") from None
+    except (ValueError, OverflowError) as error:
+        raise TermError(f"the text is not a term: {error}") from None
     return value
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, elixir: bool) -> None:
         self._text = text.strip()
-        self._at = 0
+        self._at = self._token = 0
+        self._elixir = elixir
 
     def term(self) -> Any:
-        kind, text = self._next()
+        return self._term(*self._next())
+
+    def _term(self, kind: str, text: str) -> Any:
         match kind:
             case "float":
                 return self._float(text)
+            case "prefixed":
+                return int(text, 0)
             case "integer":
                 return int(text)
             case "based":
                 return self._based(text)
             case "character":
                 return ord(_unescaped(text))
-            case "quoted":
-                return _atom(_unescaped(text))
-            case "atom":
+            case "colon" | "atom":
                 return _atom(text)
-            case "string":
-                return [ord(character) for character in _unescaped(text)]
+            case "colon_quoted":
+                return _atom(_unescaped(text))
+            case "single":
+                return _characters(text) if self._elixir else _atom(_unescaped(text))
+            case "double":
+                return _unescaped(text) if self._elixir else _characters(text)
+            case "sigil":
+                return self._sigil(*text.split('"', 1))
+            case "alias" if self._elixir:
+                return full_module(text)
         return self._compound(text)
 
+    def _sigil(self, letter: str, text: str) -> Any:
+        is_list = letter == "c" or (letter == "s" and not self._elixir)
+        return _characters(text) if is_list else _unescaped(text)
+
     def end(self) -> None:
+        self._token = self._at
         if self._text[self._at :].strip() not in ("", "."):
             raise self._unexpected()
 
@@ -95,11 +124,11 @@ class _Parser:
                 return tuple(self._items("}"))
             case "[":
                 return self._list()
-            case "#{":
+            case "#{" | "%{":
                 return self._map()
             case "<<":
                 return self._binary()
-        raise self._unexpected(symbol)
+        raise self._unexpected()
 
     def _items(self, end: str) -> list[Any]:
         items: list[Any] = []
@@ -116,7 +145,7 @@ class _Parser:
         if self._accept("]"):
             return items
         while True:
-            items.append(self.term())
+            items.append(self._item())
             if self._accept("]"):
                 return items
             if self._accept("|"):
@@ -125,13 +154,22 @@ class _Parser:
                 return [*items, *tail] if isinstance(tail, list) else ImproperList(tuple(items), tail)
             self._expect(",")
 
+    def _item(self) -> Any:
+        """A term, or a pair of a keyword list, `size: 1`."""
+        kind, text = self._next()
+        return (_key(kind, text), self.term()) if kind in _KEYS else self._term(kind, text)
+
     def _map(self) -> dict[Any, Any] | PairsMap:
         pairs: list[tuple[Any, Any]] = []
         if self._accept("}"):
             return {}
         while True:
-            key = self.term()
-            self._expect("=>")
+            kind, text = self._next()
+            if kind in _KEYS:
+                key = _key(kind, text)
+            else:
+                key = self._term(kind, text)
+                self._expect("=>")
             pairs.append((key, self.term()))
             if self._accept("}"):
                 return _map_of(pairs)
@@ -154,14 +192,26 @@ class _Parser:
 
     def _segment(self) -> tuple[int, int]:
         kind, text = self._next()
-        if kind == "string":
-            utf8 = self._accept("/") and self._next()[1] == "utf8"
+        if kind == "double":
+            utf8 = self._accept("/", "::") and self._segment_type() == "utf8"
             data = _unescaped(text).encode("utf-8" if utf8 or not text.isascii() else "latin-1")
             return int.from_bytes(data), 8 * len(data)
-        if kind != "integer":
-            raise self._unexpected(text)
-        bits = int(self._next()[1]) if self._accept(":") else 8
-        return int(text) % (1 << bits), bits
+        if kind not in ("integer", "prefixed", "based", "character"):
+            raise self._unexpected()
+        bits = self._segment_size() if self._accept(":", "::") else 8
+        return int(self._term(kind, text)) % (1 << bits), bits
+
+    def _segment_type(self) -> str:
+        kind, text = self._next()
+        if kind != "atom" or text not in ("utf8", "binary"):
+            raise self._unexpected()
+        return text
+
+    def _segment_size(self) -> int:
+        kind, text = self._next()
+        if kind != "integer" or not 0 <= int(text) <= _MAX_SEGMENT:
+            raise self._unexpected()
+        return int(text)
 
     def _float(self, text: str) -> float:
         value = float(text)
@@ -179,27 +229,43 @@ class _Parser:
             raise TermError(f"{text!r} is not a valid number in this base") from None
 
     def _next(self) -> tuple[str, str]:
+        self._token = self._at
         found = _TOKEN.match(self._text, self._at)
         if found is None or found.lastgroup is None:
             raise self._unexpected()
         self._at = found.end()
         return found.lastgroup, found[found.lastgroup]
 
-    def _accept(self, symbol: str) -> bool:
+    def _accept(self, *symbols: str) -> bool:
         found = _TOKEN.match(self._text, self._at)
-        if found is None or found["symbol"] != symbol:
+        if found is None or found["symbol"] not in symbols:
             return False
         self._at = found.end()
         return True
 
     def _expect(self, symbol: str) -> None:
+        self._token = self._at
         if not self._accept(symbol):
             raise self._unexpected()
 
-    def _unexpected(self, symbol: str | None = None) -> TermError:
-        rest = symbol or self._text[self._at :].strip()
-        where = f"{rest[:20]!r} at position {self._at}" if rest else "the end of the text"
-        return TermError(f"{self._text!r} is not an Erlang term: {where} was not expected")
+    def _unexpected(self) -> TermError:
+        """The error for the token that was read last."""
+        rest = self._text[self._token :].strip()
+        where = f"{rest[:20]!r} at position {self._token}" if rest else "the end of the text"
+        language = "Elixir" if self._elixir else "Erlang"
+        return TermError(f"{self._text!r} is not an {language} term: {where} was not expected")
+
+
+_KEYS = ("key", "quoted_key")
+"""The tokens for the key of a keyword list or of a map: `size:` and `"some size":`."""
+
+
+def _key(kind: str, text: str) -> Any:
+    return _atom(text if kind == "key" else _unescaped(text))
+
+
+def _characters(text: str) -> list[int]:
+    return [ord(character) for character in _unescaped(text)]
 
 
 def _atom(text: str) -> Any:
@@ -220,69 +286,10 @@ def _unescaped(text: str) -> str:
 
 
 def _character(escape: str) -> str:
-    if escape[0] == "x" and len(escape) > 1:
+    if escape[0] in "xu" and len(escape) > 1:
         return chr(int(escape[1:].strip("{}"), 16))
     if escape[0] in "01234567":
         return chr(int(escape, 8))
     if escape[0] == "^" and len(escape) > 1:
         return chr(ord(escape[1]) & 31)
     return _ESCAPES.get(escape, escape)
-
-
-def show(value: Any) -> str:
-    """Return a value as text in Erlang syntax.
-
-    >>> show((Atom("ok"), {"size": [1, 2.5]}))
-    '{ok,#{<<"size">> => [1,2.5]}}'
-    """
-    match value:
-        case Atom():
-            return _show_atom(value)
-        case None | bool():
-            return "nil" if value is None else str(value).lower()
-        case int():
-            return _show_integer(value)
-        case float():
-            return _show_float(value)
-        case str():
-            return _show_text(value)
-        case bytes() | memoryview():
-            return "<<" + ",".join(map(str, bytes(value))) + ">>"
-        case BitString():
-            *whole, last = value.data
-            return "<<" + ",".join([*map(str, whole), f"{last >> (8 - value.bits)}:{value.bits}"]) + ">>"
-        case tuple():
-            return "{" + ",".join(map(show, value)) + "}"
-        case list():
-            return "[" + ",".join(map(show, value)) + "]"
-        case ImproperList():
-            return "[" + ",".join(map(show, value.elements)) + "|" + show(value.tail) + "]"
-        case dict() | PairsMap():
-            return "#{" + ",".join(f"{show(key)} => {show(item)}" for key, item in value.items()) + "}"
-    return str(value)
-
-
-def _show_atom(atom: str) -> str:
-    if _PLAIN_ATOM.match(atom) and atom not in _RESERVED:
-        return str(atom)
-    escaped = atom.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _show_integer(number: int) -> str:
-    try:
-        return repr(number)
-    except ValueError:  # Python limits the number of decimal digits (`sys.get_int_max_str_digits`).
-        return f"{'-' if number < 0 else ''}16#{abs(number):x}"
-
-
-def _show_float(number: float) -> str:
-    mantissa, _e, exponent = repr(number).partition("e")
-    if not exponent:
-        return mantissa
-    return f"{mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent)}"
-
-
-def _show_text(text: str) -> str:
-    quoted = re.sub(r'["\\\x00-\x1f\x7f]', lambda found: _SHOWN.get(found[0]) or f"\\x{{{ord(found[0]):x}}}", text)
-    return f'<<"{quoted}">>' if text.isascii() else f'<<"{quoted}"/utf8>>'

@@ -122,6 +122,9 @@ class CallQueue:
             returns the result of the call's `run`. Default None: the call's `run` itself.
         busy_with: called before that; a host returns the tool or job that the call has to wait for, and None for a call
             that may run. Waiting calls keep their order, and other calls pass them. Default None: no call waits.
+
+    Attributes:
+        running: the call that runs, and the time at which it began by `time.monotonic`; None between two calls.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class CallQueue:
         self._returned: deque[Runnable] = deque()
         self._unfinished: deque[Runnable] = deque()
         self._waiting: deque[WaitingCall] = deque()
+        self.running: tuple[Runnable, float] | None = None
         self._sources: tuple[Source, ...] = ()
         self._slice_was_last = False
         self._corked = False
@@ -250,6 +254,7 @@ class CallQueue:
 
     def _run_guarded(self, call: Runnable) -> None:
         """Run one call. An exception from the host's `run` or from the reply ends this call only."""
+        self.running = call, time.monotonic()
         try:
             more = call.run() if self._run is None else self._run(call)
         except Exception:
@@ -257,6 +262,7 @@ class CallQueue:
             with contextlib.suppress(Exception):
                 call.close()
             more = False
+        self.running = None
         if more:
             self._unfinished.append(call)
         elif call.load is not None:

@@ -4,7 +4,10 @@ Chapter "Protocol between Connected Nodes". A connection stands between its stre
 which handles control messages. Everything but `send` and `send_framed` happens on the network thread.
 """
 
+import errno
 import itertools
+import logging
+import os
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -30,6 +33,13 @@ TICKS_PER_TIME = 4
 
 ANSWER_INTERVAL = 0.25
 """The shortest time between two answers to data of a peer, in seconds: a tick of the shortest `net_ticktime`, 1 s."""
+
+
+_USUAL_ENDS = (
+    *("the other side closed the connection", "this node stops", "this node has disconnected it"),
+    *("the node has connected again", os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE)),
+)
+"""The reasons with which connections end when a node stops or is killed."""
 
 
 class ConnectionOwner(Protocol):
@@ -99,7 +109,7 @@ class Connection:
     def open(self, rest: bytes) -> None:
         """Begin: the owner knows it. `rest` are bytes that followed the handshake."""
         self._schedule_tick()
-        log.info("%s has connected", self.peer.name)
+        log.debug("%s has connected", self.peer.name, fields={"node": self.peer.name})
         self._handle_frames(self._frames.feed(rest))
 
     def close(self, reason: str) -> None:
@@ -136,7 +146,9 @@ class Connection:
         finally:
             self._backpressure.forget()
             self._owner.lost(self, reason)
-        log.info("%s has disconnected: %s", self.peer.name, reason)
+        # Clients come and go. Only the end of a connection that nobody wanted is worth a line.
+        level = logging.DEBUG if reason in _USUAL_ENDS else logging.WARNING
+        log.log(level, "%s has disconnected: %s", self.peer.name, reason, fields={"node": self.peer.name})
 
     def _handle_frames(self, frames: list[Frame]) -> None:
         if self._backpressure.paused:

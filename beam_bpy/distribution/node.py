@@ -10,6 +10,7 @@ protects the tables; it is held while tables change and messages are sent, never
 import itertools
 import struct
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -65,6 +66,7 @@ class Node:
         self.observers: list[Callable[[Peer], None]] = []
         self.name = Atom(name)
         self.creation = creation
+        self.since = time.monotonic()
         self._lock = threading.Lock()
         self._pid_numbers = itertools.count(1)
         first = Pid(name, 0, 0, creation).ext

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable
 
+from beam_bpy.errors import SettingsError
 from beam_bpy.logger import log
 from beam_bpy.protocol import ProtocolError, epmd
 from beam_bpy.transport.connector import connect
@@ -32,11 +33,27 @@ def more_addresses() -> list[str]:
     return [address.strip() for address in os.environ.get("ERL_EPMD_ADDRESS", "").split(",") if address.strip()]
 
 
+def check_environment() -> None:
+    """Check the environment variables of epmd, for a program that can refuse to run.
+
+    Raises:
+        SettingsError: one of them is not a port.
+    """
+    for variable in ("ERL_EPMD_PORT", "ERL_DIST_PORT"):
+        text = os.environ.get(variable, "")
+        if text and not _is_port(text):
+            raise SettingsError(f"{variable} is {text!r}: set it to a number from 1 to 65535, or remove it")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536
+
+
 def _port_from(variable: str) -> int | None:
     text = os.environ.get(variable, "")
     if not text:
         return None
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    if not _is_port(text):
         log.warning("%s is %r, which is not a port; it is ignored", variable, text)
         return None
     return int(text)

@@ -140,6 +140,12 @@ def take_names(answer: bytes) -> list[tuple[str, int]]:
     return found
 
 
+def is_list_of_names(answer: bytes) -> bool:
+    """True for a complete response to NAMES_REQ: the port of epmd in four bytes, and a line for each node."""
+    lines = answer[4:].decode(errors="replace").splitlines()
+    return len(answer) >= 4 and int.from_bytes(answer[:4]) < 65536 and len(take_names(answer)) == len(lines)
+
+
 def parse_request(data: bytes) -> Request | None:
     """Return the request at the start of `data`, or None if it is incomplete.
 

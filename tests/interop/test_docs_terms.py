@@ -1,8 +1,14 @@
 """docs/terms.md against a real BEAM: each row of its tables, and its Elixir examples as one script."""
 
+import array
 import base64
+import collections
+import datetime
+import pathlib
 import re
 import subprocess
+import types
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +22,11 @@ from beam_bpy import BeamServer, ErlangVariantEncoder
 from vendor_term_codec.types import exact
 
 PAGE = (REPOSITORY / "docs" / "terms.md").read_text()
-NAMES = {name: getattr(vendor_term_codec, name) for name in vendor_term_codec.__all__} | {"numpy": numpy}
+MODULES = (array, collections, datetime, numpy, pathlib, types, uuid)
+NAMES = {
+    **{name: getattr(vendor_term_codec, name) for name in vendor_term_codec.__all__},
+    **{module.__name__: module for module in MODULES},
+}
 FINISHED = "the script came to its end"
 
 # Echoes each pair of an Elixir and an Erlang expression, and says whether what came back is the same term.
@@ -145,8 +155,11 @@ def test_each_value_of_python_is_the_term_that_the_table_says(run: Callable[[str
     table = rows("| Python | Elixir |")
     assert len(table) > 10
     encoder = ErlangVariantEncoder()
+    names: dict[str, Any] = dict(NAMES)
+    (classes,) = [block for block in blocks("python") if "class Crate" in block]
+    exec(classes, names)
     pairs = []
     for python, elixir in table:
-        encoded = encoder.encode(eval(code(python), dict(NAMES)))
+        encoded = encoder.encode(eval(code(python), names))
         pairs.append((code(elixir), base64.b64encode(encoded).decode()))
     assert run(with_rows(pairs, COMPARE_ROWS)).splitlines() == [f"true {elixir}" for elixir, _encoded in pairs]

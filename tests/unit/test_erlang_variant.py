@@ -1,7 +1,13 @@
 """Values of an application's own types: recognised by name, or registered."""
 
+import datetime
+import enum
+import re
 import subprocess
 import sys
+import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy
 import pytest
@@ -42,6 +48,10 @@ def encoded(value, encoder=None):
         ("idprop.types", "IDPropertyArray"),
         ("builtins", "bpy_prop_array"),
         ("bpy_types", "bpy_prop_array"),
+        ("builtins", "bpy_prop_collection"),
+        ("builtins", "IDPropertyGroupViewKeys"),
+        ("idprop.types", "IDPropertyGroupViewValues"),
+        ("builtins", "IDPropertyGroupViewItems"),
     ],
 )
 def test_a_row_of_numbers_is_a_list(module, name):
@@ -118,6 +128,104 @@ def test_a_registration_wins_over_the_name():
     encoder.register(vector, tuple)
 
     assert encoded(vector(1.0, 2.0), encoder) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_registrations_is_of_no_importance(order):
+    encoder = ErlangVariantEncoder()
+    for type_, name in [(Crate, "crate"), (BigCrate, "big crate")][::order]:
+        encoder.register(type_, lambda _crate, name=name: name)
+
+    assert encoded([Crate(), BigCrate()], encoder) == ["crate", "big crate"]
+
+
+class Level(str, enum.Enum):  # noqa: UP042 - the older way to write it
+    LOW = "low"
+
+
+@pytest.mark.parametrize(
+    ("value", "before"),
+    [(Level.LOW, "low"), ({1}, [1]), (datetime.date(2026, 1, 1), "2026-01-01"), (numpy.arange(2), [0, 1]), (1.5, 1.5)],
+    ids=str,
+)
+def test_a_registration_can_be_replaced_and_removed(value, before):
+    encoder = ErlangVariantEncoder()
+    assert encoded(value, encoder) == before
+    encoder.register(type(value), lambda _value: Atom("first"))
+    encoder.register(type(value), lambda _value: Atom("second"))
+    assert encoded([value], encoder) == ["second"]
+    assert encoder.unregister(type(value))
+    assert not encoder.unregister(type(value))
+    assert encoded([value], encoder) == [before]
+
+
+def test_a_function_of_object_is_used_for_what_has_no_term():
+    vector = fake("mathutils", "Vector", _Rows)
+    encoder = ErlangVariantEncoder()
+    encoder.register(object, lambda value: Atom(type(value).__name__))
+    value = [1, {"a"}, vector(1.0), Decimal(1), Crate(), 1j, Level.LOW]
+
+    assert encoded(value, encoder) == [1, ["a"], [1.0], "Decimal", "Crate", "complex", "low"]
+    assert encoder.unregister(object)
+    with pytest.raises(EncodeError):
+        encoded(Crate(), encoder)
+
+
+@pytest.mark.parametrize(
+    ("type_", "function"), [("Crate", str), (Crate(), str), (None, str), (Crate, None), (Crate, "str")]
+)
+def test_what_cannot_be_registered(type_, function):
+    encoder = ErlangVariantEncoder()
+    with pytest.raises(TypeError, match=r"a converter is registered for a class|the converter of Crate is a function"):
+        encoder.register(type_, function)
+
+
+@pytest.mark.parametrize("value", [Decimal("1.5"), Fraction(1, 2), datetime.timedelta(1)], ids=repr)
+def test_a_type_with_several_obvious_terms_is_refused_with_the_line_that_chooses(value):
+    encoder = ErlangVariantEncoder()
+    name = type(value).__name__
+    with pytest.raises(
+        EncodeError, match=rf'^result\["a"\]: cannot encode \w+\.{name}: .*register\({name}, '
+    ) as caught:
+        encoded({"a": value}, encoder)
+
+    line = re.search(r"server\.encoder\.(register\(.*\))$", str(caught.value))
+    timedelta = datetime.timedelta
+    eval(f"encoder.{line[1]}", {"encoder": encoder, "timedelta": timedelta, "Decimal": Decimal, "Fraction": Fraction})
+    assert encoded({"a": value}, encoder) in ({"a": "1.5"}, {"a": 0.5}, {"a": 86400.0})
+
+
+def test_threads_may_register_while_others_encode():
+    encoder = ErlangVariantEncoder()
+    encoder.register(Crate, lambda _crate: "crate")
+    stopped = threading.Event()
+
+    def work():
+        while not stopped.is_set():
+            encoder.register(BigCrate, lambda _crate: "big crate")
+            encoder.unregister(BigCrate)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        found = {tuple(encoded([Crate(), BigCrate()], encoder)) for _ in range(2000)}
+    finally:
+        stopped.set()
+        thread.join()
+    assert found <= {("crate", "crate"), ("crate", "big crate")}
+
+
+def test_a_function_may_return_a_value_of_its_own_type():
+    vector = fake("mathutils", "Vector", _Rows)
+    encoder = ErlangVariantEncoder()
+    encoder.register(vector, lambda value: vector(*(number * 2 for number in value)))
+    encoder.register(Crate, lambda crate: BigCrate())
+    encoder.register(Decimal, lambda number: number.normalize())
+
+    assert encoded([vector(1.0, 2.0)], encoder) == [[2.0, 4.0]]
+    for value in (Crate(), Decimal(1)):
+        with pytest.raises(EncodeError, match=r"cannot encode decimal|nested deeper"):
+            encoded(value, encoder)
 
 
 def test_encoders_share_no_registrations():

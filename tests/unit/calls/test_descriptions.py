@@ -107,3 +107,72 @@ def test_a_handler_of_that_name_comes_first(server):
 
     with Client(server) as client:
         assert client.call("describe_handlers") == "mine"
+
+
+class NoDoc:
+    @property
+    def __doc__(self):
+        raise KeyError("no doc")
+
+    def __call__(self, args):
+        pass
+
+
+class NoSignature:
+    @property
+    def __signature__(self):
+        raise KeyError("no signature")
+
+    def __call__(self, args):
+        pass
+
+
+class NoRepr:
+    def __repr__(self):
+        raise KeyError("no repr")
+
+
+def surrogates(value="\ud800", other=None):
+    """A text with a lone surrogate: \ud800."""
+
+
+surrogates.__annotations__["other"] = "\ud800"
+
+
+def strange(value=NoRepr(), numbers=iter([1]), nothing=float("nan"), kinds={Fraction(1, 2)}, sizes={"b", "a"}):  # noqa: B006, B008
+    pass
+
+
+def annotated(value: NoRepr()):
+    pass
+
+
+def test_a_function_that_says_strange_things_of_itself_hides_no_other(server):
+    for function in (NoDoc(), NoSignature()):
+        server.expose(function, name=type(function).__name__)
+    for function in (surrogates, strange, annotated, cube):
+        server.expose(function)
+
+    found = described(server)
+
+    assert {"NoDoc", "NoSignature", "surrogates", "strange", "annotated", "cube"} <= set(found)
+    assert found["surrogates"][A("doc")] == "A text with a lone surrogate: ?."
+    assert found["surrogates"][A("parameters")][1][A("type")] == "?"
+    defaults = {parameter[A("name")]: parameter[A("default")] for parameter in found["strange"][A("parameters")]}
+    assert defaults["value"] == "a NoRepr"
+    assert defaults["nothing"] == "nan"
+    assert defaults["sizes"] == ["a", "b"]
+    assert defaults["numbers"].startswith("<list_iterator")
+
+
+def test_converters_change_defaults_and_nothing_else(server):
+    server.encoder.register(Fraction, float)
+    for type_ in (list, dict, str, tuple):
+        server.encoder.register(type_, lambda value: A("converted"))
+    server.expose(odd)
+    server.expose(plain)
+
+    found = described(server)
+
+    assert found["odd"][A("parameters")] == [parameter("value", required=False, default=0.5)]
+    assert found["plain"][A("parameters")][0] == parameter("first")

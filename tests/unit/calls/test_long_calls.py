@@ -1,5 +1,6 @@
 """Handlers that are generators: their slices, their progress, and every way in which they end."""
 
+import functools
 import threading
 
 import pytest
@@ -135,6 +136,156 @@ class TestTheAnswer:
         local.queue.close()
 
         assert not calls[0].begun
+
+
+def count(args):
+    """A generator function."""
+    yield 1
+    return "done"
+
+
+def count_to(last, args):
+    yield last
+    return "done"
+
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+
+    return wrapper
+
+
+def read_to_its_end(function):
+    @functools.wraps(function)
+    def wrapper(args):
+        return list(function(args))
+
+    return wrapper
+
+
+class Counter:
+    def count(self, args):
+        yield 1
+        return "done"
+
+    @logged
+    def logged_count(self, args):
+        yield 1
+        return "done"
+
+    @classmethod
+    def class_count(cls, args):
+        yield 1
+        return "done"
+
+    @staticmethod
+    def static_count(args):
+        yield 1
+        return "done"
+
+    count_to_five = functools.partialmethod(count)
+
+    def __call__(self, args):
+        yield 1
+        return "done"
+
+
+class LoggedCounter:
+    @logged
+    def __call__(self, args):
+        yield 1
+        return "done"
+
+
+async def later(args):
+    return 1
+
+
+async def many(args):
+    yield 1
+
+
+LONG = {
+    "function": count,
+    "lambda": lambda args: (yield from count(args)),
+    "partial": functools.partial(count_to, 5),
+    "partial of a partial": functools.partial(functools.partial(count_to), 5),
+    "bound method": Counter().count,
+    "class method": Counter.class_count,
+    "static method": Counter.static_count,
+    "static method itself": Counter.__dict__["static_count"],
+    "partial method": Counter().count_to_five,
+    "decorated": logged(count),
+    "decorated twice": logged(logged(count)),
+    "decorated partial": logged(functools.partial(count_to, 5)),
+    "partial of decorated": functools.partial(logged(count_to), 5),
+    "decorated method": Counter().logged_count,
+    "object": Counter(),
+    "partial of an object": functools.partial(Counter()),
+    "object with a decorated call": LoggedCounter(),
+    "bound call": Counter().__call__,
+}
+
+NOT_LONG = {
+    "returns a generator": lambda args: count(args),
+    "returns a generator expression": lambda args: (number for number in (1, 2)),
+    "returns a generator in a list": lambda args: [count(args)],
+    "returns an iterator": lambda args: map(str, args),
+    "returns an iterator in a map": lambda args: {"a": iter(args)},
+    "partial that returns a generator": functools.partial(lambda number, args: count(args), 5),
+    "async function": later,
+    "async generator function": many,
+}
+
+
+class TestWhatIsLong:
+    @pytest.mark.parametrize("kind", LONG)
+    def test_a_generator_function_however_it_is_wrapped(self, local, caller, kind):
+        local.register("long", LONG[kind])
+        ask_progress(caller, caller.pid, "long", [])
+
+        local.serve()
+
+        progress, [down] = heard_in_parts(caller)
+        assert len(progress) == 1
+        assert down.reason[1:] == (A("return"), "done")
+
+    @pytest.mark.parametrize("kind", LONG)
+    def test_in_a_batch_and_in_its_description(self, local, caller, kind):
+        local.register("long", LONG[kind])
+
+        assert by_erpc(local, caller, A("call_batch"), [[("long", [])]]) == [(A("ok"), "done")]
+        assert by_erpc(local, caller, A("describe_handlers"), [])[0]["options"]["long"] is True
+
+    @pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
+    @pytest.mark.parametrize("kind", NOT_LONG)
+    def test_no_other_function(self, local, caller, kind):
+        local.register("short", NOT_LONG[kind])
+
+        for function, args in ((A("short"), [1]), (A("call_batch"), [[("short", [1])]])):
+            kind, *result = erpc(local, caller, CRATES, function, args)
+            reason = result[0] if kind == A("error") else result[0][0][1]
+            assert (reason[0], reason[1]["type"]) == (A("python_error"), "EncodeError")
+        assert by_erpc(local, caller, A("describe_handlers"), [])[0]["options"]["long"] is False
+
+    def test_a_decorator_that_reads_the_generator_makes_a_plain_handler(self, local, caller):
+        local.register("short", read_to_its_end(count))
+
+        assert by_erpc(local, caller, A("short"), []) == [1]
+
+    def test_a_generator_that_is_only_a_value_is_not_started(self, local, caller):
+        started = []
+
+        def generate():
+            started.append(1)
+            yield 1
+
+        local.register("short", lambda args: generate())
+        erpc(local, caller, CRATES, A("short"), [])
+
+        assert not started
 
 
 def receivers(caller):

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_bpy import Atom, BitString, ImproperList, PairsMap, Pid
-from beam_bpy.cli.term_text import TermError, parse, show
+from beam_bpy.cli.term_text import TermError, parse
+from beam_bpy.erlang_text import show
 from vendor_term_codec import encode
 
 ATOMS = st.one_of(

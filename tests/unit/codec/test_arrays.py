@@ -3,6 +3,8 @@
 import random
 import struct
 import sys
+import tracemalloc
+from array import array as array_of
 
 import numpy as np
 import pytest
@@ -202,21 +204,178 @@ def test_nan_and_infinity_in_an_array(dtype, value):
         encode(np.array(value, dtype)[()])
 
 
+class Plain(np.ndarray):
+    """A subclass that adds something of its own."""
+
+    unit = "m"
+
+
+class Halved(np.ndarray):
+    def __getitem__(self, index):
+        return np.ndarray.__getitem__(self, index) / 2
+
+
+class Quantity(np.ndarray):
+    """As astropy's: its numbers mean nothing without the unit."""
+
+    def tolist(self):
+        raise NotImplementedError
+
+
+class Iterated(np.ndarray):
+    def __iter__(self):
+        return iter("ab")
+
+
+class Masked(np.ndarray):
+    mask = True
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize(
+    "values", [[[1, 2], [3, 2**40]], [[-(2**63), 2**63 - 1]], [[7, 8]], [[-5, 70000]], [[0.5]], [[]]]
+)
+def test_a_matrix_is_a_list_of_rows(values):
+    matrix = np.matrix(values)
+    assert decode(encode([matrix, {"a": matrix}])) == [values, {"a": values}]
+    assert decode(encode(matrix.T)) == matrix.T.tolist()
+    assert decode(encode(matrix > 7)) == (matrix > 7).tolist()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [Plain, np.recarray, np.memmap])
+def test_a_subclass_that_reads_its_elements_as_an_array_does(kind, dtype, tmp_path):
+    plain = np.arange(6).astype(dtype).reshape(2, 3)
+    other = np.memmap(tmp_path / "numbers", dtype, "w+", shape=(2, 3)) if kind is np.memmap else plain.view(kind)
+    other[:] = plain
+    for value, same in ((other, plain), (other[1:, ::-2], plain[1:, ::-2]), (other.T, plain.T)):
+        assert decode(encode(value)) == same.tolist()
+
+
+@pytest.mark.parametrize("kind", [Halved, Quantity, Iterated, Masked])
+@pytest.mark.parametrize("dtype", ["f8", "i8", "u1", "?"])
+def test_a_subclass_that_reads_its_elements_in_its_own_way_is_refused(kind, dtype):
+    for shape in ((4,), (2, 2), (0,), ()):
+        array = np.zeros(shape, dtype).view(kind)
+        with pytest.raises(EncodeError, match=rf"^result\[0\]: cannot encode .*{kind.__name__} of "):
+            encode([array])
+        assert decode(encode([array], default=lambda _: "chosen")) == ["chosen"]
+
+
+RECORDS = np.array([(1, 2.5), (3, 4.5)], [("id", "i4"), ("size", "f8")])
+
+
 @pytest.mark.parametrize(
     "value",
     [
         np.array([1j]),
+        np.complex64(1),
         np.array(["a"]),
+        np.array([b"a"]),
         np.array([object()]),
+        np.array([2**70, 1]),
+        np.array(None),
         np.ma.array([1, 2], mask=[0, 1]),
+        np.ma.array([1.5, 2]),
+        np.ma.array([2**40, 1], mask=[1, 0]),
+        np.ma.array([True], mask=[1]),
+        np.ma.array(5, mask=True),
+        np.ma.masked,
+        RECORDS,
+        RECORDS[0],
+        RECORDS.view(np.recarray),
+        RECORDS.view(np.recarray)[0],
+        np.rec.array([(1, 2.5)], dtype=RECORDS.dtype),
+        np.void(b"ab"),
+        np.char.array(["a"]),
         np.datetime64("2024-01-01"),
+        np.timedelta64(1, "D"),
+        np.array(["2024-01-01"], "M8[D]"),
+        np.dtype("f8"),
+        np.float64,
     ],
-    ids=["complex", "str", "object", "masked", "datetime"],
+    ids=repr,
 )
 def test_other_arrays_are_refused_or_left_to_default(value):
-    with pytest.raises(EncodeError, match=r"^result: cannot encode numpy\."):
-        encode(value)
+    for wrapped in (value, [value], {"a": (value,)}):
+        with pytest.raises(EncodeError, match=r"^result.*: cannot encode (numpy|type)"):
+            encode(wrapped)
     assert decode(encode(value, default=lambda _: "chosen")) == "chosen"
+
+
+def test_fields_and_subarrays_of_records_are_arrays():
+    points = np.zeros(2, [("at", "3f4"), ("id", ">u8")])
+    points["at"] = [[1, 2, 3], [4, 5, 6]]
+    points["id"] = [2**64 - 1, 2**63]
+    assert decode(encode([RECORDS["id"], RECORDS["size"]])) == [[1, 3], [2.5, 4.5]]
+    assert decode(encode([points["at"], points["id"]])) == [[[1, 2, 3], [4, 5, 6]], [2**64 - 1, 2**63]]
+    assert decode(encode(RECORDS.view(np.recarray).size)) == 2
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.broadcast_to(np.float32(1.5), (3, 4)),
+        np.broadcast_to(np.int64(2**40), (3, 4)),
+        np.lib.stride_tricks.sliding_window_view(np.arange(10), 3),
+        np.arange(24).reshape(2, 3, 4).transpose(1, 2, 0),
+        np.array([[-0.0, 5e-324], [1.7e308, -1.7e308]]),
+        np.longdouble([1.5, -2.5]),
+        np.array([2**63, 2**64 - 1, 0], ">u8"),
+        np.array([-(2**63), 2**63 - 1, 0], ">i8"),
+        np.array([1.5], ">f2"),
+        np.zeros((65536, 1), "u1"),
+        np.zeros((1, 65536), "u1"),
+        np.zeros((1,) * 30),
+    ],
+    ids=lambda array: f"{array.dtype}-{array.shape[:4]}",
+)
+def test_arrays_in_other_memory(array):
+    assert decode(encode(array)) == array.tolist()
+    array = array.copy()
+    array.flags.writeable = False
+    assert decode(encode((array,))) == (array.tolist(),)
+
+
+@pytest.mark.parametrize("value", [np.finfo(np.longdouble).max, np.longdouble("inf"), np.longdouble("nan")], ids=str)
+def test_a_longdouble_that_is_too_large_for_a_float(value):
+    with pytest.raises(EncodeError, match="no Erlang term"):
+        encode(np.array([1, value]))
+    with pytest.raises(EncodeError, match="no Erlang term"):
+        encode(value)
+
+
+def test_an_empty_array_with_many_rows_takes_little_memory():
+    array = np.empty((300_000, 0, 5))
+    tracemalloc.start()
+    try:
+        data = encode(array)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert decode(data) == [[]] * 300_000
+
+
+class Numbers(list):
+    pass
+
+
+@pytest.mark.parametrize("bits", [b"\x7f\xf0", b"\xff\xf0", b"\x7f\xf8", b"\xff\xff", b"\x7f\xf1"])
+@pytest.mark.parametrize("at", [0, 7, 19])
+def test_no_bits_of_nan_or_infinity_are_written(bits, at):
+    (number,) = struct.unpack(">d", bits + b"\0\0\0\0\0\1")
+    values = [1.7e308] * 20
+    values[at] = number
+    for value in (
+        values,
+        tuple(values),
+        np.array(values),
+        np.array([values]).T,
+        Numbers(values),
+        array_of("d", values),
+    ):
+        with pytest.raises(EncodeError, match="no Erlang term"):
+            encode([value])
 
 
 def test_without_numpy_nothing_is_lost(monkeypatch):

@@ -164,6 +164,18 @@ class TestCalls:
         assert event.to == (ref if alias else client.pid)
         assert event.payload == (tag, ("got", [1]))
 
+    def test_converters_change_the_value_of_a_reply_and_not_its_tag(self, a, client):
+        for type_ in (tuple, list, Atom):
+            a.encoder.register(type_, lambda value: {type(value).__name__: len(value)})
+        process = a.register_process("server", lambda process, message: process.reply(message[1], [1, 2]))
+        ref = client.ref()
+        tag = ImproperList((A("alias"),), ref)
+        client.tell((19, client.pid, A("server"), ref))
+        client.tell((6, client.pid, A(""), A("server")), (A("$gen_call"), (client.pid, tag), [1]))
+
+        event = client.event()
+        assert (event.sender, event.payload) == (process.pid, (tag, {"list": 2}))
+
     def test_a_call_to_a_process_that_fails_ends_with_it(self, a, client):
         def receive(process, message):
             raise ErlangExit(REASON)
@@ -337,6 +349,15 @@ class TestACallbackThatRaises:
         (tag, details), _stack = self.reason(a, client, ErlangExit(object()))
 
         assert (tag, details["type"]) == (A("python_error"), "EncodeError")
+        assert client.call("echo", 1) == [1]
+
+    @pytest.mark.parametrize("depth", [9_998, 9_999, 10_000, 10_001, 20_000])
+    def test_a_reason_that_is_deeper_than_a_term_may_be(self, a, client, depth):
+        reason = []
+        for _ in range(depth):
+            reason = [reason]
+
+        assert self.reason(a, client, ErlangError(reason))
         assert client.call("echo", 1) == [1]
 
     def test_a_reason_of_a_registered_type(self, a, client):
