@@ -18,7 +18,7 @@ from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handl
 from beam_bpy.calls.node_answers import Health, health
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
-from beam_bpy.checks import check_name, check_node_name, check_text, check_timeout, check_topic
+from beam_bpy.checks import check_name, check_node_name, check_owner, check_timeout, check_topic
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import host_queue, observe_host_queue
 from beam_bpy.dispatch.worker import Worker
@@ -206,7 +206,7 @@ class BeamServer:
         Raises:
             TypeError: the owner is not a str: a module outside a package has no `__package__`.
         """
-        check_text(owner, "an owner")
+        check_owner(owner)
         return self._registry.remove_owner(owner)
 
     @property

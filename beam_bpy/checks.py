@@ -46,6 +46,13 @@ def check_text(text: object, what: str) -> str:
     return str(text)
 
 
+def check_owner(owner: object) -> str:
+    """`owner` as a plain str, if it is a text; see `check_text`."""
+    if owner == "":
+        raise ValueError("the owner of a handler is empty: a module outside a package has no __package__, use __name__")
+    return check_text(owner, "the owner of a handler")
+
+
 def check_topic(topic: object) -> None:
     """
     Raises:
@@ -54,7 +61,10 @@ def check_topic(topic: object) -> None:
     """
     if not isinstance(topic, str):
         raise TypeError(f"a topic is a str, not {_kind(topic)}")
-    topic.encode()
+    try:
+        topic.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"a topic holds half of a surrogate pair, which no text may: {topic[:80]!r}") from None
 
 
 def check_node_name(name: object) -> str:

@@ -65,12 +65,8 @@ class RepeatedLines:
             return
         with self._lock:
             if key not in self._lines and len(self._lines) >= _MAX_KEYS:
-                key, msg, args, fields = (
-                    level,
-                    f"more than {_MAX_KEYS} different messages: others are only counted",
-                    (),
-                    None,
-                )
+                key, args, fields = ("others", level), (), None
+                msg = f"more than {_MAX_KEYS} different messages: others are only counted"
             known = self._lines.get(key)
             if known is not None:
                 self._lines[key] = known._replace(repeats=known.repeats + 1)

@@ -1,4 +1,6 @@
-"""An extension with handlers for the BEAM. The handlers build and render a scene.
+"""An extension with handlers for the BEAM. The handlers build, animate and render a scene.
+
+`docs/scene_handlers.md` describes each of them; `changes` lists the rules that all of them follow.
 
 Each handler is a function with positional arguments. Arguments and results contain the names of objects, materials and
 properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but

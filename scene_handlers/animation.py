@@ -12,8 +12,17 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .arguments import Options, object_named, options, scene
+from . import rotations
+from .arguments import Options, editable, integer, number, object_named, options, scene, scene_named, text
+from .changes import changes
+from .evaluated import world_matrix
 from .properties import assign, place
+
+FRAMES = ("first", "last", "step")
+"""The options of handlers that go through frames."""
+
+LAST_FRAME = 1048574
+"""The last frame that Blender has. The first one is the negative of it."""
 
 
 def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bool:
@@ -22,24 +31,48 @@ def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bo
     Args:
         name: the object.
         path: the name of the property in Blender's Python API: `location`, `rotation_euler`, `scale`, `data.energy`, …
+            `rotation` means the rotation in the object's own mode; its value is that of `set_transform`.
         frame: the frame number; it may have a fraction.
         value: the value to set before. Default None: keep the current value.
 
     Returns:
         True if Blender has inserted the keyframe.
     """
-    animated = object_named(name)
-    if value is not None:
-        assign(animated, path, value)
-    datablock, full_path = place(animated, path)
-    inserted: bool = datablock.keyframe_insert(full_path, frame=float(frame))
+    animated = editable(object_named(name))
+    wanted = text(path, "a path")
+    at = number(frame, "frame", -LAST_FRAME, LAST_FRAME)
+    if wanted == "rotation":
+        wanted, value = (
+            rotations.property_of(animated),
+            None if value is None else rotations.checked(animated, value)[1],
+        )
+    rotations.check_effect(animated, wanted)
+    datablock, full_path = place(animated, wanted)
+    editable(datablock)
+    with changes() as change:
+        if value is not None:
+            assign(change, animated, wanted, value)
+        return _insert(datablock, full_path, at)
+
+
+def _insert(datablock: Any, path: str, frame: float) -> bool:
+    try:
+        inserted: bool = datablock.keyframe_insert(path, frame=frame)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{path!r} cannot be animated: {error}") from error
     return inserted
 
 
 def set_frame(frame: int) -> int:
-    """Make a frame the current frame. Return the number of the current frame."""
-    scene().frame_set(int(frame))
-    return scene().frame_current
+    """Make a frame the current frame. Return the number of the current frame.
+
+    Args:
+        frame: the frame number, an integer; it may be negative. The scene must not be linked.
+    """
+    wanted = frame_number(frame, "frame")
+    current: bpy.types.Scene = editable(scene())
+    current.frame_set(wanted)
+    return current.frame_current
 
 
 Progress = Generator[tuple[int, int], None, Any]
@@ -53,41 +86,61 @@ def bake_motion(name: str, given: Options = None) -> Progress:
 
     Args:
         name: the object.
-        given: the options `first` and `last`, the first and the last frame; default those of the scene.
+        given: the options `first`, `last` and `step`: the first and the last frame, and the distance between two
+            frames; default those of the scene.
 
     Returns:
-        A map of `first`, `last` and `matrices`. `matrices` is a binary of little-endian float32, of shape
-        (frames, 4, 4): for each frame the world matrix of the object, row by row.
+        A map of `first`, `last`, `step` and `matrices`. `last` is the last frame that the steps reach. `matrices` is a
+        binary of little-endian float32, of shape (frames, 4, 4): for each frame the world matrix of the object, row by
+        row.
     """
     wanted = frames(given)
+    object_named(name)
+    baked = scene().name
     rows = np.empty((len(wanted), 4, 4), "<f4")
     for done, frame in enumerate(wanted, 1):
-        # Look the object up in each frame: another call or the user may have deleted it since the last frame.
-        with shown(frame):
-            rows[done - 1] = object_named(name).evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world
+        # Look both up in each frame: another call or the user may have deleted them since the last frame.
+        current = scene_named(baked)
+        with shown(frame, current):
+            rows[done - 1] = world_matrix(object_named(name), current)
         yield done, len(wanted)
-    return {"first": wanted[0], "last": wanted[-1], "matrices": rows.tobytes()}
+    return {"first": wanted[0], "last": wanted[-1], "step": wanted.step, "matrices": rows.tobytes()}
 
 
 def frames(given: Options) -> range:
-    """Return the frames from the option `first` to the option `last`, by default those of the scene.
+    """Return the frames that the options `first`, `last` and `step` choose, by default those of the scene.
+
+    The preview range is not used, as in a render of Blender itself.
 
     Raises:
-        ValueError: the last frame comes before the first.
+        ValueError: an option is not an integer, or the last frame comes before the first.
     """
-    chosen = options(given, ("first", "last"))
-    first, last = int(chosen.get("first", scene().frame_start)), int(chosen.get("last", scene().frame_end))
+    chosen = options(given, FRAMES)
+    first = frame_number(chosen.get("first", scene().frame_start), "first")
+    last = frame_number(chosen.get("last", scene().frame_end), "last")
+    step = integer(chosen.get("step", scene().frame_step), "step", 1)
     if last < first:
         raise ValueError(f"the last frame, {last}, comes before the first, {first}")
-    return range(first, last + 1)
+    return range(first, last + 1, step)
+
+
+def frame_number(value: Any, what: str) -> int:
+    """Return the number of a frame; it may be negative.
+
+    Raises:
+        ValueError: it is not an integer, or Blender has no such frame.
+    """
+    return integer(value, what, -LAST_FRAME, LAST_FRAME)
 
 
 @contextmanager
-def shown(frame: int) -> Generator[None, None, None]:
-    """Make a frame the current frame inside the `with` block."""
-    before = scene().frame_current
-    scene().frame_set(frame)
+def shown(frame: int, of: bpy.types.Scene) -> Generator[None, None, None]:
+    """Make a frame the current frame of a scene inside the `with` block."""
+    # Markers can choose another camera for the frame. Afterwards, the scene has its former camera again.
+    before, fraction, camera = of.frame_current, of.frame_subframe, of.camera
+    of.frame_set(frame)
     try:
         yield
     finally:
-        scene().frame_set(before)
+        of.frame_set(before, subframe=fraction)
+        of.camera = camera

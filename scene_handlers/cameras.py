@@ -3,9 +3,14 @@
 from typing import Any
 
 import bpy
+from mathutils import Matrix, Vector
 
-from .arguments import Options, options, scene, vector
-from .objects import add_to_scene, aim, point
+from . import rotations
+from .arguments import Options, editable, number, options, scene, text, vector
+from .changes import changes
+from .objects import add_to_scene, point
+
+_ORIGIN = (0.0, 0.0, 0.0)
 
 
 def create_camera(name: str, given: Options = None) -> str:
@@ -15,27 +20,33 @@ def create_camera(name: str, given: Options = None) -> str:
         name: the name. If it is in use, Blender adds a number.
         given: the options
             location: the position in metres, default [0, -10, 3].
-            look_at: a point or the name of an object, default [0, 0, 0].
-            lens: the focal length in mm, default 50.
+            look_at: a point or the name of an object, default [0, 0, 0]. A camera that is at this default looks down.
+            lens: the focal length in mm, at least 1, default 50.
             fstop: the aperture. It makes objects that are not in focus blurred. Default none: all is in focus.
             focus: a point or the name of an object to focus on, default `look_at`.
     """
+    wanted = text(name)
     chosen = options(given, ("location", "look_at", "lens", "fstop", "focus"))
-    # Check all options before creating anything, so that a refused call does not change the scene.
-    location = vector(chosen.get("location", (0.0, -10.0, 3.0)), "location")
-    target = point(chosen.get("look_at", [0.0, 0.0, 0.0]))
+    location = Vector(vector(chosen.get("location", (0.0, -10.0, 3.0)), "location"))
+    target = point(chosen.get("look_at", _ORIGIN))
     focus = point(chosen["focus"]) if "focus" in chosen else target
-    lens, fstop = float(chosen.get("lens", 50.0)), float(chosen.get("fstop", 0.0))
-    camera = bpy.data.cameras.new(name)
-    camera.lens = lens
-    made = bpy.data.objects.new(name, camera)
-    made.location = location
-    aim(made, target)
-    if fstop:
-        _focus(camera, fstop, (focus - made.location).length)
-    add_to_scene(made)
-    scene().camera = made
-    return made.name
+    lens = number(chosen.get("lens", 50.0), "lens", 1.0)
+    fstop = number(chosen.get("fstop", 0.0), "fstop", 0.0)
+    if fstop and focus == location:
+        raise ValueError("the camera is at the point to focus on: pass another focus or look_at")
+    current = editable(scene())
+    with changes() as change:
+        camera = change.new(bpy.data.cameras, wanted)
+        camera.lens = lens
+        made: bpy.types.Object = change.new(bpy.data.objects, wanted, camera)
+        made.location = location
+        if "look_at" in chosen or location != target:
+            setattr(made, *rotations.towards(made, Matrix.Translation(location), target))
+        if fstop:
+            _focus(camera, fstop, (focus - location).length)
+        add_to_scene(made)
+        change.set(current, "camera", made)
+        return made.name
 
 
 def _focus(camera: bpy.types.Camera, fstop: float, distance: float) -> None:

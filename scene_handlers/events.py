@@ -7,7 +7,8 @@ Each topic has a map as its payload:
     selection           selected: the names of the selected objects; active: the name of the active object, or nil
     depsgraph_update    for each kind of datablock (object, mesh, material, ...) the names of those that have changed
     file_load           path; it is empty for the file that Blender opens at its start
-    render              state: init, write, complete or cancel; scene; frame; path: the output path of the scene
+    render              state: init, write, complete or cancel; scene; frame; path: the file that the
+                        call writes, or the output path of the scene
 
 If a topic has no subscribers, its payload is not computed.
 
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 from bpy.app.handlers import persistent
+
+from .render import output_path
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -104,8 +107,7 @@ def _render_cancelled(scene: bpy.types.Scene, *_more: object) -> None:
 
 def _publish_render(state: str, scene: bpy.types.Scene) -> None:
     def payload() -> dict[str, Any]:
-        path = bpy.path.abspath(scene.render.filepath)
-        return {"state": state, "scene": scene.name, "frame": scene.frame_current, "path": path}
+        return {"state": state, "scene": scene.name, "frame": scene.frame_current, "path": output_path(scene)}
 
     _publish("render", payload)
 

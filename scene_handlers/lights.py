@@ -1,11 +1,15 @@
 """Handlers for lights and for the world."""
 
-from typing import Any, cast
+from typing import Any
 
 import bpy
+from mathutils import Matrix, Vector
 
-from .arguments import Options, choice, color, options, scene, vector
-from .objects import add_to_scene, aim, point
+from . import rotations
+from .arguments import Options, choice, color, editable, number, options, scene, text, vector
+from .changes import Changes, changes
+from .materials import set_inputs, use_nodes
+from .objects import add_to_scene, point
 
 _KINDS = {"point": "POINT", "sun": "SUN", "spot": "SPOT", "area": "AREA"}
 
@@ -28,51 +32,57 @@ def create_light(kind: str, name: str, given: Options = None) -> str:
             look_at: a point or the name of an object; default: the light points down.
     """
     blender_kind: str = choice(kind, _KINDS, "kind of light")
+    wanted = text(name)
     chosen = options(given, ("energy", "color", "size", "location", "look_at"))
-    # Check all options before creating anything, so that a refused call does not change the scene.
     values = _values(blender_kind, chosen)
-    location = vector(chosen.get("location", (0.0, 0.0, 5.0)), "location")
+    location = Vector(vector(chosen.get("location", (0.0, 0.0, 5.0)), "location"))
     target = point(chosen["look_at"]) if "look_at" in chosen else None
-    light = bpy.data.lights.new(name, cast("Any", blender_kind))
-    for property_name, value in values.items():
-        setattr(light, property_name, value)
-    made = bpy.data.objects.new(name, light)
-    made.location = location
-    if target is not None:
-        aim(made, target)
-    add_to_scene(made)
-    return made.name
+    with changes() as change:
+        light = change.new(bpy.data.lights, wanted, blender_kind)
+        for property_name, value in values.items():
+            setattr(light, property_name, value)
+        made: bpy.types.Object = change.new(bpy.data.objects, wanted, light)
+        made.location = location
+        if target is not None:
+            setattr(made, *rotations.towards(made, Matrix.Translation(location), target))
+        add_to_scene(made)
+        return made.name
 
 
 def _values(kind: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """Check the options and return the properties of the light that they set."""
-    values: dict[str, Any] = {"energy": float(chosen.get("energy", 5.0 if kind == "SUN" else 1000.0))}
+    energy = chosen.get("energy", 5.0 if kind == "SUN" else 1000.0)
+    values: dict[str, Any] = {"energy": number(energy, "energy")}
     if "color" in chosen:
         values["color"] = color(chosen["color"])[:3]
     if "size" in chosen:
-        values[_SIZE[kind]] = float(chosen["size"])
+        values[_SIZE[kind]] = number(chosen["size"], "size", 0.0)
     return values
 
 
 def set_world(given: Options) -> bool:
-    """Set the background of the scene's world, which lights the scene from all directions.
+    """Set the background of the scene's world, which lights the scene from all directions. Return True.
+
+    If the scene has no world, create one.
 
     Args:
         given: the options `color`, "#rrggbb" or linear numbers, default unchanged; `strength`, default 1.0.
     """
     chosen = options(given, ("color", "strength"))
-    background: Any = _background()
-    if "color" in chosen:
-        background.inputs["Color"].default_value = color(chosen["color"])
-    background.inputs["Strength"].default_value = float(chosen.get("strength", 1.0))
+    values = {"Strength": number(chosen.get("strength", 1.0), "strength")}
+    colors = {"Color": color(chosen["color"])} if "color" in chosen else {}
+    current = editable(scene())
+    if current.world is not None:
+        editable(current.world)
+    with changes() as change:
+        if current.world is None:
+            change.set(current, "world", change.new(bpy.data.worlds, "World"))
+        set_inputs(change, _background(change, current.world), colors | values)
     return True
 
 
-def _background() -> bpy.types.Node:
-    world = scene().world
-    if world is None:
-        world = scene().world = bpy.data.worlds.new("World")
-    world.use_nodes = True
+def _background(change: Changes, world: bpy.types.World) -> bpy.types.Node:
+    use_nodes(change, world)
     assert world.node_tree is not None
     for node in world.node_tree.nodes:
         if node.type == "BACKGROUND":

@@ -8,12 +8,39 @@ import bmesh
 import bpy
 from mathutils import Euler, Matrix, Vector
 
-from .arguments import Options, choice, object_named, options, scene, vector
+from . import rotations
+from .arguments import (
+    Options,
+    binary_for,
+    choice,
+    editable,
+    find,
+    flag,
+    floats,
+    integer,
+    number,
+    object_named,
+    options,
+    scene,
+    shown,
+    text,
+    vector,
+)
+from .changes import changes
+from .evaluated import evaluated, world_matrix
 
 Builder = Callable[[bmesh.types.BMesh, float, int, float], None]
 """Fills an empty mesh. Its arguments: the mesh, the size in metres, the number of segments, the thickness in metres."""
 
-_TRANSFORM = {"location": "location", "rotation": "rotation_euler", "scale": "scale"}
+_TRANSFORM = ("location", "rotation", "scale")
+
+_PROPERTIES = {"location": "location", "rotation": "rotation_euler", "scale": "scale"}
+
+_SMALLEST = 1e-6
+"""The smallest size of a primitive, in metres."""
+
+_MOST_SEGMENTS = 1000
+"""More segments would need gigabytes, and Blender would answer no other call for a long time."""
 
 
 def list_objects() -> list[str]:
@@ -22,16 +49,31 @@ def list_objects() -> list[str]:
 
 
 def describe_object(name: str) -> dict[str, Any]:
-    """Describe an object: name, type, location, rotation (radians), scale, dimensions, parent and materials."""
+    """Describe an object in the current frame. All values are those of its properties, relative to its parent.
+
+    Returns:
+        A map:
+            name, type: text.
+            location, scale, dimensions: lists of three numbers; location and dimensions in metres.
+            rotation_mode: the mode in which the object rotates, by Blender's name: XYZ and other orders of Euler
+                angles, QUATERNION or AXIS_ANGLE.
+            rotation: the rotation in this mode: three angles in radians; or w, x, y, z; or angle, x, y, z.
+            rotation_euler: the same rotation as angles around X, Y and Z, in radians.
+            parent: the name of the parent, or nil.
+            materials: the names of the materials.
+    """
     found = object_named(name)
-    _update()
+    with evaluated(found) as result:
+        dimensions = result.dimensions.copy()
     return {
         "name": found.name,
         "type": found.type,
         "location": found.location.copy(),
-        "rotation": found.rotation_euler.copy(),
+        "rotation": rotations.own(found),
+        "rotation_mode": found.rotation_mode,
+        "rotation_euler": rotations.euler(found),
         "scale": found.scale.copy(),
-        "dimensions": found.dimensions.copy(),
+        "dimensions": dimensions,
         "parent": found.parent.name if found.parent else None,
         "materials": [slot.material.name for slot in found.material_slots if slot.material],
     }
@@ -45,25 +87,29 @@ def create_primitive(kind: str, name: str, given: Options = None) -> str:
         name: the name. If it is in use, Blender adds a number.
         given: the options
             size: the largest dimension in metres, default 2.0.
-            segments: the number of segments around the axis, default 32.
-            thickness: the thickness of a torus in metres, default a fifth of its size.
+            segments: the number of segments around the axis, 3 to 1000, default 32.
+            thickness: the thickness of a torus in metres, at most its size, default a fifth of its size.
             smooth: True for smooth shading, default False.
             location, rotation (radians, XYZ), scale: lists of three numbers.
     """
     build = choice(kind, _BUILDERS, "kind of primitive")
+    wanted = text(name)
     chosen = options(given, (*_TRANSFORM, "size", "segments", "thickness", "smooth"))
-    # Check all options before creating anything, so that a refused call does not change the scene.
-    transform = _transform(chosen)
-    size = float(chosen.get("size", 2.0))
-    segments, thickness = int(chosen.get("segments", 32)), float(chosen.get("thickness", size / 5))
-    mesh = bpy.data.meshes.new(name)
-    _fill(mesh, build, size, segments, thickness)
-    if chosen.get("smooth", False):
-        mesh.shade_smooth()
-    made = bpy.data.objects.new(name, mesh)
-    _apply(made, transform)
-    add_to_scene(made)
-    return made.name
+    transform = {option: vector(chosen[option], option) for option in _TRANSFORM if option in chosen}
+    size = number(chosen.get("size", 2.0), "size", _SMALLEST)
+    segments = integer(chosen.get("segments", 32), "segments", 3, _MOST_SEGMENTS)
+    thickness = number(chosen.get("thickness", size / 5), "thickness", 0.0, size)
+    smooth = flag(chosen.get("smooth", False), "smooth")
+    with changes() as change:
+        mesh = change.new(bpy.data.meshes, wanted)
+        _fill(mesh, build, size, segments, thickness)
+        if smooth:
+            mesh.shade_smooth()
+        made: bpy.types.Object = change.new(bpy.data.objects, wanted, mesh)
+        for option, value in transform.items():
+            setattr(made, _PROPERTIES[option], value)
+        add_to_scene(made)
+        return made.name
 
 
 def create_cube(name: str, given: Options = None) -> str:
@@ -72,76 +118,79 @@ def create_cube(name: str, given: Options = None) -> str:
 
 
 def set_transform(name: str, given: Options) -> dict[str, Any]:
-    """Set the transform of an object. Return the result of `describe_object`.
+    """Set the transform of an object, relative to its parent. Return the result of `describe_object`.
+
+    The object keeps its rotation mode, so that its animation still works.
 
     Args:
         name: the object.
-        given: the options `location`, `rotation` (radians, XYZ) and `scale`, lists of three numbers; default unchanged.
+        given: the options `location` (metres), `rotation` and `scale`, lists of three numbers; default unchanged. The
+            rotation is in the object's own mode, as `describe_object` returns it. For an object that rotates by a
+            quaternion or by axis and angle, three numbers are angles around X, Y and Z, in radians.
     """
-    _apply(object_named(name), _transform(options(given, _TRANSFORM)))
-    return describe_object(name)
+    changed = editable(object_named(name))
+    chosen = options(given, _TRANSFORM)
+    values = {option: vector(chosen[option], option) for option in ("location", "scale") if option in chosen}
+    rotation = rotations.checked(changed, chosen["rotation"]) if "rotation" in chosen else None
+    with changes() as change:
+        for option, value in values.items():
+            change.set(changed, option, value)
+        if rotation is not None:
+            change.set(changed, *rotation)
+        return describe_object(changed.name)
 
 
 def look_at(name: str, target: str | list[float]) -> Euler:
     """Turn an object so that its -Z axis points to the target. Cameras and lights look along this axis.
 
+    Parents, constraints that move the object, and delta transforms are taken into account. A constraint that turns the
+    object still turns it. The object keeps its rotation mode.
+
     Args:
         name: the object to turn.
-        target: a point, or the name of an object.
+        target: a point in world space, or the name of an object.
 
     Returns:
-        The rotation, in radians (XYZ).
+        The rotation relative to its parent, in radians (XYZ).
     """
-    turned = object_named(name)
-    _update()
-    aim(turned, point(target))
-    return turned.rotation_euler.copy()
+    turned = editable(object_named(name))
+    if not isinstance(target, list | tuple) and find(bpy.data.objects, target) == turned:
+        raise ValueError(f"the object {turned.name!r} cannot look at itself")
+    goal = point(target)
+    with changes() as change:
+        change.set(turned, *rotations.towards(turned, world_matrix(turned), goal))
+        return rotations.euler(turned)
 
 
 def delete_object(name: str) -> bool:
     """Delete an object. Delete its data, too, if no other object uses it. Return True."""
-    found = object_named(name)
+    found = editable(object_named(name))
+    if found.mode != "OBJECT":
+        raise ValueError(f"the object {found.name!r} is in {found.mode.lower()} mode: leave this mode first")
     data = found.data
     bpy.data.objects.remove(found)
-    if data is not None and data.users == 0:
+    if data is not None and data.users == 0 and data.library is None:
         bpy.data.batch_remove([data])
     return True
 
 
 def add_to_scene(made: bpy.types.Object) -> None:
-    """Link a new object to the current scene."""
-    scene().collection.objects.link(made)
+    """Link a new object to the current scene.
+
+    Raises:
+        ValueError: the scene is linked from another file.
+    """
+    editable(scene()).collection.objects.link(made)
 
 
-def point(target: str | list[float]) -> Vector:
+def point(target: Any) -> Vector:
     """Return a point in world space: the position of the object with this name, or the three numbers themselves."""
-    if isinstance(target, str):
-        return object_named(target).matrix_world.to_translation()
+    if isinstance(target, str | bytes | memoryview):
+        return world_matrix(object_named(target)).to_translation()
+    if len(floats(target)) != 3:
+        hint = binary_for(target)
+        raise ValueError(f"a target is a list of three numbers or the name of an object, not {shown(target)}{hint}")
     return Vector(vector(target, "a target"))
-
-
-def aim(turned: bpy.types.Object, target: Vector) -> None:
-    """Turn an object so that its -Z axis points to a point in world space, with its +Y axis up."""
-    turned.rotation_mode = "XYZ"
-    turned.rotation_euler = (target - turned.location).to_track_quat("-Z", "Y").to_euler()
-
-
-def _transform(chosen: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
-    """Check the options and return the properties of the object that they set."""
-    return {_TRANSFORM[option]: vector(chosen[option], option) for option in _TRANSFORM if option in chosen}
-
-
-def _apply(changed: bpy.types.Object, transform: dict[str, tuple[float, float, float]]) -> None:
-    if "rotation_euler" in transform:
-        changed.rotation_mode = "XYZ"
-    for name, value in transform.items():
-        setattr(changed, name, value)
-
-
-def _update() -> None:
-    layer = bpy.context.view_layer
-    assert layer is not None
-    layer.update()
 
 
 def _fill(mesh: bpy.types.Mesh, build: Builder, size: float, segments: int, thickness: float) -> None:

@@ -4,10 +4,19 @@ Example: `objects["Cube"].location` is the path of `bpy.data.objects["Cube"].loc
 paths and finds only properties, so a path cannot run Python code.
 """
 
+import math
 import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
+from idprop.types import IDPropertyGroup
+from mathutils import Matrix
+
+from .arguments import editable, find, flag, integer, listed, number, shown, text
+from .changes import Changes, changes
 
 # The last step of a path: .name, [3] or ["key"]. The part before it is the path of the owner.
 _LAST_STEP = re.compile(
@@ -29,20 +38,39 @@ class _Step(NamedTuple):
 
 
 def get_property(path: str) -> Any:
-    """Return the value of the property at a path: a number, a string or a list of them.
+    """Return the value of the property at a path: a number, a text, or a list or a map of them.
 
-    A datablock is returned as its name, and a collection as a list of names.
+    A datablock is returned as its name, a collection as a list of names, and an enum whose items can be combined as a
+    list of names. A custom property can also be a map.
     """
-    return _plain(_resolve(bpy.data, path), path)
+    wanted = text(path, "a path")
+    step = _LAST_STEP.fullmatch(wanted)
+    if step is None or step["key"] is None:
+        return _plain(_resolve(bpy.data, wanted), wanted)
+    # Blender resolves the path of a custom property with a map or a list to another type.
+    owner = _resolve(bpy.data, step["owner"])
+    try:
+        return _plain(owner[_unescaped(step["key"])], wanted)
+    except (KeyError, TypeError):
+        raise _missing(wanted) from None
 
 
 def set_property(path: str, value: Any) -> Any:
-    """Set the property at a path. Return its new value. Pass a datablock by its name, or nil for none."""
-    assign(bpy.data, path, value)
-    return get_property(path)
+    """Set the property at a path. Return its new value; a number is moved to the limits of the property.
+
+    Args:
+        path: the property.
+        value: what `get_property` returns for it. A datablock is given by its name, or nil for none. An integer may be
+            a float without a fraction. A custom property can be a number, a text, true, false, nil, a binary, a list of
+            values of one type, or a map with such values.
+    """
+    wanted = text(path, "a path")
+    with changes() as change:
+        assign(change, bpy.data, wanted, value)
+        return get_property(wanted)
 
 
-def assign(root: Any, path: str, value: Any) -> None:
+def assign(change: Changes, root: Any, path: str, value: Any) -> None:
     """Set the property at a path relative to `root`.
 
     Raises:
@@ -50,14 +78,17 @@ def assign(root: Any, path: str, value: Any) -> None:
         ValueError: the property cannot have this value.
     """
     step = _last_step(root, path)
-    accepted = value if step.name is None else _accepted(step.owner, step.name, path, value)
-    try:
-        if step.name is None:
-            step.owner[step.key] = accepted
+    block = getattr(step.owner, "id_data", None) or getattr(getattr(step.owner, "owner", None), "id_data", None)
+    if block is not None:
+        editable(block)
+    accepted = _accepted(step, path, value)
+    with _refusals(path, value):
+        if step.name is not None:
+            change.set(step.owner, step.name, accepted)
         else:
-            setattr(step.owner, step.name, accepted)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{str(path)!r} cannot be set to {value!r}: {error}") from error
+            change.set_item(step.owner, step.key, accepted)
+    if isinstance(accepted, bpy.types.ID) and step.name is not None and getattr(step.owner, step.name) != accepted:
+        raise ValueError(f"{path!r} cannot be set to {accepted.name!r}: Blender does not accept it here")
 
 
 def place(root: Any, path: str) -> tuple[Any, str]:
@@ -76,24 +107,144 @@ def place(root: Any, path: str) -> tuple[Any, str]:
         raise _missing(path) from None
 
 
-def _accepted(owner: Any, name: str, path: str, value: Any) -> Any:
-    """Return the value to set: the datablock with this name if the property is a datablock, otherwise `value`."""
+def _accepted(step: _Step, path: str, value: Any) -> Any:
+    """Return the value in the form that Blender needs.
+
+    Raises:
+        LookupError: there is no such property.
+        ValueError: the property cannot have such a value.
+    """
+    if step.name is not None:
+        return _for_property(step.owner, step.name, path, value)
+    if isinstance(step.key, int):
+        return _for_item(step.owner, step.key, path, value)
+    if isinstance(step.owner, bpy.types.bpy_prop_collection):
+        raise ValueError(f"{path!r} is an item of a collection and cannot be set: name one of its properties")
+    return _for_custom_property(step.owner, str(step.key), path, value)
+
+
+def _for_property(owner: Any, name: str, path: str, value: Any) -> Any:
     definition: Any = owner.bl_rna.properties.get(name)
     if definition is None:
         raise _missing(path)
-    if definition.is_readonly:
-        raise ValueError(f"{str(path)!r} is read-only")
-    return _datablock(definition, value) if definition.type == "POINTER" else value
+    if owner.is_property_readonly(name) or definition.type == "COLLECTION":
+        raise ValueError(f"{path!r} is read-only")
+    if definition.type == "POINTER":
+        return _datablock(owner, definition, path, value)
+    with _refusals(path, value):
+        if definition.type == "ENUM":
+            return _items_of_enum(value) if definition.is_enum_flag else text(value, _VALUE)
+        if definition.type == "STRING":
+            return _bytes(value) if definition.subtype == "BYTE_STRING" else text(value, _VALUE)
+        convert = _CONVERSIONS[definition.type]
+        if not definition.is_array:
+            return convert(value)
+        accepted = _array(value, convert)
+        # Blender takes the rows of a list as the columns of a matrix.
+        return Matrix(accepted) if isinstance(getattr(owner, name), Matrix) else accepted
+
+
+def _for_item(owner: Any, index: int, path: str, value: Any) -> Any:
+    """Return the value for an item of a vector or an array, which has the type of the present one."""
+    try:
+        present = owner[index]
+    except (IndexError, KeyError, TypeError):
+        raise _missing(path) from None
+    for type_, convert in ((bool, _boolean), (int, _integer), (float, _number)):
+        if isinstance(present, type_):
+            with _refusals(path, value):
+                return convert(value)
+    raise ValueError(f"{path!r} is not one number and cannot be set: name the whole property, or one of its properties")
+
+
+def _for_custom_property(owner: Any, key: str, path: str, value: Any) -> Any:
+    try:
+        present = owner.get(key)
+    except (AttributeError, TypeError):
+        raise _missing(path) from None
+    if isinstance(present, bpy.types.ID) and isinstance(value, str):
+        return _named_like(present, value)
+    with _refusals(path, value):
+        return _storable(value)
+
+
+_VALUE = "the value"
+
+
+def _boolean(value: Any) -> bool:
+    # Blender accepts 0 and 1, too.
+    return bool(value) if type(value) is int and value in (0, 1) else flag(value, _VALUE)
+
+
+def _integer(value: Any) -> int:
+    return integer(value, _VALUE)
+
+
+def _number(value: Any) -> float:
+    return number(value, _VALUE)
+
+
+_CONVERSIONS = {"BOOLEAN": _boolean, "INT": _integer, "FLOAT": _number}
+
+
+def _array(value: Any, convert: Callable[[Any], Any]) -> list[Any]:
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise ValueError("the value has to be a list")
+    is_nested = any(isinstance(item, list | tuple | np.ndarray) for item in value)
+    return [_array(item, convert) if is_nested else convert(item) for item in value]
+
+
+def _items_of_enum(value: Any) -> set[str]:
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError("the value has to be a list of names")
+    return {text(item, "an item") for item in value}
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, bytes | memoryview) else text(value, _VALUE).encode()
+
+
+def _storable(value: Any) -> Any:
+    """Return the value of a custom property."""
+    if value is None or isinstance(value, bool | bytes):
+        return value
+    if isinstance(value, str):
+        return text(value, _VALUE)
+    if isinstance(value, int):
+        return integer(value, _VALUE)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"the value has to be a finite number, not {value}")
+        return value
+    if isinstance(value, Mapping):
+        return {text(key, "a key"): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    raise ValueError("a custom property is a number, a text, a list or a map")
+
+
+@contextmanager
+def _refusals(path: str, value: Any) -> Iterator[None]:
+    """Let each refusal of a value, also by Blender, name the path and the value."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, KeyError, IndexError, RuntimeError) as error:
+        raise ValueError(f"{path!r} cannot be set to {shown(value)}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).removeprefix("bpy_struct: item.attr = val: ")
+    return "a list needs values of one type" if "ID property arrays" in said else said
 
 
 def _missing(path: str) -> LookupError:
-    return LookupError(f"no property at {str(path)!r}")
+    return LookupError(f"no property at {path!r}")
 
 
 def _resolve(root: Any, path: str) -> Any:
     try:
         return root.path_resolve(path) if path else root
-    except ValueError:
+    except (ValueError, TypeError):
         raise _missing(path) from None
 
 
@@ -102,28 +253,55 @@ def _last_step(root: Any, path: str) -> _Step:
     if match is None:
         raise _missing(path)
     owner, name, index, key = match.group("owner", "name", "index", "key")
+    found = _resolve(root, owner)
     if name is not None:
-        return _Step(_resolve(root, owner), name, None)
-    return _Step(_resolve(root, owner), None, int(index) if key is None else re.sub(r"\\(.)", r"\1", key))
+        if not hasattr(found, "bl_rna"):
+            raise _missing(path)
+        return _Step(found, name, None)
+    return _Step(found, None, int(index) if key is None else _unescaped(key))
 
 
-def _datablock(definition: Any, name: Any) -> Any:
+def _unescaped(key: str) -> str:
+    return re.sub(r"\\(.)", r"\1", key)
+
+
+def _datablock(owner: Any, definition: Any, path: str, value: Any) -> Any:
     """Return the datablock with this name and with the type of the property."""
-    if name is None:
+    if value is None:
+        if definition.is_never_none:
+            raise ValueError(f"{path!r} cannot be nil")
         return None
-    wanted = definition.fixed_type.identifier
-    collections: Any = bpy.data.bl_rna.properties
-    for collection in collections:
-        if collection.type == "COLLECTION" and collection.fixed_type.identifier == wanted:
-            return _by_name(collection.identifier, str(name))
-    raise ValueError(f"a {wanted} cannot be set by name")
+    wanted: Any = getattr(bpy.types, definition.fixed_type.identifier, None)
+    if wanted is bpy.types.ID:
+        # The data of an object, for example, has the type of the present data.
+        return _named_like(getattr(owner, definition.identifier), value)
+    for blocks, type_ in _collections():
+        if wanted is not None and issubclass(wanted, type_):
+            return _by_name(blocks, value)
+    raise ValueError(f"{path!r} is a {definition.fixed_type.identifier}, which cannot be set by name")
 
 
-def _by_name(collection: str, name: str) -> Any:
+def _named_like(present: Any, name: Any) -> Any:
+    """Return the datablock with this name and with the type of another datablock."""
+    for blocks, type_ in _collections():
+        if isinstance(present, type_):
+            return _by_name(blocks, name)
+    raise ValueError(f"{text(name)!r} cannot be set by name, because its type is not known")
+
+
+def _collections() -> Iterator[tuple[str, type]]:
+    """Yield the name and the type of each collection of `bpy.data`."""
+    properties: Any = bpy.data.bl_rna.properties
+    for collection in properties:
+        if collection.type == "COLLECTION":
+            yield collection.identifier, getattr(bpy.types, collection.fixed_type.identifier)
+
+
+def _by_name(collection: str, name: Any) -> Any:
     blocks: Any = getattr(bpy.data, collection)
-    found = blocks.get(name)
+    found = find(blocks, name)
     if found is None:
-        raise LookupError(f"none of the {collection} is named {name!r}; there are: {', '.join(blocks.keys())}")
+        raise LookupError(f"none of the {collection} is named {text(name)!r}; there are: {listed(blocks.keys())}")
     return found
 
 
@@ -138,7 +316,10 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, bpy.types.bpy_struct):
         definition: Any = value.bl_rna
         names = ", ".join(property.identifier for property in definition.properties)
-        raise ValueError(f"{str(path)!r} is a {definition.identifier}; name one of its properties: {names}")
+        raise ValueError(f"{path!r} is a {definition.identifier}; name one of its properties: {names}")
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    return [_plain(item, path) for item in value]
+    items: Any = value
+    if isinstance(value, IDPropertyGroup):
+        return {key: _plain(item, path) for key, item in items.items()}
+    return [_plain(item, path) for item in items]

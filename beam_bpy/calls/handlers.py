@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
 from beam_bpy.calls.statistics import Tally
-from beam_bpy.checks import check_binaries, check_callable, check_name, check_text, check_timeout
+from beam_bpy.checks import check_binaries, check_callable, check_name, check_owner, check_timeout
 from beam_bpy.logger import log
 from beam_bpy.module_names import ELIXIR_PREFIX, full_module, plain_module
 from beam_bpy.protocol.control import BinaryType
@@ -19,7 +19,8 @@ class HandlerOptions(TypedDict, total=False):
 
     Attributes:
         inline: True runs the handler on the network thread, where the call arrives: for a function that is quick,
-            thread-safe and does not use bpy. Default False, through the dispatcher.
+            thread-safe and does not use bpy. It passes queued calls, but nothing is read from a node that is over
+            `Limits.max_in_flight`. Default False, through the dispatcher.
         binaries: how binaries arrive: `str` (default), valid UTF-8 as str and any other as bytes; `bytes`; or
             `memoryview`, which copies nothing.
         arrays: True decodes lists of numbers to numpy arrays. Default False.
@@ -163,7 +164,7 @@ def _check_options(options: HandlerOptions) -> None:
         check_name(full_module(check_name(module, "the module of a handler")), "the module of a handler")
         options["module"] = check_name(plain_module(module), "the module of a handler")
     if owner is not None:
-        options["owner"] = check_text(owner, "the owner of a handler")
+        options["owner"] = check_owner(owner)
     if permit is not None:
         check_callable(permit, "permit")
     check_timeout(options.get("max_wait"), "max_wait")

@@ -23,7 +23,7 @@ from beam_bpy.erlang_text import show
 from beam_bpy.protocol import epmd as epmd_protocol
 from beam_bpy.settings import LOOPBACK
 from beam_bpy.transport.resolver import addresses_of
-from vendor_term_codec import EncodeError, PairsMap
+from vendor_term_codec import DecodeError, PairsMap
 
 _CALL_HELP = """\
 Call a function on a node, as erpc:call does, and print its value in Erlang syntax.
@@ -175,7 +175,9 @@ def _call(options: argparse.Namespace) -> int:
         with Caller(options) as server:
             try:
                 value = server.call(options.node, options.module, options.function, arguments, options.timeout)
-            except EncodeError as error:
+            except DecodeError as error:
+                return complain(f"the value cannot be read: {error}")
+            except (TypeError, ValueError) as error:  # An argument or a name that cannot be sent.
                 return complain(str(error), USAGE)
         say(write(value))
     return SUCCESS

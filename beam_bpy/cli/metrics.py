@@ -37,21 +37,29 @@ def metrics_server(server: BeamServer, port: int | None) -> Iterator[None]:
         http = _HttpServer(server, port)
     except (OSError, OverflowError) as error:
         raise SettingsError(f"the metrics cannot use port {port}: {getattr(error, 'strerror', error)}") from None
-    thread = threading.Thread(target=http.serve_forever, name="beam_bpy metrics", daemon=True)
-    thread.start()
+    stopping = threading.Event()
+    threading.Thread(target=http.run, args=(stopping,), name="beam_bpy metrics", daemon=True).start()
     try:
         yield
     finally:
-        http.shutdown()
+        # It is not waited for: a slow client must not delay the end of the node.
+        stopping.set()
         http.server_close()
 
 
 class _HttpServer(HTTPServer):
     request_queue_size = 8
+    timeout = 0.5
 
     def __init__(self, server: BeamServer, port: int) -> None:
         self.node = server
         super().__init__((_ADDRESS, port), _Request)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Answer requests until `stopping`."""
+        with contextlib.suppress(OSError, ValueError):  # The socket has been closed.
+            while not stopping.is_set():
+                self.handle_request()
 
     def server_bind(self) -> None:
         # Without the lookup of the computer's name that `HTTPServer` makes.

@@ -72,18 +72,21 @@ def unbreakable_output(warn: Callable[[str], None]) -> Iterator[None]:
     Args:
         warn: gets one sentence, when that happens first.
     """
-    before = sys.stdout
-    if before is None:
+    before = sys.stdout, sys.stderr
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open
         warn("standard output is closed: what handlers print is discarded")
-    elif isinstance(before, io.TextIOWrapper) and before is sys.__stdout__:
-        sys.stdout = _unbreakable(before, warn)
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
+        sys.stdout = _unbreakable(sys.stdout, warn)
     with contextlib.suppress(ValueError, AttributeError):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # Blender's Python leaves it at its default, which ends Blender.
     try:
         yield
     finally:
         flush_streams()
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
 
 
 def _unbreakable(stream: TextIO, warn: Callable[[str], None]) -> TextIO:

@@ -115,7 +115,7 @@ class _Parser:
 
     def end(self) -> None:
         self._token = self._at
-        if self._text[self._at :].strip() not in ("", "."):
+        if self._text[self._at :].strip() not in ("", "" if self._elixir else "."):
             raise self._unexpected()
 
     def _compound(self, symbol: str) -> Any:
@@ -250,8 +250,8 @@ class _Parser:
 
     def _unexpected(self) -> TermError:
         """The error for the token that was read last."""
-        rest = self._text[self._token :].strip()
-        where = f"{rest[:20]!r} at position {self._token}" if rest else "the end of the text"
+        rest = self._text[self._token :].lstrip()
+        where = f"{rest[:20]!r} at position {len(self._text) - len(rest)}" if rest else "the end of the text"
         language = "Elixir" if self._elixir else "Erlang"
         return TermError(f"{self._text!r} is not an {language} term: {where} was not expected")
 

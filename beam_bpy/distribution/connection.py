@@ -141,6 +141,7 @@ class Connection:
         """See `StreamProtocol`."""
         if self._timer is not None:
             self._timer.cancel()
+        self.peer.lost_because = reason
         try:
             self._node.peer_down(self.peer)
         finally:

@@ -60,6 +60,7 @@ class Peer:
         headers: True if both sides send distribution headers and exit reasons as payloads.
         send, send_framed, call_deferred: see `PeerTransport`.
         connected: False once the connection is gone.
+        lost_because: why the connection is gone; empty before.
         since: when it connected, in seconds since the epoch.
         calls: the number of calls that have come from it.
         incoming_monitors: our processes that its processes monitor, by the monitor's reference.
@@ -70,7 +71,7 @@ class Peer:
 
     __slots__ = (
         *("call_deferred", "calls", "connected", "creation", "flags", "headers", "incoming_monitors", "links", "load"),
-        *("name", "name_ext", "outgoing_monitors", "send", "send_framed", "since"),
+        *("lost_because", "name", "name_ext", "outgoing_monitors", "send", "send_framed", "since"),
     )
 
     def __init__(self, name: str, flags: Flag, creation: int, transport: PeerTransport) -> None:
@@ -83,6 +84,7 @@ class Peer:
         self.send_framed = transport.send_framed
         self.call_deferred = transport.call_deferred
         self.connected = True
+        self.lost_because = ""
         self.since = time.time()
         self.calls = 0
         self.incoming_monitors: dict[bytes, Process] = {}

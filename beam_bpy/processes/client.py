@@ -202,7 +202,8 @@ def _settle(pending: _Pending, reason: Any) -> None:
     outcome = erpc.outcome_in(reason, pending.result)
     if outcome is None:
         broke = reason == "noconnection"
-        sentence = f"the connection to {pending.node_name} broke during the call"
+        why = f": {pending.peer.lost_because}" if pending.peer is not None and pending.peer.lost_because else ""
+        sentence = f"the connection to {pending.node_name} broke during the call{why}"
         set_error(pending.future, NodeDownError(sentence) if broke else ErlangExit(reason))
     elif outcome.kind == "return":
         set_result(pending.future, outcome.value)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from beam_bpy.protocol import ProtocolError
-from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME, Frame
+from beam_bpy.protocol.framing import DEFAULT_MAX_FRAME, Frame, too_long
 
 SIZE = 64 * 1024
 """The payload of one fragment, in bytes; the BEAM uses the same size."""
@@ -67,7 +67,7 @@ class Reassembler:
         if sequence in self._partial or len(self._partial) >= _MAX_MESSAGES:
             raise ProtocolError("a fragmented message has a used sequence id, or too many messages are incomplete")
         if number < 1 or (number - 1) * len(frame) > self._max_message:
-            raise ProtocolError(f"a message of {number} fragments is longer than the limit of {self._max_message}")
+            raise too_long(f"a message of {number} fragments", self._max_message)
         self._partial[sequence] = _Partial(frame, number)
         self._hold(len(frame))
         return None
@@ -88,7 +88,7 @@ class Reassembler:
     def _hold(self, size: int) -> None:
         self._held += size
         if self._held > _MAX_TOGETHER * self._max_message:
-            raise ProtocolError(f"all incomplete messages have more than {_MAX_TOGETHER * self._max_message} bytes")
+            raise too_long("the sum of all incomplete messages", _MAX_TOGETHER * self._max_message)
 
 
 class _Partial:
@@ -100,7 +100,7 @@ class _Partial:
 
     def add(self, piece: memoryview, limit: int) -> None:
         if len(self._data) + len(piece) > limit:
-            raise ProtocolError(f"a fragmented message is longer than the limit of {limit}")
+            raise too_long("a fragmented message", limit)
         self._data += piece
         self.expected -= 1
 

@@ -37,6 +37,11 @@ _FIRST = 16 * 1024 * 1024
 Frame = bytes | bytearray
 
 
+def too_long(message: str, limit: int) -> ProtocolError:
+    """The error for a message that exceeds a limit; a program that made the call behind it gets this sentence."""
+    return ProtocolError(f"{message} is longer than the limit of {limit} bytes: set a higher max_frame in Limits")
+
+
 class FrameReader:
     """Splits the bytes from a peer into messages.
 
@@ -72,7 +77,7 @@ class FrameReader:
         while filled - start >= 4:
             length = int.from_bytes(chunk[start : start + 4])
             if length > self._max_frame:
-                raise ProtocolError(f"a message of {length} bytes is longer than the limit of {self._max_frame}")
+                raise too_long(f"a message of {length} bytes", self._max_frame)
             end = start + 4 + length
             if end > filled:
                 if length > _CHUNK - 4:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from beam import COOKIE, Erl, eventually, nodes_of, unique
 
-from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow, NodeDownError, Reference
+from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow, Limits, NodeDownError, Reference
 
 SECONDS = 20.0
 
@@ -304,6 +304,18 @@ def test_a_node_that_dies_during_calls_fails_each_of_them(fresh: BeamServer, sta
     for future in futures:
         with pytest.raises(NodeDownError, match=f"{erl.node} broke"):
             future.result(SECONDS)
+
+
+@pytest.mark.parametrize("size", [10_000, 200_000, 2_000_000])
+def test_an_answer_that_is_too_long_says_which_limit(
+    start_server: Callable[..., BeamServer], start_erl: Callable[..., Erl], size: int
+) -> None:
+    server = start_server(limits=Limits(max_frame=5_000))
+    assert server.start(), server.last_error
+    erl = start_erl()
+    with pytest.raises(NodeDownError, match=r"5000 bytes.*max_frame"):
+        server.call(erl.node, "binary", "copy", ["x", size])
+    assert server.call(erl.node, "binary", "copy", ["x", 100]) == "x" * 100
 
 
 def test_a_server_that_stops_fails_its_calls(fresh: BeamServer, start_erl: Callable[..., Erl]) -> None:

@@ -14,6 +14,18 @@ _PATHS = {
     "panel_state": f"{EXTENSION}.panel_state",
     "security": f"{EXTENSION}.security",
     "snippets": f"{EXTENSION}.snippets",
+    "scene_handlers": SCENE_HANDLERS,
+    "scene_animation": f"{SCENE_HANDLERS}.animation",
+    "scene_arguments": f"{SCENE_HANDLERS}.arguments",
+    "scene_changes": f"{SCENE_HANDLERS}.changes",
+    "scene_cameras": f"{SCENE_HANDLERS}.cameras",
+    "scene_evaluated": f"{SCENE_HANDLERS}.evaluated",
+    "scene_files": f"{SCENE_HANDLERS}.files",
+    "scene_lights": f"{SCENE_HANDLERS}.lights",
+    "scene_materials": f"{SCENE_HANDLERS}.materials",
+    "scene_objects": f"{SCENE_HANDLERS}.objects",
+    "scene_properties": f"{SCENE_HANDLERS}.properties",
+    "scene_render": f"{SCENE_HANDLERS}.render",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }
 

@@ -1,4 +1,4 @@
-"""Each handler of the example extension, called from a real Erlang node."""
+"""Each handler of the extension Scene Handlers, called from a real Erlang node."""
 
 import struct
 import subprocess
@@ -34,6 +34,8 @@ def test_describe_object(scene: Scene) -> None:
         "type": "MESH",
         "location": [0.0, 0.0, 0.0],
         "rotation": [0.0, 0.0, 0.0],
+        "rotation_mode": "XYZ",
+        "rotation_euler": [0.0, 0.0, 0.0],
         "scale": [1.0, 1.0, 1.0],
         "dimensions": [2.0, 2.0, 2.0],
         "parent": None,

@@ -1,0 +1,143 @@
+"""The rotation of an object in its own mode: Euler angles in an order such as XYZ, a quaternion, or axis and angle."""
+
+from typing import Any
+
+import bpy
+from mathutils import Euler, Matrix, Quaternion, Vector
+
+from .arguments import floats, shown
+
+Setting = tuple[str, list[float]]
+"""A property of an object and its value."""
+
+_PROPERTIES = ("rotation_euler", "rotation_quaternion", "rotation_axis_angle")
+
+_SAME_PLACE = 1e-6
+"""Two points that are closer than this are the same, in metres."""
+
+
+def own(turned: bpy.types.Object) -> list[float]:
+    """Return the rotation in the mode of the object: three angles; w, x, y, z; or angle, x, y, z."""
+    return list(getattr(turned, property_of(turned)))
+
+
+def euler(turned: bpy.types.Object) -> Euler:
+    """Return the rotation as angles around X, Y and Z, in radians."""
+    if turned.rotation_mode == "XYZ":
+        return turned.rotation_euler.copy()
+    if turned.rotation_mode == "QUATERNION":
+        return turned.rotation_quaternion.normalized().to_euler("XYZ")
+    if turned.rotation_mode == "AXIS_ANGLE":
+        angle, *axis = turned.rotation_axis_angle
+        return Quaternion(axis, angle).to_euler("XYZ")
+    return turned.rotation_euler.to_matrix().to_euler("XYZ")
+
+
+def check_effect(turned: bpy.types.Object, name: str) -> None:
+    """Check that a property with a rotation is that of the mode of the object.
+
+    Raises:
+        ValueError: it is that of another mode, so that its keyframes would have no effect.
+    """
+    if name in _PROPERTIES and name != property_of(turned):
+        raise ValueError(
+            f"keyframes of {name!r} have no effect: {turned.name!r} rotates in the mode {turned.rotation_mode}. "
+            f"Use the path 'rotation', which means {property_of(turned)!r} here"
+        )
+
+
+def checked(turned: bpy.types.Object, value: Any) -> Setting:
+    """Return the property to set for a rotation of a caller: the value in the mode of the object, or three angles.
+
+    Raises:
+        ValueError: it is neither of them.
+    """
+    numbers = floats(value)
+    if _has_euler(turned):
+        if len(numbers) != 3:
+            raise ValueError(f"rotation has to be a list of three numbers, not {shown(value)}")
+        return "rotation_euler", numbers
+    if len(numbers) == 3:
+        return _setting(turned, Euler(numbers, "XYZ").to_matrix())
+    if len(numbers) != 4:
+        raise ValueError(f"rotation has to be a list of three or four numbers, not {shown(value)}")
+    vector = numbers if turned.rotation_mode == "QUATERNION" else numbers[1:]
+    if not any(vector):
+        raise ValueError(f"rotation has to be a quaternion or an axis that is not zero, not {shown(value)}")
+    return property_of(turned), numbers
+
+
+def towards(turned: bpy.types.Object, world: Matrix, goal: Vector) -> Setting:
+    """Return the property to set so that the -Z axis points to a point, and the +Y axis up as far as possible.
+
+    Args:
+        turned: the object.
+        world: its world matrix.
+        goal: the point in world space.
+
+    Raises:
+        ValueError: the object is at this point, or has a scale of zero.
+    """
+    direction = goal - world.to_translation()
+    if direction.length < _SAME_PLACE:
+        raise ValueError(f"the object {turned.name!r} is at the point that it is to look at")
+    above = _above(turned, world)
+    # The directions of the axes in the space of the parent. A parent with a scale changes angles.
+    back: Any = -(above.inverted() @ direction).normalized()
+    up: Any = above.inverted() @ (direction.to_track_quat("-Z", "Y") @ Vector((0.0, 1.0, 0.0)))
+    # A negative scale turns an axis of the object around.
+    scale = _scale(turned)
+    z = back if scale.z >= 0 else -back
+    x: Any = (up if scale.y >= 0 else -up).cross(z)
+    x.normalize()
+    rotation = Matrix((x, z.cross(x), z)).transposed()
+    return _setting(turned, _delta(turned).transposed() @ rotation)
+
+
+def _above(turned: bpy.types.Object, world: Matrix) -> Matrix:
+    """Return the part of the world matrix that does not come from rotation and scale: of parents and constraints."""
+    if turned.parent is None and not turned.constraints:
+        return Matrix.Identity(3)
+    basis = _delta(turned) @ _rotation(turned) @ Matrix.Diagonal(_scale(turned))
+    try:
+        above = world.to_3x3() @ basis.inverted()
+        above.inverted()
+    except ValueError:
+        raise ValueError(f"the object {turned.name!r} or a parent of it has a scale of zero") from None
+    return above
+
+
+def _rotation(turned: bpy.types.Object) -> Matrix:
+    return euler(turned).to_matrix()
+
+
+def _delta(turned: bpy.types.Object) -> Matrix:
+    """Return the delta rotation, which Blender applies after the rotation."""
+    if turned.rotation_mode == "AXIS_ANGLE":
+        return Matrix.Identity(3)  # Blender has no property for it.
+    if turned.rotation_mode == "QUATERNION":
+        return turned.delta_rotation_quaternion.normalized().to_matrix()
+    delta: Any = turned.delta_rotation_euler
+    return Euler(delta[:], turned.rotation_mode).to_matrix()
+
+
+def _scale(turned: bpy.types.Object) -> Vector:
+    return Vector([turned.scale[axis] * turned.delta_scale[axis] for axis in range(3)])
+
+
+def _setting(turned: bpy.types.Object, rotation: Matrix) -> Setting:
+    if turned.rotation_mode == "QUATERNION":
+        return "rotation_quaternion", list(rotation.to_quaternion()[:])
+    if turned.rotation_mode == "AXIS_ANGLE":
+        axis, angle = rotation.to_quaternion().to_axis_angle()
+        return "rotation_axis_angle", [angle, axis.x, axis.y, axis.z]
+    return "rotation_euler", list(rotation.to_euler(turned.rotation_mode)[:])
+
+
+def _has_euler(turned: bpy.types.Object) -> bool:
+    return turned.rotation_mode not in ("QUATERNION", "AXIS_ANGLE")
+
+
+def property_of(turned: bpy.types.Object) -> str:
+    """Return the property that contains the rotation in the mode of the object."""
+    return "rotation_euler" if _has_euler(turned) else f"rotation_{turned.rotation_mode.lower()}"

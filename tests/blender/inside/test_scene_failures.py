@@ -1,0 +1,310 @@
+"""A call that fails leaves everything as it was: for each handler, and each way in which a call of it can fail."""
+
+import inspect
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import addon
+import bpy
+import pytest
+import scene_dump
+
+pytestmark = pytest.mark.usefixtures("scene_handlers")
+
+M = list(b"M")
+"""What "M" means in Erlang, and what each handler refuses where it expects a name."""
+
+NAMES: list[Any] = [M, None, 5, b"\xff", "a\0b"]
+"""These are not names."""
+
+ABSENT = [*NAMES, "No such object", "x" * 300]
+"""No object has one of these names."""
+
+NOT_OPTIONS: list[Any] = [M, "size", 5, {"no such option": 1}, {1: 2}, [1, 2]]
+
+NOT_NUMBERS: list[Any] = [math.nan, math.inf, True, "1", M, None, 10**400]
+
+NOT_INTEGERS: list[Any] = [*NOT_NUMBERS, 1.5, 2**31]
+
+NOT_VECTORS: list[Any] = [5, "123", [1, 2], [1, 2, math.nan], [1, 2, "3"], None]
+
+NOT_COLORS: list[Any] = ["teal", list(b"#ff0000"), [1, 2], 5, [1, 2, math.inf], None]
+
+TRIANGLE = {"vertices": [0, 0, 0, 1, 0, 0, 0, 1, 0], "triangles": [0, 1, 2]}
+
+Calls = list[tuple[Any, ...]]
+
+
+def with_names(names: list[Any], *rest: Any) -> Calls:
+    return [(name, *rest) for name in names]
+
+
+def with_options(given: tuple[Any, ...], /, **wrong: list[Any]) -> Calls:
+    """Calls with each wrong value of each option, beside options that could be carried out."""
+    calls: Calls = [(*given, options) for options in NOT_OPTIONS]
+    return calls + [(*given, {option: value}) for option, values in wrong.items() for value in values]
+
+
+PRIMITIVE = {
+    "size": [*NOT_NUMBERS, 0, -1],
+    "segments": [*NOT_INTEGERS, 2, 1001],
+    "thickness": [*NOT_NUMBERS, -1, 3],
+    "smooth": [1, "true", None],
+    "location": NOT_VECTORS,
+    "rotation": NOT_VECTORS,
+    "scale": NOT_VECTORS,
+}
+
+PICTURE = {
+    "width": [*NOT_INTEGERS, 3],
+    "height": [*NOT_INTEGERS, 65537],
+    "samples": [*NOT_INTEGERS, 0],
+    "denoise": [1, None],
+    "engine": [M, "povray", None],
+    "depth": [*NOT_INTEGERS, 12],
+    "view": [*NAMES, "left"],
+    "format": [*NAMES, "gif"],
+}
+
+FRAMES = {"first": NOT_INTEGERS, "last": [*NOT_INTEGERS, 0], "step": [*NOT_INTEGERS, 0, -1]}
+
+FAILING: dict[str, Calls] = {
+    "list_objects": [(1,)],
+    "describe_object": with_names(ABSENT),
+    "get_property": with_names(
+        [*NAMES, "", "nothing", 'objects["Cube"].nothing', 'objects["Cube"]["x"]', 'scenes["Scene"].render']
+    ),
+    "download_mesh": [*with_names(ABSENT), ("Light",), *with_options(("Cube",))],
+    "download_image": [("No such image",), *with_options(("Picture",), type=["int", M])],
+    "get_fcurve": [*with_names(ABSENT, "location", 0), ("Cube", "location", 0)],
+    "bake_motion": [*with_names(ABSENT), *with_options(("Cube",), **FRAMES)],
+    "render_still": with_options((), **PICTURE, path=[M, 5, "", b"\xff", "~nobody-has-this-name/x.png", "//x.png"]),
+    "render_animation": [
+        *with_names([*NAMES, "", "//frames"]),
+        *with_options(("/proc/nowhere",), **PICTURE, **FRAMES),
+        ("/proc/nowhere",),
+    ],
+    "create_primitive": [
+        *with_names([*NAMES, "dodecahedron"], "New"),
+        *[("cube", name) for name in NAMES],
+        *with_options(("torus", "New"), **PRIMITIVE),
+    ],
+    "create_cube": [*with_names(NAMES), *with_options(("New",), **PRIMITIVE)],
+    "set_transform": [
+        *with_names(ABSENT, {"location": [1, 2, 3]}),
+        *with_options(("Cube",), location=NOT_VECTORS, scale=NOT_VECTORS, rotation=[*NOT_VECTORS, [1, 0, 0, 0]]),
+        ("Cube", {"location": [1, 2, 3], "scale": [1, 2, 3], "rotation": [1, 2]}),
+    ],
+    "look_at": [
+        *with_names(ABSENT, [1, 2, 3]),
+        *[("Camera", target) for target in [*NOT_VECTORS, "No such object", "Camera", list(b"Cube")]],
+        ("Cube", [0, 0, 0]),
+    ],
+    "delete_object": with_names(ABSENT),
+    "set_material": [
+        *with_names(ABSENT, {"metallic": 1}),
+        *with_options(
+            ("Cube",), material=NAMES, metallic=NOT_NUMBERS, base_color=NOT_COLORS, emission=NOT_COLORS, ior=NOT_NUMBERS
+        ),
+        ("Cube", {"material": "New", "metallic": 1, "base_color": "teal"}),
+        ("Cube", {"material": "Without nodes", "metallic": 1}),
+        ("Cube", {"material": "Linked input", "metallic": 1, "roughness": 1, "base_color": [1, 0, 0]}),
+        ("Light", {"material": "New"}),
+        ("Empty", {"material": "New"}),
+    ],
+    "create_light": [
+        *with_names([*NAMES, "candle"], "New"),
+        *[("sun", name) for name in NAMES],
+        *with_options(
+            ("area", "New"),
+            energy=NOT_NUMBERS,
+            size=[*NOT_NUMBERS, -1],
+            color=NOT_COLORS,
+            location=NOT_VECTORS,
+            look_at=[*NOT_VECTORS, "No such object", [0, 0, 5]],
+        ),
+    ],
+    "set_world": with_options((), color=NOT_COLORS, strength=NOT_NUMBERS),
+    "create_camera": [
+        *with_names(NAMES),
+        *with_options(
+            ("New",),
+            location=NOT_VECTORS,
+            look_at=[*NOT_VECTORS, "No such object", [0, -10, 3]],
+            lens=[*NOT_NUMBERS, 0],
+            fstop=[*NOT_NUMBERS, -1],
+            focus=[*NOT_VECTORS, "No such object"],
+        ),
+        ("New", {"fstop": 1, "focus": [0, -10, 3]}),
+    ],
+    "set_property": [
+        *with_names(NAMES, 1),
+        *[('objects["Cube"].location', value) for value in NOT_VECTORS],
+        *[('scenes["Scene"].frame_end', value) for value in NOT_INTEGERS],
+        *[('objects["Cube"]["x"]', value) for value in ([1, "a"], {1: 2}, 2**40, math.nan, {"a": {"b": [None, 1]}})],
+        ('objects["Light"].parent', "Light"),
+        ('objects["Light"].parent', "No such object"),
+        ('objects["Cube"].data', "No such mesh"),
+        ('scenes["Scene"].render.engine', "POVRAY"),
+    ],
+    "keyframe_insert": [
+        *with_names(ABSENT, "location", 1),
+        *[("Cube", path, 1) for path in [*NAMES, "sideways", "name", "location[0]", "rotation_quaternion"]],
+        *[("Cube", "location", frame, [1, 2, 3]) for frame in NOT_NUMBERS],
+        *[("Cube", "location", 1, value) for value in NOT_VECTORS if value is not None],
+        ("Cube", "name", 1, "Box"),
+        ("Cube", "rotation", 1, [1, 2]),
+    ],
+    "set_frame": with_names([*NOT_INTEGERS, 2**21]),
+    "upload_mesh": [
+        *with_names(NAMES, TRIANGLE),
+        *with_options(("New", TRIANGLE)),
+        ("New", {}),
+        ("New", {**TRIANGLE, "triangles": [0, 1, 3]}),
+        ("New", {**TRIANGLE, "attributes": {"a": {"domain": "point", "type": "float", "values": [1]}}}),
+        ("Light", TRIANGLE),
+    ],
+    "upload_image": [*with_names(NAMES, 1, 1, 4, [0.0] * 4), ("New", 1, 1, 4, [0.0] * 3), ("New", 1, 1, 2, [0.0] * 2)],
+    "set_fcurve": [
+        *with_names(ABSENT, "location", 0, [1, 2], [0.0, 1.0]),
+        *[("Cube", path, 0, [1, 2], [0.0, 1.0]) for path in [*NAMES, "sideways"]],
+        ("Cube", "location", 0, [1, 2], [0.0]),
+        ("Cube", "location", 0, [], []),
+        ("Cube", "location", 0, [math.nan], [0.0]),
+    ],
+    "move_vertices": [*with_names(ABSENT, [0.0] * 24), ("Cube", [0.0] * 23), ("Light", [0.0] * 3)],
+}
+
+
+@pytest.fixture
+def handlers() -> dict[str, Callable[..., Any]]:
+    """All handlers, by name."""
+    package = addon.scene_handlers
+    groups = (package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING)
+    return {handler.__name__: handler for group in groups for handler in group}
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A scene with all that can be in the way of a handler."""
+    monkeypatch.chdir(tmp_path)
+    bpy.data.images.new("Picture", 4, 4)
+    empty = bpy.data.objects.new("Empty", None)
+    bpy.context.scene.collection.objects.link(empty)
+    nodes = bpy.data.materials.new("Without nodes")
+    nodes.use_nodes = True
+    nodes.node_tree.nodes.clear()
+    linked = bpy.data.materials.new("Linked input")
+    linked.use_nodes = True
+    tree = linked.node_tree
+    principled = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+    tree.links.new(tree.nodes.new("ShaderNodeRGB").outputs[0], principled.inputs["Base Color"])
+    bpy.context.view_layer.update()
+
+
+def run(handler: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    result = handler(*arguments)
+    if inspect.isgenerator(result):
+        for _progress in result:
+            pass
+
+
+def test_all_handlers_are_here(handlers: dict[str, Any]) -> None:
+    assert set(FAILING) == set(handlers)
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_failed_call_leaves_nothing(name: str, handlers: dict[str, Any], scene: None, tmp_path: Path) -> None:
+    before = scene_dump.dump()
+    for arguments in FAILING[name]:
+        with pytest.raises((ValueError, LookupError, TypeError, OSError)) as caught:
+            run(handlers[name], arguments)
+        assert str(caught.value), arguments
+        assert "SystemError" not in repr(caught.value)
+        assert isinstance(caught.value, TypeError) == (name == "list_objects"), (arguments, caught.value)
+    assert scene_dump.changed(before) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+# Datablocks that cannot be edited
+
+
+@pytest.fixture
+def library(tmp_path: Path, scene: None) -> None:
+    """The objects Linked and Linked Light, which belong to another file."""
+    path = str(tmp_path / "library.blend")
+    mesh = bpy.data.objects["Cube"].data.copy()
+    material = bpy.data.materials.new("Linked Material")
+    material.use_nodes = True
+    mesh.materials[0] = material
+    objects = {
+        bpy.data.objects.new("Linked", mesh),
+        bpy.data.objects.new("Linked Light", bpy.data.objects["Light"].data.copy()),
+    }
+    bpy.data.libraries.write(path, objects)
+    bpy.data.batch_remove([mesh, material, *objects])
+    with bpy.data.libraries.load(path, link=True) as (_source, target):
+        target.objects = ["Linked", "Linked Light"]
+    for each in target.objects:
+        bpy.context.scene.collection.objects.link(each)
+    # Objects of this file with data of the other one.
+    own = bpy.data.objects.new("Own", bpy.data.objects["Linked"].data)
+    bpy.context.scene.collection.objects.link(own)
+    bpy.context.view_layer.update()
+
+
+LINKED: list[tuple[str, tuple[Any, ...]]] = [
+    ("set_transform", ("Linked", {"location": [1, 2, 3]})),
+    ("look_at", ("Linked", [1, 2, 3])),
+    ("delete_object", ("Linked",)),
+    ("set_material", ("Linked", {"metallic": 1})),
+    ("set_material", ("Own", {"material": "New"})),
+    ("set_material", ("Cube", {"material": "Linked Material", "metallic": 1})),
+    ("keyframe_insert", ("Linked", "location", 1)),
+    ("keyframe_insert", ("Linked Light", "data.energy", 1)),
+    ("set_property", ('objects["Linked"].location', [1, 2, 3])),
+    ("set_property", ('objects["Linked"].location[0]', 1)),
+    ("set_property", ('objects["Linked"]["x"]', 1)),
+    ("set_property", ('objects["Own"].data.use_auto_texspace', False)),
+    (
+        "set_property",
+        ('materials["Linked Material"].node_tree.nodes["Principled BSDF"].inputs["Roughness"].default_value', 0.1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), LINKED)
+def test_linked_datablocks_are_not_changed(
+    name: str, arguments: tuple[Any, ...], handlers: dict[str, Any], library: None
+) -> None:
+    before = scene_dump.dump("objects", "meshes", "materials", "actions", "lights")
+    with pytest.raises(
+        ValueError, match=r"is linked from .*library.blend and cannot be changed|cannot be animated|'data."
+    ):
+        handlers[name](*arguments)
+    assert scene_dump.changed(before, "objects", "meshes", "materials", "actions", "lights") == {}
+
+
+def test_linked_datablocks_can_be_used(handlers: dict[str, Any], library: None) -> None:
+    assert handlers["describe_object"]("Linked")["type"] == "MESH"
+    assert handlers["set_material"]("Cube", {"material": "Linked Material"}) == "Linked Material"
+    assert handlers["create_camera"]("Cam", {"look_at": "Linked", "location": [5, 5, 5]}) == "Cam"
+
+
+def test_a_local_datablock_comes_before_a_linked_one(handlers: dict[str, Any], library: None) -> None:
+    own = bpy.data.objects.new("Linked", None)
+    assert own.name == "Linked"
+    handlers["set_transform"]("Linked", {"location": [1, 2, 3]})
+    assert tuple(own.location) == (1, 2, 3)
+
+
+def test_overrides_can_be_changed_if_the_user_can_edit_them(handlers: dict[str, Any], library: None) -> None:
+    override = bpy.data.objects["Linked"].override_create(remap_local_usages=True)
+    override.override_library.is_system_override = False
+    assert handlers["set_transform"](override.name, {"location": [1, 2, 3]})["location"][:] == (1, 2, 3)
+    override.override_library.is_system_override = True
+    with pytest.raises(ValueError, match="is a library override that cannot be edited"):
+        handlers["set_transform"](override.name, {"location": [4, 5, 6]})
+    assert tuple(override.location) == (1, 2, 3)
