@@ -76,9 +76,11 @@ def check_node_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"a node name is a str such as 'app@127.0.0.1', not {_kind(name)}")
+    if len(name) > MAX_ATOM:
+        raise NodeNameError(f"{name[:80]!r}… is not a node name: it has more than {MAX_ATOM} characters")
     short, _at, host = name.partition("@")
     printable = not any(unicodedata.category(character) in ("Cc", "Cs") or character.isspace() for character in name)
-    if not (short and host and "@" not in host and printable and len(name) <= MAX_ATOM):
+    if not (short and host and "@" not in host and printable):
         raise NodeNameError(f"{name[:80]!r} is not a node name: it has to be name@host")
     return str(name)
 

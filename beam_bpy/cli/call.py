@@ -20,6 +20,7 @@ from beam_bpy.cookies import cookie_in
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.epmd.client import port as epmd_port
 from beam_bpy.erlang_text import show
+from beam_bpy.errors import NodeDownError
 from beam_bpy.protocol import epmd as epmd_protocol
 from beam_bpy.settings import LOOPBACK
 from beam_bpy.transport.resolver import addresses_of
@@ -175,6 +176,8 @@ def _call(options: argparse.Namespace) -> int:
         with Caller(options) as server:
             try:
                 value = server.call(options.node, options.module, options.function, arguments, options.timeout)
+            except NodeDownError:
+                raise
             except DecodeError as error:
                 return complain(f"the value cannot be read: {error}")
             except (TypeError, ValueError) as error:  # An argument or a name that cannot be sent.

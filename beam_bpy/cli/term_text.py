@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = dict(zip("nrtsbedfv", "\n\r\t \b\x1b\x7f\f\v", strict=True))
+_ESCAPES = dict(zip("nrtsbedfva", "\n\r\t \b\x1b\x7f\f\v\a", strict=True))
 _MAX_SEGMENT = 1 << 16
 """The largest size of an integer in a binary, in bits."""
 

@@ -29,9 +29,6 @@ from beam_bpy.transport.stream import Stream
 SETUP_TIME = 7.0
 """Seconds that a handshake may take: the BEAM's `net_setuptime`."""
 
-MAX_NAME = 255
-"""The longest node name, `name@host`, in characters: it is an atom."""
-
 _MAX_READ = 512
 
 
@@ -176,9 +173,6 @@ class Setup:
             return
         if not (self._short and self._host):
             self.fail(f"{self._name!r} is not a node name: it has to be name@host")
-            return
-        if len(self._name) > MAX_NAME:
-            self.fail(f"{self._name!r} is not a node name: it has more than {MAX_NAME} characters")
             return
         self._timer = self._loop.call_later(SETUP_TIME, lambda: self.fail(f"{self._name} did not answer in time"))
         resolve(self._loop, self._host, self._resolved)
