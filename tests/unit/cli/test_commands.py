@@ -7,7 +7,7 @@ import pytest
 from support import COOKIE, NAME, TIMEOUT, Client, eventually, free_port, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
-from beam_bpy.cli.main import main
+from beam_bpy.cli.main import _parser, main
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import epmd
 
@@ -300,6 +300,86 @@ class TestServe:
 
         assert (code, out) == (1, "")
         assert "epmd does not answer" in caplog.text
+
+
+class TestOptions:
+    @pytest.mark.parametrize("time", ["nan", "-1", "0", "-inf", "soon", "", "1e-400"])
+    @pytest.mark.parametrize(
+        "command", [["ping", NODE], ["call", NODE, "m", "f"], ["health", NODE]], ids=lambda c: c[0]
+    )
+    def test_a_timeout_that_is_no_time(self, capsys, command, time):
+        code, out, err = exits(capsys, *command, f"--timeout={time}")
+
+        assert (code, out) == (2, "")
+        assert "a number of seconds above 0" in err
+
+    @pytest.mark.parametrize("time", ["inf", "1e30", "1e308", "5e0", "60"])
+    def test_a_long_timeout(self, server, capsys, time):
+        assert run(capsys, "ping", NODE, "--cookie", COOKIE, "--timeout", time) == (0, "pong\n", "")
+        assert run(capsys, "call", "--cookie", COOKIE, "--timeout", time, NODE, "m", "echo")[0] == 0
+
+    @pytest.mark.parametrize("command", [("-v", "ping"), ("ping", "-v"), ("ping", "--verbose"), ("-v", "ping", "-v")])
+    def test_verbose_before_and_after_the_command(self, server, command):
+        options = _parser().parse_args([*command, NODE])
+
+        assert options.log_level == "debug"
+
+    def test_not_verbose(self):
+        assert _parser().parse_args(["ping", NODE]).log_level is None
+
+    def test_version(self, capsys):
+        code, out, err = exits(capsys, "--version")
+
+        assert (code, err) == (0, "")
+        assert out.startswith("beam-bpy ")
+
+    @pytest.mark.parametrize("variable", ["ERL_DIST_PORT", "ERL_EPMD_PORT"])
+    @pytest.mark.parametrize("value", ["abc", "0", "-1", "65536", "1.5", "٣", "9" * 5000])
+    @pytest.mark.parametrize("command", [["ping", NODE], ["nodes"], ["serve"]], ids=lambda c: c[0])
+    def test_a_variable_that_is_no_port(self, capsys, monkeypatch, command, variable, value):
+        monkeypatch.setenv(variable, value)
+
+        code, out, err = run(capsys, *command)
+
+        assert (code, out) == (2, "")
+        assert variable in err
+
+    def test_a_cookie_from_a_file(self, server, capsys, tmp_path):
+        (tmp_path / "cookie").write_text(COOKIE + "\n")
+
+        assert run(capsys, "ping", NODE, "--cookie-file", str(tmp_path / "cookie")) == (0, "pong\n", "")
+
+    @pytest.mark.parametrize("text", [None, "", "\n", "\0"])
+    def test_a_file_without_a_cookie(self, server, capsys, tmp_path, text):
+        file = tmp_path / "cookie"
+        if text is not None:
+            file.write_text(text)
+
+        code, out, err = run(capsys, "call", "--cookie-file", str(file), NODE, "m", "f")
+
+        assert (code, out) == (2, "")
+        assert str(file) in err
+
+    def test_two_cookies(self, capsys):
+        assert exits(capsys, "ping", NODE, "--cookie", "a", "--cookie-file", "b")[0] == 2
+
+
+class TestShownFailures:
+    def test_an_exception_of_python_has_its_traceback(self, server, capsys):
+        server.register_handler("fail", lambda args: 1 / 0)
+
+        code, out, err = run(capsys, "call", "--cookie", COOKIE, NODE, "m", "fail")
+
+        assert (code, out) == (1, "")
+        assert err.splitlines()[0] == "beam-bpy: error: ZeroDivisionError: division by zero"
+        assert err.splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+    def test_keys_that_would_be_the_same_in_json(self, server, capsys):
+        server.register_handler("make", lambda args: {1: "a", "1": "b"})
+
+        code, out, _err = run(capsys, "call", "--json", "--cookie", COOKIE, NODE, "m", "make")
+
+        assert (code, json.loads(out)) == (0, {"1": "a", '<<"1">>': "b"})
 
 
 @pytest.mark.parametrize(
