@@ -103,7 +103,7 @@ def _same_size(corners: Array, face_starts: Array) -> Iterator[tuple[Array, Arra
     """Yield the faces of each size: their indices, and their vertices as an array of shape (size, faces)."""
     sizes = face_sizes(face_starts, len(corners))
     if len(sizes) and (sizes == sizes[0]).all():
-        yield np.arange(len(sizes)), np.ascontiguousarray(corners.reshape(-1, sizes[0]).T)
+        yield np.arange(len(sizes)), corners.reshape(-1, sizes[0]).T
         return
     for size in np.flatnonzero(np.bincount(sizes)):
         faces = np.flatnonzero(sizes == size)
@@ -153,13 +153,14 @@ def _shared(keys: Array) -> Array:
     """Return the indices of the keys that occur more than once; and few others, because of a table of limited size."""
     slots = 1 << (4 * len(keys)).bit_length()
     places = (keys & np.uint32(slots - 1)).astype(np.intp)
+    taken = np.zeros(slots, np.bool_)
+    taken[places] = True
+    if np.count_nonzero(taken) == len(keys):
+        return np.empty(0, np.intp)
     numbers = np.arange(len(keys), dtype=np.int32)
     last = np.empty(slots, np.int32)
     last[places] = numbers
-    overwritten: Array = places[last[places] != numbers]
-    if not len(overwritten):
-        return overwritten
-    crowded = np.zeros(slots, np.bool_)
-    crowded[overwritten] = True
-    found: Array = np.flatnonzero(crowded[places])
+    taken[:] = False
+    taken[places[last[places] != numbers]] = True
+    found: Array = np.flatnonzero(taken[places])
     return found

@@ -275,6 +275,20 @@ def test_any_mesh_gives_the_same_mesh_again(data: st.DataObject) -> None:
         assert found.name == made["name"]
 
 
+vertex_indices = st.lists(st.integers(0, 6), min_size=3, max_size=6)
+
+
+@bounded
+@given(st.lists(vertex_indices, max_size=12))
+def test_any_faulty_face_is_found(faces: list[list[int]]) -> None:
+    corners = np.array([vertex for face in faces for vertex in face], np.int32)
+    starts = np.cumsum([0, *map(len, faces)], dtype=np.int32)[:-1]
+    faults = handlers("topology").faulty_faces(corners, starts)
+    assert faults.repeating.tolist() == [place for place, face in enumerate(faces) if len(set(face)) < len(face)]
+    ordered = [sorted(face) for face in faces]
+    assert faults.duplicates.tolist() == [place for place, face in enumerate(ordered) if face in ordered[:place]]
+
+
 # Images
 
 
