@@ -50,7 +50,8 @@ def test_every_make_command_of_the_readme_exists(command):
 
 
 def test_every_error_sentence_of_the_troubleshooting_table_is_one_that_the_code_has():
-    sources = [path for folder in ("beam_bpy", "beam_bpy_addon", "examples") for path in (ROOT / folder).rglob("*.py")]
+    folders = ("beam_bpy", "beam_bpy_addon", "scene_handlers")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     # A sentence may stand on several lines, each a string of its own.
     code = re.sub(r'["\']\s*\n\s*f?["\']', "", "\n".join(path.read_text() for path in sources))
     sentences = [cells[0].strip("`") for cells in rows("blender.md", "| what it says | what to do |")]
