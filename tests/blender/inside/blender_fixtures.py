@@ -67,7 +67,7 @@ def _make_as_new(server: Any) -> None:
 
 @pytest.fixture
 def scene_handlers() -> None:
-    """The example extension, enabled."""
+    """Scene Handlers, enabled."""
     assert in_blender.enable(in_blender.SCENE_HANDLERS)
 
 

@@ -1,4 +1,4 @@
-"""Scene events of the example extension: cases that need a handler of the test, and the state after unregister."""
+"""Scene events of Scene Handlers: cases that need a handler of the test, and the state after unregister."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def save_and_load(path: str) -> None:
 
 @pytest.fixture
 def served(scene_handlers: None, server: BeamServer) -> None:
-    """A running server with the handlers of the example extension and of this file."""
+    """A running server with the handlers of Scene Handlers and of this file."""
     server.expose(select)
     server.expose(save_and_load)
     bpy.ops.beam_bpy.start_server()

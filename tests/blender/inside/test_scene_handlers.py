@@ -1,4 +1,4 @@
-"""How the example extension registers its handlers, and what it says without Beam-BPy."""
+"""How Scene Handlers registers its handlers, and what it says without Beam-BPy."""
 
 import sys
 from collections.abc import Iterator

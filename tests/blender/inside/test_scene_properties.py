@@ -64,7 +64,7 @@ def _type(definition: Any) -> Any:
     return getattr(bpy.types, definition.fixed_type.identifier, object)
 
 
-OUT_OF_RANGE = (".tile_offset", ".fade_frames", ".texture_nabla", ".wireframe_color_type")
+OUT_OF_RANGE = (".tile_offset", ".fade_frames", ".texture_nabla", ".wireframe_color_type", ".denoiser")
 """In a new scene, Blender gives these properties values that it does not accept itself."""
 
 

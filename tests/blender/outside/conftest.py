@@ -43,7 +43,7 @@ def extension() -> Path:
 
 @pytest.fixture(scope="session")
 def scene_handlers() -> Path:
-    """The zip of the example extension."""
+    """The zip of Scene Handlers."""
     return zip_of(SCENE_HANDLERS_MANIFEST)
 
 

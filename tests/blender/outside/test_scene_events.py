@@ -1,4 +1,4 @@
-"""Scene events of the example extension as a real Erlang node receives them, and the list of its handlers."""
+"""Scene events of Scene Handlers as a real Erlang node receives them, and the list of its handlers."""
 
 import os
 import subprocess

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blender_process import REPOSITORY, seen
+from blender_process import REPOSITORY, Environment, seen
 from erlang import ErlError, program
 
 Scene = Callable[[str, str], Any]
@@ -285,6 +285,37 @@ def test_render_still_refuses(scene: Scene) -> None:
     scene("set_property", '[<<"scenes[\\"Scene\\"].camera">>, nil]')
     assert refusal(scene, "render_still", "[]")[1] == "the scene has no camera: make one with create_camera"
     scene("set_property", f'[<<"scenes[\\"Scene\\"].camera">>, <<"{camera}">>]')
+
+
+@pytest.mark.parametrize("event", ["render_init", "render_pre", "render_post", "render_write"])
+def test_a_killed_blender_leaves_no_broken_picture(
+    script: Callable[..., list[str]], environment: Environment, folder: Path, event: str
+) -> None:
+    (folder / "pictures").mkdir()
+    target = folder / "pictures" / "still.png"
+    target.write_text("old")
+    command = script("killed_render.py", event, seen(target))
+    # A Blender in another system is run by a chroot, which Blender replaces.
+    assert subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, timeout=60, check=False).returncode == -9
+    assert [each.name for each in folder.rglob("*.png")] == ["still.png"]
+    assert target.read_text() == "old"
+
+
+def test_calls_of_one_batch_see_the_changes_of_each_other(scene: Scene) -> None:
+    calls = """[[{create_cube, [<<"Far">>, #{location => [5, 0, 0]}]},
+        {set_transform, [<<"Far">>, #{location => [0, 5, 0]}]},
+        {create_camera, [<<"Batched">>, #{location => [0, 0, 0], look_at => <<"Far">>}]},
+        {describe_object, [<<"Batched">>]}]]"""
+    ok, found = scene("call_batch", calls)[-1]
+    assert ok == "ok"
+    assert found["rotation"] == pytest.approx([3.14159265 / 2, 0.0, 0.0], abs=1e-5)
+
+
+def test_a_charlist_is_refused_with_the_binary_to_write(scene: Scene) -> None:
+    for function, arguments in (("describe_object", '["Ma"]'), ("create_primitive", '["cube", "X"]')):
+        kind, message = refusal(scene, function, arguments)
+        assert kind == "ValueError"
+        assert "has to be a binary: write <<" in message
 
 
 def test_the_elixir_example(scene_node: tuple[str, dict[str, str]]) -> None:
