@@ -7,6 +7,7 @@ A server owns its handlers, its queue and its options; they survive `stop` and `
 import concurrent.futures
 import os
 import threading
+import time
 import types
 import weakref
 from collections.abc import Callable
@@ -36,6 +37,9 @@ Result = TypeVar("Result")
 
 _SLICE = 0.05
 """The longest time that `serve_forever` waits or drains before it looks for a signal, in seconds."""
+
+_HANDLER_TIME = 5.0
+"""The longest time that `stop` waits for the handler that runs, in seconds."""
 
 
 class PeerInfo(NamedTuple):
@@ -101,6 +105,7 @@ class BeamServer:
         self._stopping: _Stopping | None = None
         self._running: RunningServer | None = None
         self._worker: Worker | None = None
+        self._former_worker: Worker | None = None
         self._serving = False
         self._state = "stopped"
         self._last_error: str | None = None
@@ -331,7 +336,8 @@ class BeamServer:
         except RuntimeError:
             self._running = None
             self._router.queue.detach(running.loop)
-            running.stop()
+            running.close()
+            running.join(_HANDLER_TIME)
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
         _started.add(self)
@@ -341,27 +347,31 @@ class BeamServer:
     def stop(self) -> None:
         """Disconnect every node, unregister and end the threads. Handlers stay registered.
 
-        It waits for a handler that runs on the server's own worker thread, unless that handler has called it.
+        The handler that runs now goes on, and its caller gets its answer. `stop` waits for the end of this handler, but
+        not longer than 5 seconds, and not if the handler itself has called it. All other callers get `noconnection` at
+        once.
         """
         with self._lock:
             running, self._running = self._running, None
             self._state = "stopped"
             if running is not None:
-                stopping = self._stopping = _Stopping(running, self._worker, threading.Event())
+                stopping = self._stopping = _Stopping(running, threading.Event())
         if running is None:
             self._wait_for_stop()
             return
         _started.discard(self)
-        self._router.queue.detach(running.loop)
+        calls = self._router.queue
+        calls.detach(running.loop)
         try:
             # Without the lock: a handler on the worker thread may need it before it can end.
-            running.stop()
-            self._stop_worker()
-            if not self._serving:
-                self._queue.close()
-            self._queue.wake()
+            running.close()
         finally:
             stopping.done.set()
+        # A handler, queued or inline, that has called this method cannot be waited for.
+        end = time.monotonic() + (0.0 if calls.runs_here or running.loop.on_thread() else _HANDLER_TIME)
+        self._stop_worker(max(0.0, end - time.monotonic()))
+        self._queue.wake()
+        running.join(max(0.0, end - time.monotonic()))
         log.info("%s has stopped", running.settings.node_name)
 
     def serve_forever(self) -> None:
@@ -371,13 +381,16 @@ class BeamServer:
 
         Raises:
             ServerError: the server cannot start; the message is `last_error`.
+            RuntimeError: a handler has called this method. Its thread runs handlers already.
         """
+        if self._router.queue.runs_here:
+            raise RuntimeError("a handler cannot call serve_forever: its thread runs the handlers already")
         # Before the start, so that no worker begins a call that belongs on this thread.
         self._serving = True
         if not self.start():
             self._serving = False
             raise ServerError(self._last_error)
-        self._stop_worker(hand_over=True)
+        self._stop_worker(None, hand_over=True)
         signals = StopSignals()
         try:
             with signals:
@@ -388,6 +401,8 @@ class BeamServer:
                 self.stop()
             if not self.running:
                 self._queue.close()
+                if self._stopping is not None:  # The last answer is sent before the program goes on.
+                    self._stopping.running.join(_HANDLER_TIME)
             with self._lock:
                 self._start_worker()
 
@@ -578,12 +593,13 @@ class BeamServer:
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
-            self._worker = Worker(self._queue, daemon=False)
+            self._worker = Worker(self._queue, daemon=False, after=self._former_worker)
 
-    def _stop_worker(self, *, hand_over: bool = False) -> None:
-        worker, self._worker = self._worker, None
+    def _stop_worker(self, timeout: float | None, *, hand_over: bool = False) -> None:
+        worker, self._worker = self._worker or self._former_worker, None
         if worker is not None:
-            worker.stop(hand_over=hand_over)
+            ended = worker.stop(timeout=timeout, hand_over=hand_over)
+            self._former_worker = None if ended else worker
 
     def _wait_for_stop(self) -> None:
         stopping = self._stop_in_progress()
@@ -591,9 +607,9 @@ class BeamServer:
             stopping.done.wait()
 
     def _stop_in_progress(self) -> "_Stopping | None":
-        """The `stop` that another thread has not finished, unless it waits for this thread."""
+        """The `stop` in which another thread still waits for the name and the port, unless it waits for this thread."""
         stopping = self._stopping
-        over = stopping is None or stopping.done.is_set() or stopping.waits_for_this_thread()
+        over = stopping is None or stopping.done.is_set() or stopping.running.loop.on_thread()
         return None if over else stopping
 
     def _wait(self, future: "concurrent.futures.Future[Result]", timeout: float | None) -> "Result":
@@ -618,7 +634,7 @@ class BeamServer:
         if self._router.queue is self._queue:
             self._router.queue = CallQueue()
         self._queue = self._router.queue if host_queue() is None else CallQueue()
-        self._running = self._worker = self._stopping = None
+        self._running = self._worker = self._former_worker = self._stopping = None
         self._serving = False
         self._state = "stopped"
 
@@ -654,11 +670,7 @@ class _Stopping(NamedTuple):
     """A `stop` in progress, or the last one."""
 
     running: RunningServer
-    worker: Worker | None
     done: threading.Event
-
-    def waits_for_this_thread(self) -> bool:
-        return self.running.loop.on_thread() or (self.worker is not None and self.worker.is_current())
 
 
 _started: "weakref.WeakSet[BeamServer]" = weakref.WeakSet()

@@ -14,8 +14,9 @@ from beam_bpy.calls.handlers import Handler, Registry
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error
+from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error, traceback_of
 from beam_bpy.logger import log
 from vendor_term_codec import Atom, EncodeError
 
@@ -128,6 +129,11 @@ class Call(Runnable):
         return self._reply.caller
 
     @property
+    def process(self) -> SpawnedProcess | None:  # type: ignore[override]
+        """See `Runnable`."""
+        return self._reply.spawned
+
+    @property
     def undo(self) -> str | None:
         """See `Runnable`."""
         return self.handler.name if self.handler.undo else None
@@ -202,8 +208,8 @@ class Call(Runnable):
             return
         try:
             generator.close()
-        except BaseException:  # An exception in its `finally` ends here.
-            log.exception("handler %s failed while it was closed", self.handler.name)
+        except BaseException as error:  # noqa: BLE001 - an exception in its `finally` ends here
+            log.error("handler %s failed while it was closed:\n%s", self.handler.name, traceback_of(error))
 
     def _fail(self, failure: Failure) -> None:
         self._context.count_failed(self.handler, failure)

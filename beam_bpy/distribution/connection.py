@@ -213,7 +213,8 @@ class Connection:
     # -- ticks
 
     def _schedule_tick(self) -> None:
-        self._timer = self.call_later(self._tick_time / TICKS_PER_TIME, self._tick)
+        # Also while the node stops: the peer waits for the answer of the last call, which may take longer than a tick.
+        self._timer = self._loop.call_later(self._tick_time / TICKS_PER_TIME, self._tick)
 
     def _tick(self) -> None:
         stream = self._stream
