@@ -479,9 +479,11 @@ class BeamServer:
             NodeDownError: the node cannot be reached, or the connection broke.
             TimeoutError: no answer within the time.
             TypeError, ValueError: an argument of this call is of a wrong type or cannot be used, or has no term.
-            RuntimeError: this server is not running, or this is the network thread, which receives the answer.
+            RuntimeError: this server is not running; or this is the network thread, which receives the answer; or a
+                handler calls a handler of its own program, which would run on the same thread.
         """
         check_timeout(timeout)
+        self._check_thread(node_name, module, function)
         future = self.call_async(node_name, module, function, args, binaries=binaries, arrays=arrays)
         return self._wait(future, timeout)
 
@@ -623,6 +625,18 @@ class BeamServer:
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise TimeoutError(f"no answer within {timeout:g} seconds") from None
+
+    def _check_thread(self, node_name: str, module: str, function: str) -> None:
+        """Refuse a call for whose handler this thread would have to run, while it runs another one."""
+        calls = self._router.queue
+        if calls.runs_here and any(
+            server.node_name == node_name and server._router.queue is calls and server._router.queues(module, function)
+            for server in tuple(_started)
+        ):
+            raise RuntimeError(
+                f"a handler cannot wait for {function}, which runs on the same thread: call the Python function itself,"
+                " use call_async without waiting, or register the handler with inline=True"
+            )
 
     def _abandon(self) -> None:
         """After a fork, in the child: threads, connections and queued calls belong to the parent."""

@@ -96,7 +96,8 @@ def failure_of(error: BaseException, stack: list[Any], encoder: ErlangVariantEnc
         if issubclass(type(error), type_):  # `isinstance` would also ask the exception for its `__class__`.
             try:
                 # A reason may hold all types that a result may hold. Decoded again, it holds only the codec's types.
-                return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], stack)
+                reason = encoder.encode_term(error.term)  # type: ignore[attr-defined]
+                return Failure(kind, decode_term(reason, binaries=bytes)[0], stack)
             except Exception as problem:  # noqa: BLE001 - a converter may raise anything
                 return Failure(Kind.ERROR, python_error(problem), stack)
     return Failure(Kind.ERROR, python_error(error), stack)

@@ -116,7 +116,7 @@ class RunningServer:
             self._stop_accepting()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the network thread, unless this is it; returns False if it has not ended within `timeout` seconds."""
+        """Wait up to `timeout` seconds for the network thread, unless this is it; False if it has not ended."""
         return self.loop.join(timeout)
 
     def new_process(

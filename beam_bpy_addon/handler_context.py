@@ -27,6 +27,7 @@ class HandlerContext:
         self._undo: dict[str, None] = {}
         self._long_calls: dict[Runnable, str] = {}
         self._progress_of: Runnable | None = None
+        self._open = True
 
     def run(self, call: Runnable) -> bool:
         """Run a call, or a slice of it; returns whether there is more of it."""
@@ -37,9 +38,10 @@ class HandlerContext:
             step = None  # The call is dropped: it changes nothing.
         with bpy.context.temp_override(**_view()):
             more = call.run()
-        if step is not None:
-            self._note_step(call, step)
-        self._show_progress(call, more)
+        if self._open:
+            if step is not None:
+                self._note_step(call, step)
+            self._show_progress(call, more)
         return more
 
     def end_tick(self) -> None:
@@ -60,10 +62,18 @@ class HandlerContext:
         if bpy.ops.ed.undo_push.poll():  # type: ignore[call-arg]
             bpy.ops.ed.undo_push(message=", ".join(names)[:_LONGEST_NAME])
 
-    def close(self) -> None:
-        """Push the last undo step, and end the progress display."""
-        self.push_undo_step()
+    def close(self, *, in_handler: bool) -> None:
+        """Push the last undo step, and end the progress display.
+
+        Args:
+            in_handler: a handler has ended this. It may be loading a file, so no step is pushed.
+        """
+        if not in_handler:
+            self.push_undo_step()
+        self._undo.clear()
+        self._long_calls.clear()
         self._end_progress()
+        self._open = False
 
     def _note_step(self, call: Runnable, step: str) -> None:
         if call.begun:

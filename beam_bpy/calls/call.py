@@ -7,10 +7,11 @@ when its node stops, and when its handler is unregistered.
 """
 
 from collections.abc import Callable, Generator
+from sys import getrecursionlimit, setrecursionlimit
 from types import GeneratorType
 from typing import Any
 
-from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.handlers import RECURSION_LIMIT, Handler, Registry
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.call_queue import Runnable
@@ -152,12 +153,15 @@ class Call(Runnable):
                 self._fail(failure or self._mfa.undefined(self._args))
                 return False
             self.handler = handler
+        failure = None
         try:
             done, value = self._next_value(handler)
             encoded = self._context.encoder.encode_term(value)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
+            failure = failure_of(error, self._mfa.stack(), self._context.encoder)
+        if failure is not None:
             self._close_generator()
-            self._fail(failure_of(error, self._mfa.stack(), self._context.encoder))
+            self._fail(failure)
             return False
         if not done:
             self.progress = value
@@ -201,6 +205,9 @@ class Call(Runnable):
         except StopIteration as end:
             self._generator = None
             return True, end.value
+        finally:
+            if getrecursionlimit() < RECURSION_LIMIT:
+                setrecursionlimit(RECURSION_LIMIT)
 
     def _close_generator(self) -> None:
         generator, self._generator = self._generator, None
