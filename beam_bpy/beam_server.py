@@ -19,7 +19,7 @@ from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
 from beam_bpy.checks import check_name, check_node_name, check_text, check_timeout, check_topic
 from beam_bpy.dispatch.call_queue import CallQueue
-from beam_bpy.dispatch.host_queue import host_queue, observe_host_queue
+from beam_bpy.dispatch.host_queue import host_queue, lacks_host_queue, observe_host_queue
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ServerError, SettingsError
@@ -319,6 +319,11 @@ class BeamServer:
         if self._running is not None:
             return True
         self._state, self._last_error = "starting", None
+        if lacks_host_queue() and not self._serves_on_main_thread():
+            return self._failed(
+                "in a Blender with a window, only the extension Beam-BPy can run handlers safely:"
+                " enable it in Preferences, Add-ons, and start the server again"
+            )
         try:
             checked = self._resolve()
             running = RunningServer(checked, self._options, self._router, daemon=host_queue() is not None)
@@ -592,6 +597,9 @@ class BeamServer:
                 chosen.attach(self._running.loop)
             self._router.queue = chosen
             self._start_worker()
+
+    def _serves_on_main_thread(self) -> bool:
+        return self._serving and threading.current_thread() is threading.main_thread()
 
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:

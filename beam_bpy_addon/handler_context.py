@@ -61,6 +61,7 @@ class HandlerContext:
         names, self._undo = self._undo, {}
         if bpy.ops.ed.undo_push.poll():  # type: ignore[call-arg]
             bpy.ops.ed.undo_push(message=", ".join(names)[:_LONGEST_NAME])
+            _end_adjusting()
 
     def close(self, *, in_handler: bool) -> None:
         """Push the last undo step, and end the progress display.
@@ -125,6 +126,25 @@ def share_of(progress: Any) -> float | None:
         case _:
             return None
     return min(max(share, 0.0), 1.0)
+
+
+def _end_adjusting() -> None:
+    """Let the user no longer adjust the last operation.
+
+    Adjust Last Operation goes back to the undo step of the user's operator and runs it again, which would take back
+    what handlers have done since. So an operator of ours becomes the last one. Blender names the undo step of an
+    operator after the operator, but ours is to have the handlers' names. So this operator makes none.
+    """
+    preferences = bpy.context.preferences
+    assert preferences is not None
+    edit = preferences.edit
+    steps = edit.undo_steps
+    edit.undo_steps = 0
+    try:
+        with bpy.context.temp_override(**_view()):  # Blender removes the panel from the 3D view.
+            bpy.ops.beam_bpy.end_adjusting("EXEC_DEFAULT", True)  # type: ignore[attr-defined]
+    finally:
+        edit.undo_steps = steps
 
 
 def _view() -> dict[str, Any]:

@@ -239,6 +239,19 @@ class BEAMBPY_OT_tell(bpy.types.Operator):
         return {"FINISHED", "PASS_THROUGH"}
 
 
+class BEAMBPY_OT_end_adjusting(bpy.types.Operator):
+    """Let Adjust Last Operation change nothing: a program has changed the scene since the last operation"""
+
+    bl_idname = "beam_bpy.end_adjusting"
+    bl_label = "Change by a BEAM Call"
+    # Adjust Last Operation shows the last operator that has both options.
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Become the last operation."""
+        return {"FINISHED"}
+
+
 def _runs(operator: type[bpy.types.Operator]) -> bool:
     if not get_beam_server().running:
         operator.poll_message_set("The node is not running")
@@ -314,6 +327,7 @@ _CLASSES: tuple[type[bpy.types.Operator], ...] = (
     BEAMBPY_OT_copy_snippet,
     BEAMBPY_OT_show_traceback,
     BEAMBPY_OT_tell,
+    BEAMBPY_OT_end_adjusting,
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from . import panel_state
+from .guard import logged_once
 from .panel_state import HandlerRow, Shown
 
 if TYPE_CHECKING:
@@ -38,8 +39,12 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
 
     bl_label = "BEAM Node"
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel BEAM Node"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         layout = _layout(self)
         _draw_state(layout, panel_state.shown)
         if panel_state.shown.error is not None:
@@ -63,8 +68,12 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
         """Show how many there are."""
         _draw_count(self, len(panel_state.shown.nodes))
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Connected Nodes"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         column = _layout(self).column(align=True)
         if not panel_state.shown.nodes:
             column.label(text="None yet", icon="INFO")
@@ -84,6 +93,10 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Handlers"):
+            self._draw(context)
+
+    def _draw(self, context: bpy.types.Context) -> None:
         layout = _layout(self)
         manager = context.window_manager
         assert manager is not None
@@ -100,8 +113,12 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
 
     bl_label = "Activity"
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Activity"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         shown = panel_state.shown
         column = _layout(self).column(align=True)
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
@@ -130,6 +147,10 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
         _flt_flag: int | None,
     ) -> None:
         """Draw a line."""
+        with logged_once("a line of the list of handlers"):
+            self._draw_row(layout, item)
+
+    def _draw_row(self, layout: bpy.types.UILayout, item: Any) -> None:
         row = panel_state.shown.handlers.get(item.name)
         if row is None:  # Unregistered since the last look.
             return
@@ -140,6 +161,11 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
 
     def filter_items(self, _context: bpy.types.Context | None, data: Any, property: str | None) -> Any:
         """Hide what the search does not mean; sort by name if that is asked for."""
+        with logged_once("the search in the list of handlers"):
+            return self._filter_items(data, property)
+        return [], []
+
+    def _filter_items(self, data: Any, property: str | None) -> Any:
         lines = getattr(data, property or "")
         words = self.filter_name or ""
         order: Any = bpy.types.UI_UL_list.sort_items_by_name(lines) if self.use_filter_sort_alpha else []

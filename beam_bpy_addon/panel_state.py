@@ -211,7 +211,8 @@ def register() -> None:
 def unregister() -> None:
     """Undo `register`."""
     global shown, _next_update
-    del bpy.types.WindowManager.beam_bpy  # type: ignore[attr-defined]
+    if hasattr(bpy.types.WindowManager, "beam_bpy"):  # A script may have removed it.
+        del bpy.types.WindowManager.beam_bpy
     for group in reversed(_CLASSES):
         bpy.utils.unregister_class(group)
     shown, _next_update = Shown(), 0.0

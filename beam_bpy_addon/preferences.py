@@ -11,6 +11,7 @@ from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
 from . import console_log
+from .guard import logged_once
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -182,6 +183,10 @@ class BEAMBPY_AP_preferences(bpy.types.AddonPreferences):
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the settings. An invalid setting is drawn with its error, an overridden one with the variable's name."""
+        with logged_once("the preferences of Beam-BPy"):
+            self._draw()
+
+    def _draw(self) -> None:
         layout = self.layout
         assert layout is not None
         if outdated():
