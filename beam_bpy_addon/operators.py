@@ -11,6 +11,7 @@ from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import erlang_cookie, generate_cookie
 
 from . import lifecycle, preferences, snippets
+from .classes import unregister_classes
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
@@ -339,5 +340,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    for operator in reversed(_CLASSES):
-        bpy.utils.unregister_class(operator)
+    unregister_classes(_CLASSES)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from . import panel_state
+from .classes import unregister_classes
 from .guard import logged_once
 from .panel_state import HandlerRow, Shown
 
@@ -302,5 +303,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    for panel in reversed(_CLASSES):
-        bpy.utils.unregister_class(panel)
+    unregister_classes(_CLASSES)

@@ -15,6 +15,7 @@ from beam_bpy.calls.handlers import Handler
 from beam_bpy.dispatch.host_queue import host_queue
 
 from . import lifecycle, preferences
+from .classes import unregister_classes
 
 INTERVAL = 0.25
 """The time between two updates of the data, in seconds."""
@@ -213,7 +214,6 @@ def unregister() -> None:
     global shown, _next_update
     if hasattr(bpy.types.WindowManager, "beam_bpy"):  # A script may have removed it.
         del bpy.types.WindowManager.beam_bpy
-    for group in reversed(_CLASSES):
-        bpy.utils.unregister_class(group)
+    unregister_classes(_CLASSES)
     shown, _next_update = Shown(), 0.0
     _calls.clear()

@@ -11,6 +11,7 @@ from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
 from . import console_log
+from .classes import unregister_classes
 from .guard import logged_once
 
 if TYPE_CHECKING:
@@ -369,4 +370,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    bpy.utils.unregister_class(BEAMBPY_AP_preferences)
+    unregister_classes([BEAMBPY_AP_preferences])

@@ -11,6 +11,7 @@ import gc
 import os
 import re
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -543,6 +544,212 @@ PROGRAM = {
 CASES: dict[str, Case] = {**EXCEPTIONS, **RESULTS, **LONG, **ACTIONS, **PROGRAM}
 """The cases for every program. Those that change the program come last."""
 
+
+# -- actions on Blender
+
+EXTENSION = "bl_ext.user_default.beam_bpy"
+
+
+def opens_file() -> str:
+    import bpy
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "opened.blend")
+        bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+        bpy.ops.wm.open_mainfile(filepath=path)
+    return path
+
+
+def new_file() -> None:
+    import bpy
+
+    bpy.ops.wm.read_homefile()
+
+
+def new_empty_file() -> None:
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True)
+
+
+def fails_after_new_file() -> None:
+    new_file()
+    raise ValueError("after a new file")
+
+
+def long_new_file() -> Generator[int, None, int]:
+    """Load files while its context, that of its first slice, is gone."""
+    yield 1
+    new_file()
+    yield 2
+    new_empty_file()
+    return 3
+
+
+def undoes() -> None:
+    import bpy
+
+    bpy.ops.ed.undo_push(message="pushed")
+    for operator in (bpy.ops.ed.undo, bpy.ops.ed.redo):
+        if operator.poll():
+            operator()
+
+
+def deletes_everything() -> int:
+    import bpy
+
+    bpy.ops.wm.read_homefile()
+    collections = (bpy.data.objects, bpy.data.meshes, bpy.data.materials, bpy.data.cameras, bpy.data.collections)
+    found: list[Any] = [block for blocks in collections for block in blocks]
+    bpy.data.batch_remove(found)
+    return len(bpy.data.objects)
+
+
+def deletes_scene() -> int:
+    import bpy
+
+    other = bpy.data.scenes.new("Other")
+    for scene in list(bpy.data.scenes):
+        if scene != other:
+            bpy.data.scenes.remove(scene)
+    return len(bpy.data.scenes)
+
+
+def leaves_edit_mode() -> str:
+    """Leave the object in Edit Mode, and its datablock removed."""
+    import bpy
+
+    bpy.ops.wm.read_homefile()
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+    mode: str = bpy.context.mode
+    bpy.data.meshes.remove(bpy.context.object.data)
+    return mode
+
+
+def fails_in_timers() -> None:
+    import bpy
+
+    def fail() -> None:
+        raise SystemExit("in a timer")
+
+    bpy.app.timers.register(fail, first_interval=0.0)
+    if bpy.app.background:  # Blender never calls it there, and the bpy module does not end while it has timers.
+        bpy.app.timers.unregister(fail)
+
+
+def clears_app_handlers() -> None:
+    import bpy
+
+    for name in ("load_pre", "load_post", "undo_post", "depsgraph_update_post"):
+        getattr(bpy.app.handlers, name).clear()
+
+
+def deletes_properties() -> None:
+    import bpy
+
+    del bpy.types.WindowManager.beam_bpy
+
+
+def unregisters_classes() -> None:
+    import bpy
+
+    for class_ in (*bpy.types.Panel.__subclasses__(), *bpy.types.PropertyGroup.__subclasses__()):
+        if class_.__module__.startswith(EXTENSION) and class_.is_registered:
+            bpy.utils.unregister_class(class_)
+
+
+def enables_again() -> bool:
+    """Disable and enable the extension, which has lost its classes."""
+    import bpy
+
+    bpy.ops.preferences.addon_disable(module=EXTENSION)
+    return bpy.ops.preferences.addon_enable(module=EXTENSION) == {"FINISHED"}
+
+
+def disables() -> None:
+    import bpy
+
+    bpy.ops.preferences.addon_disable(module=EXTENSION)
+
+
+def removes_preferences() -> None:
+    import bpy
+
+    addons = bpy.context.preferences.addons
+    addon = addons.get(EXTENSION)
+    if addon is not None:
+        addons.remove(addon)
+
+
+def reloads_scripts() -> None:
+    import bpy
+
+    bpy.ops.script.reload()
+
+
+def loads_factory_settings() -> str:
+    import bpy
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    return "factory"
+
+
+def long_factory_settings() -> Generator[int, None, str]:
+    yield 1
+    loads_factory_settings()
+    return "factory"
+
+
+def fails_after_factory_settings() -> None:
+    loads_factory_settings()
+    raise ValueError("after the factory settings")
+
+
+def loads_preferences() -> None:
+    import bpy
+
+    bpy.ops.wm.read_userpref()
+
+
+def loads_factory_preferences() -> None:
+    import bpy
+
+    bpy.ops.wm.read_factory_userpref()
+
+
+BLENDER = {
+    "opens_file": Case(opens_file, "value"),
+    "new_file": Case(new_file, "value"),
+    "new_empty_file": Case(new_empty_file, "value"),
+    "fails_after_new_file": Case(fails_after_new_file, "ValueError"),
+    "long_new_file": Case(long_new_file, "value"),
+    "undoes": Case(undoes, "value"),
+    "deletes_everything": Case(deletes_everything, "value"),
+    "deletes_scene": Case(deletes_scene, "value"),
+    "leaves_edit_mode": Case(leaves_edit_mode, "value"),
+    "fails_in_timers": Case(fails_in_timers, "value"),
+    "clears_app_handlers": Case(clears_app_handlers, "value"),
+    "deletes_properties": Case(deletes_properties, "value"),
+    "unregisters_classes": Case(unregisters_classes, "value"),
+    "enables_again": Case(enables_again, "value", disconnects=True),
+    "removes_preferences": Case(removes_preferences, "value"),
+    "disables": Case(disables, "value", disconnects=True),
+    "enables_after": Case(enables_again, "value", disconnects=True),
+    "loads_factory_settings": Case(loads_factory_settings, "value", disconnects=True),
+    "long_factory_settings": Case(long_factory_settings, "value", disconnects=True),
+    "fails_after_factory_settings": Case(fails_after_factory_settings, "ValueError", disconnects=True),
+}
+"""The cases for Blender. Those that end the extension come last."""
+
+BLENDER_PROGRAM = {
+    "reloads_scripts": Case(reloads_scripts, "value", disconnects=True),
+    "loads_preferences": Case(loads_preferences, "value", disconnects=True),
+    "loads_factory_preferences": Case(loads_factory_preferences, "value", disconnects=True),
+}
+"""The cases for the Blender program only. The bpy module does not end after `script.reload`, and the bpy module 4.2
+crashes when it loads the preferences, both also without our code."""
+
 QUICK = (*EXCEPTIONS, *RESULTS)
 """The cases that also have an inline handler, `NAME_inline`, and a long one, `NAME_long`."""
 
@@ -562,11 +769,23 @@ def expected(name: str, way: str) -> str:
     return CASES[name].answer
 
 
+def calls_in_blender(*, program: bool) -> dict[str, Case]:
+    """All handlers that are called in Blender, in their order.
+
+    Args:
+        program: True for the Blender program, False for the bpy module.
+    """
+    long = {f"{name}_long": Case(case.function, expected(name, "_long")) for name, case in EXCEPTIONS.items()}
+    first = {name: case for name, case in CASES.items() if name not in PROGRAM}
+    return {**first, **long, **BLENDER, **(BLENDER_PROGRAM if program else {}), **PROGRAM}
+
+
 def register(server: BeamServer) -> None:
     """Register all cases, and two honest handlers."""
     server.expose(name="honest")(lambda: "pong")
     server.expose(name="honest_inline", inline=True)(lambda: "pong")
-    for name, case in CASES.items():
+    cases = CASES if "bpy" not in sys.modules else {**CASES, **BLENDER, **BLENDER_PROGRAM}
+    for name, case in cases.items():
         server.expose(name=name)(case.function)
         if name in QUICK:
             server.expose(name=f"{name}_inline", inline=True)(case.function)
@@ -574,7 +793,7 @@ def register(server: BeamServer) -> None:
 
 
 _TRACEBACK = re.compile(
-    r'(^Exception ignored in.*\n)?Traceback \(most recent call last\):\n\s*File "([^"]*)"', re.MULTILINE
+    r'(^Exception ignored.*\n)?Traceback \(most recent call last\):\n\s*File "([^"]*)"', re.MULTILINE
 )
 
 _OWN_FILES = re.compile(r"/(beam_bpy|beam_bpy_addon|vendor_term_codec)/|/threading\.py$")
