@@ -97,11 +97,11 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
         with logged_once("the panel Handlers"):
             self._draw(context)
 
-    def _draw(self, context: bpy.types.Context) -> None:
+    def _draw(self, _context: bpy.types.Context) -> None:
         layout = _layout(self)
-        manager = context.window_manager
-        assert manager is not None
-        state: Any = manager.beam_bpy  # type: ignore[attr-defined]
+        state = panel_state.list_state()
+        if state is None:
+            return
         layout.template_list("BEAMBPY_UL_handlers", "", state, "handlers", state, "active", rows=4)
         if 0 <= state.active < len(state.handlers):
             row = panel_state.shown.handlers.get(state.handlers[state.active].name)

@@ -5,7 +5,7 @@ The panels only draw this data. They do not read the server.
 
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty
@@ -188,10 +188,16 @@ def _row(handler: Handler) -> HandlerRow:
     )
 
 
+def list_state() -> Any:
+    """The `BEAMBPY_PG_state` of this Blender; None if a script has removed it."""
+    return getattr(bpy.context.window_manager, "beam_bpy", None)
+
+
 def _list(handlers: dict[str, HandlerRow]) -> None:
-    manager = bpy.context.window_manager
-    assert manager is not None
-    lines = manager.beam_bpy.handlers  # type: ignore[attr-defined]
+    state = list_state()
+    if state is None:
+        return
+    lines = state.handlers
     if [line.name for line in lines] == list(handlers):
         return
     lines.clear()

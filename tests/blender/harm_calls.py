@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from erlang import erl
-from harmful_handlers import ANY, Case
+from tests.blender.erlang import erl
+from tests.blender.harmful_handlers import ANY, Case
 
 _CODE = """
     N = '{node}',
@@ -28,7 +28,7 @@ _CODE = """
     [begin
         Given = AnswerOf(Name),
         Disconnects andalso erlang:disconnect_node(N),
-        {{Given, Honest(case Disconnects of true -> 300; false -> 1 end)}}
+        {{Given, Honest(case Disconnects of true -> 100; false -> 1 end)}}
     end || {{Name, Disconnects}} <- [{calls}]]
 """
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import blender_process
 from blender_process import PROGRAM, Environment, seen
-from harm_calls import costly
-from harmful_handlers import calls_in_blender, own_faults
+
+from tests.blender.harm_calls import costly
+from tests.blender.harmful_handlers import calls_in_blender, own_faults
 
 
 def test_no_handler_costs_more_than_its_call(
