@@ -170,11 +170,12 @@ class User:
         """Increase the first number of the panel Adjust Last Operation, if it has one that can be changed."""
         self.point()
         self.press(F9)
-        # The number is below the title, in the right half. The panel ends when the mouse leaves it.
+        # The number is below the title, in the right half.
         self.point(222, 52)
         self.window.screen.run("xdotool", "keydown", "ctrl", "click", "4", "keyup", "ctrl")
         self.window.settle()
         self.point(-200, -150)
+        self.press("Escape")
 
     # -- before and after a test
 
