@@ -574,7 +574,7 @@ class TestHandlers:
             entered.wait(TIMEOUT)
             client.ask("note", ["cut off"])
             stopper = in_thread(server.stop)
-            eventually(lambda: not server.running)
+            eventually(lambda: server._stopping is not None and server._stopping.done.is_set())
             leave.set()
             assert client.closed()
             stopper.join(TIMEOUT)
