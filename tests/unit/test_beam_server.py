@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
+import types
 
 import pytest
 from support import (
@@ -600,6 +602,49 @@ class TestHandlers:
             client.socket.settimeout(2.0)
             assert client.event().reason[1] == Atom("error")
             assert client.call("echo", 1) == [1]
+
+
+class TestBlenderWithAWindow:
+    """`bpy.app.background` is False in a Blender with a window. tests/gui has the real one."""
+
+    @pytest.fixture(params=[False, True])
+    def background(self, request, monkeypatch):
+        app = types.SimpleNamespace(background=request.param)
+        monkeypatch.setitem(sys.modules, "bpy", types.SimpleNamespace(app=app))
+        return request.param
+
+    def test_without_the_extension_a_server_starts_only_if_there_is_no_window(self, make, background):
+        server = make()
+
+        assert server.start() is background
+        assert (server.last_error is None) is background
+
+    def test_with_a_host_queue_it_starts(self, make, background):
+        calls = CallQueue()
+        install_host_queue(calls)
+        try:
+            server = make()
+            assert server.start()
+            server.stop()
+        finally:
+            remove_host_queue(calls)
+
+    def test_another_thread_may_not_serve_beside_a_window(self, make, background):
+        server = make()
+        failures = []
+
+        def serve():
+            try:
+                server.serve_forever()
+            except ServerError as error:
+                failures.append(str(error))
+
+        thread = in_thread(serve)
+        eventually(lambda: server.running or failures)
+        server.stop()
+        thread.join(TIMEOUT)
+
+        assert bool(failures) is not background
 
 
 class TestServeForever:

@@ -7,6 +7,7 @@ from in_blender import EXTENSION, SCENE_HANDLERS
 
 _PATHS = {
     "preferences": f"{EXTENSION}.preferences",
+    "guard": f"{EXTENSION}.guard",
     "lifecycle": f"{EXTENSION}.lifecycle",
     "operators": f"{EXTENSION}.operators",
     "panel": f"{EXTENSION}.panel",
