@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import os
 import threading
+import time
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overload
@@ -20,7 +21,7 @@ from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
 from beam_bpy.checks import check_name, check_node_name, check_owner, check_timeout, check_topic
 from beam_bpy.dispatch.call_queue import CallQueue
-from beam_bpy.dispatch.host_queue import host_queue, observe_host_queue
+from beam_bpy.dispatch.host_queue import host_queue, lacks_host_queue, observe_host_queue
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ServerError, SettingsError
@@ -41,6 +42,9 @@ _END_TIME = 2.0
 
 _SLICE = 0.05
 """The longest time that `serve_forever` waits or drains before it looks for a signal, in seconds."""
+
+_HANDLER_TIME = 5.0
+"""The longest time that `stop` waits for the handler that runs, in seconds."""
 
 
 class PeerInfo(NamedTuple):
@@ -112,6 +116,7 @@ class BeamServer:
         self._stopping: _Stopping | None = None
         self._running: RunningServer | None = None
         self._worker: Worker | None = None
+        self._former_worker: Worker | None = None
         self._serving = False
         self._stopped = threading.Event()
         self._state = "stopped"
@@ -332,6 +337,11 @@ class BeamServer:
         if self._running is not None:
             return True
         self._state, self._last_error = "starting", None
+        if lacks_host_queue() and not self._serves_on_main_thread():
+            return self._failed(
+                "in a Blender with a window, only the extension Beam-BPy can run handlers safely:"
+                " enable it in Preferences, Add-ons, and start the server again"
+            )
         self._stopped.clear()
         _started.add(self)  # Before the next line: from here on, the end of the main program waits for this server.
         main_program_runs = host_queue() is not None or main_program.call_at_end(_main_program_has_ended)
@@ -354,7 +364,8 @@ class BeamServer:
         except RuntimeError:
             self._running = None
             self._router.queue.detach(running.loop)
-            running.stop()
+            running.close(_HANDLER_TIME)
+            running.join(_HANDLER_TIME)
             return self._failed("this system cannot start another thread: end another program, or raise the limit")
         self._state = "running"
         name, port = checked.node_name, running.port
@@ -390,34 +401,38 @@ class BeamServer:
     def stop(self) -> None:
         """Disconnect every node, unregister and end the threads. Handlers stay registered.
 
-        It waits for a handler that runs on the server's own worker thread, unless that handler has called it.
+        The handler that runs now goes on, and its caller gets its answer. `stop` waits for the end of this handler, but
+        not longer than 5 seconds, and not if the handler itself has called it. All other callers get `noconnection` at
+        once.
         """
-        self._stop(None)
+        self._stop(_HANDLER_TIME)
 
-    def _stop(self, patience: float | None) -> None:
-        """See `stop`; wait for a running handler at most `patience` seconds, None for ever."""
+    def _stop(self, patience: float) -> None:
+        """See `stop`; wait for a running handler at most `patience` seconds."""
         with self._lock:
             running, self._running = self._running, None
             self._state = "stopped"
             if running is not None:
-                stopping = self._stopping = _Stopping(running, self._worker, threading.Event())
+                stopping = self._stopping = _Stopping(running, threading.Event())
         if running is None:
             self._wait_for_stop()
             return
-        self._router.queue.detach(running.loop)
+        calls = self._router.queue
+        calls.detach(running.loop)
+        # A handler, queued or inline, that has called this method cannot be waited for.
+        end = time.monotonic() + (0.0 if calls.runs_here or running.loop.on_thread() else patience)
         try:
             # Without the lock: a handler on the worker thread may need it before it can end.
-            running.stop(patience)
-            self._stop_worker(patience=patience)
-            if not self._serving:
-                self._queue.close()
-            self._queue.wake()
+            running.close(patience)
         finally:
             with self._lock:
                 if self._running is None:
                     _started.discard(self)
             stopping.done.set()
-            self._stopped.set()
+        self._stop_worker(max(0.0, end - time.monotonic()))
+        self._queue.wake()
+        running.join(max(0.0, end - time.monotonic()))
+        self._stopped.set()
         log.info("%s has stopped", running.settings.node_name)
 
     def serve_forever(self, on_ready: Callable[[], object] | None = None) -> None:
@@ -430,13 +445,16 @@ class BeamServer:
 
         Raises:
             ServerError: the server cannot start; the message is `last_error`.
+            RuntimeError: a handler has called this method. Its thread runs handlers already.
         """
+        if self._router.queue.runs_here:
+            raise RuntimeError("a handler cannot call serve_forever: its thread runs the handlers already")
         # Before the start, so that no worker begins a call that belongs on this thread.
         self._serving = True
         if not self.start():
             self._serving = False
             raise ServerError(self._last_error)
-        self._stop_worker(hand_over=True)
+        self._stop_worker(None, hand_over=True)
         signals = StopSignals()
         try:
             with signals:
@@ -449,6 +467,8 @@ class BeamServer:
                 self.stop()
             if not self.running:
                 self._queue.close()
+                if self._stopping is not None:  # The last answer is sent before the program goes on.
+                    self._stopping.running.join(_HANDLER_TIME)
             with self._lock:
                 self._start_worker()
 
@@ -525,9 +545,11 @@ class BeamServer:
             NodeDownError: the node cannot be reached, or the connection broke.
             TimeoutError: no answer within the time.
             TypeError, ValueError: an argument of this call is of a wrong type or cannot be used, or has no term.
-            RuntimeError: this server is not running, or this is the network thread, which receives the answer.
+            RuntimeError: this server is not running; or this is the network thread, which receives the answer; or a
+                handler calls a handler of its own program, which would run on the same thread.
         """
         check_timeout(timeout)
+        self._check_thread(node_name, module, function)
         future = self.call_async(node_name, module, function, args, binaries=binaries, arrays=arrays)
         return self._wait(future, timeout)
 
@@ -637,14 +659,18 @@ class BeamServer:
             self._router.queue = chosen
             self._start_worker()
 
+    def _serves_on_main_thread(self) -> bool:
+        return self._serving and threading.current_thread() is threading.main_thread()
+
     def _start_worker(self) -> None:
         if self._running is not None and self._worker is None and not self._serving and host_queue() is None:
-            self._worker = Worker(self._queue)
+            self._worker = Worker(self._queue, after=self._former_worker)
 
-    def _stop_worker(self, *, hand_over: bool = False, patience: float | None = None) -> None:
-        worker, self._worker = self._worker, None
+    def _stop_worker(self, timeout: float | None, *, hand_over: bool = False) -> None:
+        worker, self._worker = self._worker or self._former_worker, None
         if worker is not None:
-            worker.stop(hand_over=hand_over, patience=patience)
+            ended = worker.stop(timeout=timeout, hand_over=hand_over)
+            self._former_worker = None if ended else worker
 
     def _wait_for_stop(self) -> None:
         stopping = self._stop_in_progress()
@@ -652,9 +678,9 @@ class BeamServer:
             stopping.done.wait()
 
     def _stop_in_progress(self) -> "_Stopping | None":
-        """The `stop` that another thread has not finished, unless it waits for this thread."""
+        """The `stop` in which another thread still waits for the name and the port, unless it waits for this thread."""
         stopping = self._stopping
-        over = stopping is None or stopping.done.is_set() or stopping.waits_for_this_thread()
+        over = stopping is None or stopping.done.is_set() or stopping.running.loop.on_thread()
         return None if over else stopping
 
     def _wait(self, future: "concurrent.futures.Future[Result]", timeout: float | None) -> "Result":
@@ -677,7 +703,21 @@ class BeamServer:
         """Wait for `stop`, and for the handler that has called it, if a handler has."""
         self._stopped.wait()
         if self._stopping is not None:
-            self._stopping.join()
+            self._stopping.running.join(None)
+        if self._former_worker is not None:
+            self._former_worker.join()
+
+    def _check_thread(self, node_name: str, module: str, function: str) -> None:
+        """Refuse a call for whose handler this thread would have to run, while it runs another one."""
+        calls = self._router.queue
+        if calls.runs_here and any(
+            server.node_name == node_name and server._router.queue is calls and server._router.queues(module, function)
+            for server in tuple(_started)
+        ):
+            raise RuntimeError(
+                f"a handler cannot wait for {function}, which runs on the same thread: call the Python function itself,"
+                " use call_async without waiting, or register the handler with inline=True"
+            )
 
     def _abandon(self) -> None:
         """After a fork, in the child: threads, connections and queued calls belong to the parent."""
@@ -689,7 +729,7 @@ class BeamServer:
         if self._router.queue is self._queue:
             self._router.queue = CallQueue()
         self._queue = self._router.queue if host_queue() is None else CallQueue()
-        self._running = self._worker = self._stopping = None
+        self._running = self._worker = self._former_worker = self._stopping = None
         self._stopped = threading.Event()
         self._serving = False
         self._state = "stopped"
@@ -738,17 +778,7 @@ class _Stopping(NamedTuple):
     """A `stop` in progress, or the last one."""
 
     running: RunningServer
-    worker: Worker | None
     done: threading.Event
-
-    def waits_for_this_thread(self) -> bool:
-        return self.running.loop.on_thread() or (self.worker is not None and self.worker.is_current())
-
-    def join(self) -> None:
-        """Wait until both threads have ended."""
-        self.running.loop.join()
-        if self.worker is not None:
-            self.worker.join()
 
 
 _started: set[BeamServer] = set()

@@ -2,7 +2,6 @@
 
 import traceback
 from enum import Enum
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from beam_bpy.erlang_text import show
@@ -10,8 +9,9 @@ from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow
 from vendor_term_codec import Atom, decode_term
 
-_MAX_TRACEBACK = 16_000
-"""The longest traceback that is sent to a caller, in characters; its end is kept."""
+_MAX_TEXT = 16_000
+"""The longest message and the longest traceback that are sent to a caller, in characters: the beginning of the message,
+and the end of the traceback."""
 
 
 _MAX_SHOWN = 500
@@ -98,10 +98,11 @@ def badarg(error: Exception, mfa: Mfa) -> Failure:
 def failure_of(error: BaseException, stack: list[Any], encoder: ErlangVariantEncoder) -> Failure:
     """The failure that an exception is on the BEAM."""
     for kind, type_ in _CHOSEN:
-        if isinstance(error, type_):
+        if issubclass(type(error), type_):  # `isinstance` would also ask the exception for its `__class__`.
             try:
                 # A reason may hold all types that a result may hold. Decoded again, it holds only the codec's types.
-                return Failure(kind, decode_term(encoder.encode_term(error.term), binaries=bytes)[0], stack)
+                reason = encoder.encode_term(error.term)  # type: ignore[attr-defined]
+                return Failure(kind, decode_term(reason, binaries=bytes)[0], stack)
             except Exception as problem:  # noqa: BLE001 - a converter may raise anything
                 return Failure(Kind.ERROR, python_error(problem), stack)
     return Failure(Kind.ERROR, python_error(error), stack)
@@ -112,25 +113,36 @@ _CHOSEN = ((Kind.ERROR, ErlangError), (Kind.EXIT, ErlangExit), (Kind.THROW, Erla
 
 def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
     """The reason that an exception becomes: `{python_error, #{type => …, message => …, traceback => …}}`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
-        trace = trace.tb_next
-    details = {"type": type(error).__name__, "message": _message(error), "traceback": _traceback(error, trace)}
+    details = {"type": _type_name(type(error)), "message": _message(error), "traceback": traceback_of(error)}
     return Atom("python_error"), {Atom(key): valid_text(value) for key, value in details.items()}
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an exception as text, without the frames of this package before those of the handler."""
+    try:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("beam_bpy."):
+            trace = trace.tb_next
+        return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TEXT:]
+    except BaseException:  # noqa: BLE001 - the attributes of an exception may raise anything
+        return "its traceback cannot be formatted"
+
+
+def _type_name(type_: type[BaseException]) -> str:
+    # A metaclass may define a `__name__` that raises.
+    name: str = _NAME_OF_TYPE(type_)
+    return name
+
+
+_NAME_OF_TYPE = type.__dict__["__name__"].__get__
 
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        # A text, also if `__str__` returns an object of a subclass of str.
+        return str.__getitem__(str(error), slice(_MAX_TEXT))
     except BaseException:  # noqa: BLE001 - __str__ may raise anything
         return "its __str__ raises an exception"
-
-
-def _traceback(error: BaseException, trace: TracebackType | None) -> str:
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace))[-_MAX_TRACEBACK:]
-    except BaseException:  # noqa: BLE001 - the attributes of an exception may raise anything
-        return "its traceback cannot be formatted"
 
 
 def valid_text(text: str) -> str:

@@ -3,12 +3,14 @@
 import concurrent.futures
 import errno
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.checks import check_callable, check_name
 from beam_bpy.cookies import check_public_cookie
+from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.node import Node
 from beam_bpy.epmd.registration import Registrar
@@ -29,6 +31,9 @@ RESERVED_NAMES = ("logger", "logger_proxy", "net_kernel", "rex")
 
 _START_TIME = 15.0
 """Seconds that the registration with epmd may take."""
+
+_CHECK_TIME = 0.1
+"""Seconds between two checks whether the interpreter has ended inside a handler."""
 
 
 class RunningServer:
@@ -66,6 +71,7 @@ class RunningServer:
         address = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]
         self._listener: Listener | None = None
+        self._accepts = True
         self._registrar: Registrar | None = None
         try:
             _check_short_name(settings.short_name)
@@ -74,6 +80,7 @@ class RunningServer:
         except (OSError, SettingsError):
             self._socket.close()
             raise
+        self._closed = threading.Event()
         self._refusal: concurrent.futures.Future[str | None] = concurrent.futures.Future()
 
     def start(self) -> str | None:
@@ -89,17 +96,43 @@ class RunningServer:
         except concurrent.futures.TimeoutError:
             refusal = f"epmd gave no answer within {_START_TIME:g} seconds"
         except BaseException:  # Ctrl-C: the network thread would keep the program alive.
-            self.stop()
+            self.close(_START_TIME)
+            self.join(_START_TIME)
             raise
         if refusal is not None:
-            self.stop()
+            self.close(_START_TIME)
+            self.join(_START_TIME)
         return refusal
 
-    def stop(self, patience: float | None = None) -> None:
-        """Close everything and wait for the network thread, at most `patience` seconds, None for ever."""
-        self.loop.call_soon(self._close)
-        self.loop.stop(patience)
-        self._socket.close()
+    def close(self, timeout: float) -> None:
+        """Free the name and the port, and disconnect every node but the caller of the handler that runs now.
+
+        That caller is disconnected when it has its answer. After that the network thread ends.
+
+        Args:
+            timeout: the longest time to wait for the network thread, in seconds: an inline handler may keep it.
+        """
+        if self.loop.on_thread():
+            # An inline handler runs. Its answer is sent before the loop gets to the next callback.
+            self._stop_accepting()
+            self.loop.call_soon(self._close)
+        elif self.loop.started:
+            self.loop.call_soon(self._close)
+            self.loop.reclaim()
+            self._closed.wait(timeout)
+        else:
+            self._stop_accepting()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the end of the network thread, unless this is it.
+
+        Args:
+            timeout: the longest time to wait, in seconds; None for ever.
+
+        Returns:
+            False if it has not ended.
+        """
+        return self.loop.join(timeout)
 
     def new_process(
         self, callback: Callable[[BeamProcess, Any], object], *, name: str | None = None, trap_exit: bool = False
@@ -148,18 +181,45 @@ class RunningServer:
         repeated.summarise()
         self.loop.call_later(SUMMARY_INTERVAL, self._summarise_log)
 
+    def _stop_accepting(self) -> None:
+        if self._accepts:
+            self._accepts = False
+            if self._listener is not None:
+                self._listener.close()
+            self._socket.close()
+            if self._registrar is not None:
+                self._registrar.close()
+
     def _close(self) -> None:
         repeated.summarise()
-        if self._listener is not None:
-            self._listener.close()
-            # The node closes first: when a peer sees the end of its connection, none of its calls may begin to run.
-            self.node.close()
-            self.connections.close()
-            self.client.close()
+        self._stop_accepting()
+        if self._listener is None:
+            self._end()
+            return
+        calls = self._router.queue
+        last = calls.running
+        # The node closes first: when a peer sees the end of its connection, none of its calls may begin to run.
+        self.node.close(lambda: last.process if last is not None else None)
+        self.client.close()
+        if last is not None and self.connections.close(spared=last.load):
+            self._end_with_interpreter(calls)
+            calls.run_last(last, lambda: self.loop.call_soon(self._end))
+            self._closed.set()
         else:
-            self._socket.close()
-        if self._registrar is not None:
-            self._registrar.close()
+            self._end()
+
+    def _end(self) -> None:
+        if self._listener is not None:
+            self.connections.close()
+        self.loop.stop()
+        self._closed.set()
+
+    def _end_with_interpreter(self, calls: CallQueue) -> None:
+        """End when the interpreter ends inside the handler: Blender does that when a handler quits it."""
+        if calls.drained_by_main_thread and not threading.main_thread().is_alive():
+            self._end()
+        else:
+            self.loop.call_later(_CHECK_TIME, lambda: self._end_with_interpreter(calls))
 
 
 def _check_short_name(name: str) -> None:

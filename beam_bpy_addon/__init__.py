@@ -5,6 +5,7 @@ the node to Blender: they run handlers on the main thread, and define preference
 """
 
 from . import console_log, drain, headless, lifecycle, operators, panel, panel_state, preferences
+from .guard import guarded
 
 # Each module has the functions `register` and `unregister`. The modules with classes come first, because other modules
 # use these classes.
@@ -23,4 +24,5 @@ def unregister() -> None:
     Blender calls this when the user disables the extension.
     """
     for module in reversed(_MODULES):
-        module.unregister()
+        # A handler may have removed what a module has registered. The other modules must end all the same.
+        guarded(module.unregister)

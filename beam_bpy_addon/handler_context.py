@@ -27,6 +27,7 @@ class HandlerContext:
         self._undo: dict[str, None] = {}
         self._long_calls: dict[Runnable, str] = {}
         self._progress_of: Runnable | None = None
+        self._open = True
 
     def run(self, call: Runnable) -> bool:
         """Run a call, or a slice of it; returns whether there is more of it."""
@@ -37,9 +38,10 @@ class HandlerContext:
             step = None  # The call is dropped: it changes nothing.
         with bpy.context.temp_override(**_view()):
             more = call.run()
-        if step is not None:
-            self._note_step(call, step)
-        self._show_progress(call, more)
+        if self._open:
+            if step is not None:
+                self._note_step(call, step)
+            self._show_progress(call, more)
         return more
 
     def end_tick(self) -> None:
@@ -59,11 +61,20 @@ class HandlerContext:
         names, self._undo = self._undo, {}
         if bpy.ops.ed.undo_push.poll():  # type: ignore[call-arg]
             bpy.ops.ed.undo_push(message=", ".join(names)[:_LONGEST_NAME])
+            _end_adjusting()
 
-    def close(self) -> None:
-        """Push the last undo step, and end the progress display."""
-        self.push_undo_step()
+    def close(self, *, in_handler: bool) -> None:
+        """Push the last undo step, and end the progress display.
+
+        Args:
+            in_handler: a handler has ended this. It may be loading a file, so no step is pushed.
+        """
+        if not in_handler:
+            self.push_undo_step()
+        self._undo.clear()
+        self._long_calls.clear()
         self._end_progress()
+        self._open = False
 
     def _note_step(self, call: Runnable, step: str) -> None:
         if call.begun:
@@ -115,6 +126,25 @@ def share_of(progress: Any) -> float | None:
         case _:
             return None
     return min(max(share, 0.0), 1.0)
+
+
+def _end_adjusting() -> None:
+    """Let the user no longer adjust the last operation.
+
+    Adjust Last Operation goes back to the undo step of the user's operator and runs it again, which would take back
+    what handlers have done since. So an operator of ours becomes the last one. Blender names the undo step of an
+    operator after the operator, but ours is to have the handlers' names. So this operator makes none.
+    """
+    preferences = bpy.context.preferences
+    assert preferences is not None
+    edit = preferences.edit
+    steps = edit.undo_steps
+    edit.undo_steps = 0
+    try:
+        with bpy.context.temp_override(**_view()):  # Blender removes the panel from the 3D view.
+            bpy.ops.beam_bpy.end_adjusting("EXEC_DEFAULT", True)  # type: ignore[attr-defined]
+    finally:
+        edit.undo_steps = steps
 
 
 def _view() -> dict[str, Any]:

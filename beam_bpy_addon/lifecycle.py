@@ -10,7 +10,7 @@ from beam_bpy import GivenOptions, SettingsError, get_beam_server, settings
 from beam_bpy.beam_server import stop_all
 from beam_bpy.transport.listener import reachable_by_others
 
-from . import preferences, security
+from . import drain, preferences, security
 
 log = logging.getLogger("beam_bpy.blender")
 
@@ -68,9 +68,14 @@ def unregister() -> None:
     """Stop all servers, also those of scripts.
 
     Without the extension, the queue of the main thread is no longer used, and no other thread may run a handler of bpy.
+
+    Without a window, the servers continue if a handler has disabled the extension, for example with
+    `bpy.ops.wm.read_factory_settings`: the program that called `serve_forever` still drains the queue.
     """
     if bpy.app.timers.is_registered(_start_with_blender):
         bpy.app.timers.unregister(_start_with_blender)
+    if bpy.app.background and drain.in_handler():
+        return
     stop()
     stop_all()
 

@@ -11,6 +11,7 @@ from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import erlang_cookie, generate_cookie
 
 from . import lifecycle, preferences, snippets
+from .classes import unregister_classes
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
@@ -239,6 +240,19 @@ class BEAMBPY_OT_tell(bpy.types.Operator):
         return {"FINISHED", "PASS_THROUGH"}
 
 
+class BEAMBPY_OT_end_adjusting(bpy.types.Operator):
+    """Let Adjust Last Operation change nothing: a program has changed the scene since the last operation"""
+
+    bl_idname = "beam_bpy.end_adjusting"
+    bl_label = "Change by a BEAM Call"
+    # Adjust Last Operation shows the last operator that has both options.
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Become the last operation."""
+        return {"FINISHED"}
+
+
 def _runs(operator: type[bpy.types.Operator]) -> bool:
     if not get_beam_server().running:
         operator.poll_message_set("The node is not running")
@@ -314,6 +328,7 @@ _CLASSES: tuple[type[bpy.types.Operator], ...] = (
     BEAMBPY_OT_copy_snippet,
     BEAMBPY_OT_show_traceback,
     BEAMBPY_OT_tell,
+    BEAMBPY_OT_end_adjusting,
 )
 
 
@@ -325,5 +340,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    for operator in reversed(_CLASSES):
-        bpy.utils.unregister_class(operator)
+    unregister_classes(_CLASSES)

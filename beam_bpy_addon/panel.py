@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from . import panel_state
+from .classes import unregister_classes
+from .guard import logged_once
 from .panel_state import HandlerRow, Shown
 
 if TYPE_CHECKING:
@@ -38,8 +40,12 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
 
     bl_label = "BEAM Node"
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel BEAM Node"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         layout = _layout(self)
         _draw_state(layout, panel_state.shown)
         if panel_state.shown.error is not None:
@@ -63,8 +69,12 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
         """Show how many there are."""
         _draw_count(self, len(panel_state.shown.nodes))
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Connected Nodes"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         column = _layout(self).column(align=True)
         if not panel_state.shown.nodes:
             column.label(text="None yet", icon="INFO")
@@ -84,10 +94,14 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Handlers"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         layout = _layout(self)
-        manager = context.window_manager
-        assert manager is not None
-        state: Any = manager.beam_bpy  # type: ignore[attr-defined]
+        state = panel_state.list_state()
+        if state is None:
+            return
         layout.template_list("BEAMBPY_UL_handlers", "", state, "handlers", state, "active", rows=4)
         if 0 <= state.active < len(state.handlers):
             row = panel_state.shown.handlers.get(state.handlers[state.active].name)
@@ -100,8 +114,12 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
 
     bl_label = "Activity"
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
+        with logged_once("the panel Activity"):
+            self._draw(context)
+
+    def _draw(self, _context: bpy.types.Context) -> None:
         shown = panel_state.shown
         column = _layout(self).column(align=True)
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
@@ -130,6 +148,10 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
         _flt_flag: int | None,
     ) -> None:
         """Draw a line."""
+        with logged_once("a line of the list of handlers"):
+            self._draw_row(layout, item)
+
+    def _draw_row(self, layout: bpy.types.UILayout, item: Any) -> None:
         row = panel_state.shown.handlers.get(item.name)
         if row is None:  # Unregistered since the last look.
             return
@@ -140,6 +162,11 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
 
     def filter_items(self, _context: bpy.types.Context | None, data: Any, property: str | None) -> Any:
         """Hide what the search does not mean; sort by name if that is asked for."""
+        with logged_once("the search in the list of handlers"):
+            return self._filter_items(data, property)
+        return [], []
+
+    def _filter_items(self, data: Any, property: str | None) -> Any:
         lines = getattr(data, property or "")
         words = self.filter_name or ""
         order: Any = bpy.types.UI_UL_list.sort_items_by_name(lines) if self.use_filter_sort_alpha else []
@@ -276,5 +303,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    for panel in reversed(_CLASSES):
-        bpy.utils.unregister_class(panel)
+    unregister_classes(_CLASSES)

@@ -5,7 +5,7 @@ The panels only draw this data. They do not read the server.
 
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty
@@ -15,6 +15,7 @@ from beam_bpy.calls.handlers import Handler
 from beam_bpy.dispatch.host_queue import host_queue
 
 from . import lifecycle, preferences
+from .classes import unregister_classes
 
 INTERVAL = 0.25
 """The time between two updates of the data, in seconds."""
@@ -187,10 +188,16 @@ def _row(handler: Handler) -> HandlerRow:
     )
 
 
+def list_state() -> Any:
+    """The `BEAMBPY_PG_state` of this Blender; None if a script has removed it."""
+    return getattr(bpy.context.window_manager, "beam_bpy", None)
+
+
 def _list(handlers: dict[str, HandlerRow]) -> None:
-    manager = bpy.context.window_manager
-    assert manager is not None
-    lines = manager.beam_bpy.handlers  # type: ignore[attr-defined]
+    state = list_state()
+    if state is None:
+        return
+    lines = state.handlers
     if [line.name for line in lines] == list(handlers):
         return
     lines.clear()
@@ -211,8 +218,8 @@ def register() -> None:
 def unregister() -> None:
     """Undo `register`."""
     global shown, _next_update
-    del bpy.types.WindowManager.beam_bpy  # type: ignore[attr-defined]
-    for group in reversed(_CLASSES):
-        bpy.utils.unregister_class(group)
+    if hasattr(bpy.types.WindowManager, "beam_bpy"):  # A script may have removed it.
+        del bpy.types.WindowManager.beam_bpy
+    unregister_classes(_CLASSES)
     shown, _next_update = Shown(), 0.0
     _calls.clear()

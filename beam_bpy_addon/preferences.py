@@ -12,6 +12,8 @@ from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
 from . import console_log, security
+from .classes import unregister_classes
+from .guard import logged_once
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -186,6 +188,10 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the settings. An invalid setting is drawn with its error, an overridden one with the variable's name."""
+        with logged_once("the preferences of Beam-BPy"):
+            self._draw()
+
+    def _draw(self) -> None:
         layout = self.layout
         assert layout is not None
         if outdated():
@@ -417,4 +423,4 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`."""
-    bpy.utils.unregister_class(BEAMBPY_AP_preferences)
+    unregister_classes([BEAMBPY_AP_preferences])

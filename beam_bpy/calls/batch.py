@@ -9,6 +9,7 @@ from beam_bpy.calls.failure_log import log_failure
 from beam_bpy.calls.handlers import Handler
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.failures import Failure, Mfa, busy, failure_of, not_allowed
 from vendor_term_codec import Atom, encode_term, list_of, tuple_of
 
@@ -75,6 +76,11 @@ class Batch(Runnable):
     def caller(self) -> Caller:
         """See `Runnable`."""
         return self._reply.caller
+
+    @property
+    def process(self) -> SpawnedProcess | None:  # type: ignore[override]
+        """See `Runnable`."""
+        return self._reply.spawned
 
     @property
     def undo(self) -> str | None:

@@ -7,15 +7,17 @@ when its node stops, and when its handler is unregistered.
 """
 
 from collections.abc import Callable, Generator
+from sys import getrecursionlimit, setrecursionlimit
 from types import GeneratorType
 from typing import Any
 
-from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.handlers import RECURSION_LIMIT, Handler, Registry
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error
+from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error, traceback_of
 from beam_bpy.logger import log
 from vendor_term_codec import Atom, EncodeError
 
@@ -128,6 +130,11 @@ class Call(Runnable):
         return self._reply.caller
 
     @property
+    def process(self) -> SpawnedProcess | None:  # type: ignore[override]
+        """See `Runnable`."""
+        return self._reply.spawned
+
+    @property
     def undo(self) -> str | None:
         """See `Runnable`."""
         return self.handler.name if self.handler.undo else None
@@ -146,12 +153,15 @@ class Call(Runnable):
                 self._fail(failure or self._mfa.undefined(self._args))
                 return False
             self.handler = handler
+        failure = None
         try:
             done, value = self._next_value(handler)
             encoded = self._context.encoder.encode_term(value)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
+            failure = failure_of(error, self._mfa.stack(), self._context.encoder)
+        if failure is not None:
             self._close_generator()
-            self._fail(failure_of(error, self._mfa.stack(), self._context.encoder))
+            self._fail(failure)
             return False
         if not done:
             self.progress = value
@@ -195,6 +205,9 @@ class Call(Runnable):
         except StopIteration as end:
             self._generator = None
             return True, end.value
+        finally:
+            if getrecursionlimit() < RECURSION_LIMIT:
+                setrecursionlimit(RECURSION_LIMIT)
 
     def _close_generator(self) -> None:
         generator, self._generator = self._generator, None
@@ -202,8 +215,8 @@ class Call(Runnable):
             return
         try:
             generator.close()
-        except BaseException:  # An exception in its `finally` ends here.
-            log.exception("handler %s failed while it was closed", self.handler.name)
+        except BaseException as error:  # noqa: BLE001 - an exception in its `finally` ends here
+            log.error("handler %s failed while it was closed:\n%s", self.handler.name, traceback_of(error))
 
     def _fail(self, failure: Failure) -> None:
         self._context.count_failed(self.handler, failure)

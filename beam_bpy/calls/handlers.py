@@ -5,6 +5,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from sys import getrecursionlimit, setrecursionlimit
 from typing import Any, TypedDict, Unpack
 
 from beam_bpy.calls.statistics import Tally
@@ -12,6 +13,9 @@ from beam_bpy.checks import check_binaries, check_callable, check_name, check_ow
 from beam_bpy.logger import log
 from beam_bpy.module_names import ELIXIR_PREFIX, full_module, plain_module
 from beam_bpy.protocol.control import BinaryType
+
+RECURSION_LIMIT = getrecursionlimit()
+"""The recursion limit when the program started. A handler that has lowered it would let the network thread fail."""
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -109,7 +113,11 @@ class Handler:
 
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
-        return self.function(*args) if self.spread else self.function(args)
+        try:
+            return self.function(*args) if self.spread else self.function(args)
+        finally:
+            if getrecursionlimit() < RECURSION_LIMIT:
+                setrecursionlimit(RECURSION_LIMIT)
 
 
 def is_generator_function(function: Callable[..., Any]) -> bool:

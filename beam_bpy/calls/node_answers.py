@@ -102,10 +102,9 @@ def health(node: Node, queue: CallQueue, statistics: Statistics) -> Health:
 
 
 def _running(queue: CallQueue) -> RunningHandler | None:
-    running = queue.running
-    if running is None:
+    call, since = queue.running, queue.running_since
+    if call is None:
         return None
-    call, since = running
     caller = call.caller
     return RunningHandler(
         call.name, caller.peer.name if caller is not None else None, round(time.monotonic() - since, 3)

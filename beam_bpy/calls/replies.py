@@ -61,6 +61,12 @@ class Reply:
         raise NotImplementedError
 
     @property
+    def spawned(self) -> SpawnedProcess | None:
+        """The process that was called, if it ends with the answer."""
+        process = self.process
+        return process if isinstance(process, SpawnedProcess) else None
+
+    @property
     def caller(self) -> Caller:
         """The caller."""
         return Caller(self.peer, self.caller_pid)

@@ -71,6 +71,10 @@ _SPAWN_OPTIONS = frozenset(
 """The options of `spawn_opt`. Those for memory and priority have no effect here."""
 
 
+_QUEUED_BUILTINS = frozenset(("call_handler", "handle_rpc", "call_with_progress", "call_batch"))
+"""The names with a meaning of their own that run other handlers, which may be queued."""
+
+
 class CallRouter:
     """Finds the handler of each call and runs it, here or through the queue.
 
@@ -132,6 +136,11 @@ class CallRouter:
             reply.failed(badarg(error, mfa))
         except ErlangError as error:
             reply.failed(failure_of(error, mfa.stack(), self.context.encoder))
+
+    def queues(self, module: str, function: str) -> bool:
+        """True if calls of this function go through the queue."""
+        handler = self.context.registry.find(function, module)
+        return not handler.inline if handler is not None else function in _QUEUED_BUILTINS
 
     def submit(self, work: Runnable) -> None:
         """Run `work` on the thread that runs handlers."""

@@ -2,12 +2,14 @@
 
 import contextlib
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from beam_bpy.distribution.load import Load
+from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.logger import log
 
 
@@ -17,12 +19,14 @@ class Runnable:
     Attributes:
         progress: the last progress of a long call.
         load: the load in which it counts while it waits or runs; None for none.
+        process: the process that ends with its answer; None if there is none.
     """
 
     __slots__ = ()
 
     progress: Any = None
     load: Load | None = None
+    process: SpawnedProcess | None = None
 
     @property
     def name(self) -> str:
@@ -124,7 +128,8 @@ class CallQueue:
             that may run. Waiting calls keep their order, and other calls pass them. Default None: no call waits.
 
     Attributes:
-        running: the call that runs, and the time at which it began by `time.monotonic`; None between two calls.
+        running: the call that runs now; None between two calls.
+        running_since: the time at which it began, by `time.monotonic`.
     """
 
     def __init__(
@@ -139,10 +144,14 @@ class CallQueue:
         self._returned: deque[Runnable] = deque()
         self._unfinished: deque[Runnable] = deque()
         self._waiting: deque[WaitingCall] = deque()
-        self.running: tuple[Runnable, float] | None = None
         self._sources: tuple[Source, ...] = ()
         self._slice_was_last = False
         self._corked = False
+        self._closed = False
+        self._thread: int | None = None
+        self._last_ones: list[tuple[Runnable, Callable[[], object]]] = []
+        self.running: Runnable | None = None
+        self.running_since = 0.0
 
     def __len__(self) -> int:
         queued = self._calls.qsize() + (self._next is not None)
@@ -203,6 +212,8 @@ class CallQueue:
         """
         deadline = time.perf_counter() + budget
         served = 0
+        self._thread = threading.get_ident()
+        self._closed = False
         if self._waiting:
             self._end_waits()
         call = None if self._unfinished and not self._slice_was_last else self._take(0.0)
@@ -214,7 +225,7 @@ class CallQueue:
                 self._run_guarded(call)
                 served += 1
             left = deadline - time.perf_counter()
-            if left <= 0.0:
+            if left <= 0.0 or self._closed:
                 break
             call = self._take(0.0 if self._unfinished else min(linger, left))
             if call is None:
@@ -222,8 +233,37 @@ class CallQueue:
         self._cork(more=False)
         return served
 
+    @property
+    def runs_here(self) -> bool:
+        """True inside a call: on the draining thread, while a call runs."""
+        return self.running is not None and threading.get_ident() == self._thread
+
+    @property
+    def drained_by_main_thread(self) -> bool:
+        """True if the main thread drains."""
+        return self._thread == threading.main_thread().ident
+
+    def run_last(self, call: Runnable, afterwards: Callable[[], object]) -> None:
+        """Call `afterwards` once `call` has run: at once, if it does not run now. A long call ends with its slice.
+
+        From any thread. `afterwards` is called on that thread or on the draining thread.
+        """
+        self._last_ones.append((call, afterwards))
+        if self.running is not call:
+            self._end_last_ones()
+
+    def _end_last_ones(self) -> None:
+        for entry in tuple(self._last_ones):
+            call, afterwards = entry
+            # The draining thread and the caller of `run_last` may get here at the same time; one of them removes it.
+            with contextlib.suppress(ValueError):
+                if call is not self.running:
+                    self._last_ones.remove(entry)
+                    afterwards()
+
     def close(self) -> None:
-        """Close the long calls that have begun; on the draining thread, which will not drain again."""
+        """Close the long calls that have begun; on the draining thread. A `drain` in progress ends with its call."""
+        self._closed = True
         waiting = deque(entry.call for entry in self._waiting)
         self._waiting.clear()
         for calls in (waiting, self._unfinished, self._returned):
@@ -254,15 +294,21 @@ class CallQueue:
 
     def _run_guarded(self, call: Runnable) -> None:
         """Run one call. An exception from the host's `run` or from the reply ends this call only."""
-        self.running = call, time.monotonic()
+        self.running_since = time.monotonic()
+        self.running = call
         try:
             more = call.run() if self._run is None else self._run(call)
-        except Exception:
+            if more and (self._closed or self._last_ones):
+                call.close()
+                more = False
+        except BaseException:  # Not even SystemExit may end the draining thread.
             log.exception("an error of this program's own ends a call")
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 call.close()
             more = False
         self.running = None
+        if self._last_ones:
+            self._end_last_ones()
         if more:
             self._unfinished.append(call)
         elif call.load is not None:

@@ -4,6 +4,7 @@ A host installs its queue for the whole process. From then on the handlers of ev
 those of a server that a script has made. This package need not know Blender for that.
 """
 
+import sys
 import weakref
 from typing import Protocol
 
@@ -45,6 +46,16 @@ def remove_host_queue(calls: CallQueue) -> None:
 def host_queue() -> CallQueue | None:
     """The queue that the host has installed, if any. It is falsy while it is empty: compare it with None."""
     return _host_queue
+
+
+def lacks_host_queue() -> bool:
+    """True in a Blender with a window in which the extension Beam-BPy is not enabled.
+
+    Code that uses bpy must run on the main thread there, and only the extension runs handlers on it. Without a window,
+    `BeamServer.serve_forever` does. A program that uses bpy has imported it, so it is not imported here.
+    """
+    app = getattr(sys.modules.get("bpy"), "app", None)
+    return _host_queue is None and getattr(app, "background", True) is False
 
 
 def observe_host_queue(observer: HostQueueObserver) -> None:

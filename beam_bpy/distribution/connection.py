@@ -204,18 +204,20 @@ class Connection:
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """See `PausedConnection`."""
 
-        def guarded() -> None:
-            if not self.peer.connected:
-                return
-            try:
-                callback()
-            except ProtocolError as error:
-                self.close(str(error))
-            except Exception:
-                self.close("an error of this program's own")
-                raise
+        def connected() -> None:
+            if self.peer.connected:
+                self._run_guarded(callback)
 
-        return self._loop.call_later(delay, guarded)
+        return self._loop.call_later(delay, connected)
+
+    def _run_guarded(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except ProtocolError as error:
+            self.close(str(error))
+        except Exception:
+            self.close("an error of this program's own")
+            raise
 
     def _call_was_parked(self) -> None:
         if self.peer.connected:
@@ -226,7 +228,8 @@ class Connection:
     # -- ticks
 
     def _schedule_tick(self) -> None:
-        self._timer = self.call_later(self._tick_time / TICKS_PER_TIME, self._tick)
+        # Also while the node stops: the peer waits for the answer of the last call, which may take longer than a tick.
+        self._timer = self._loop.call_later(self._tick_time / TICKS_PER_TIME, lambda: self._run_guarded(self._tick))
 
     def _tick(self) -> None:
         stream = self._stream

@@ -170,19 +170,29 @@ class Connections:
             if not self._awaited[name]:
                 del self._awaited[name]
 
-    def close(self) -> None:
-        """Close every connection; messages that have been sent have half a second to leave."""
-        self._closing = True
-        unfinished = sum(load.in_flight for load in self._loads)
-        if unfinished:
+    def close(self, spared: Load | None = None) -> bool:
+        """Close every connection; messages that have been sent have half a second to leave.
+
+        Args:
+            spared: the load of a peer whose connection stays open until `close` is called again.
+
+        Returns:
+            True if a connection stays open.
+        """
+        kept = [connection for connection in self._established.values() if connection.peer.load is spared]
+        unfinished = sum(load.in_flight for load in self._loads) - len(kept)
+        if unfinished and not self._closing:
             log.warning("this node stops: %d calls and casts that have not run to their end are dropped", unfinished)
+        self._closing = True
         drain_streams(self._loop, _CLOSE_TIME)
         for setup in tuple(self._setups.values()):
             setup.fail("this node stops")
         for pending in (*self._half_open, *self._outgoing):
             pending.close("this node stops")
         for connection in tuple(self._established.values()):
-            connection.close("this node stops")
+            if connection not in kept:
+                connection.close("this node stops")
+        return bool(kept)
 
     # -- see `PendingOwner`
 

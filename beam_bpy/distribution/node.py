@@ -77,6 +77,7 @@ class Node:
         self._registered: dict[str, Process] = {}
         self._peers: dict[str, Peer] = {}
         self.itself: Peer | None = None
+        self._last: SpawnedProcess | None = None
         self._nobody = self.new_pid()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             control.Send: self._route,
@@ -181,13 +182,23 @@ class Node:
             for key in [key for key in process.unlinking if Pid.from_ext(key).node == peer.name]:
                 del process.unlinking[key]
 
-    def close(self) -> None:
-        """The node stops: every process ends, without a signal, because all connections are closed."""
+    def close(self, running: Callable[[], SpawnedProcess | None] = lambda: None) -> None:
+        """The node stops: every process ends, without a signal, because all connections are closed.
+
+        Args:
+            running: returns the process whose call runs now, which goes on, and whose end is told to its requester.
+                By default none runs.
+        """
         with self._lock:
+            alive = [process for process in self._processes.values() if process.alive]
+            for process in alive:
+                process.alive = False
             for peer in self._peers.values():
                 peer.connected = False
-            for process in self._processes.values():
-                process.alive = False
+            # Only now: a call that begins later sees that its process is not alive.
+            self._last = running()
+            if self._last is not None and self._last in alive:
+                self._last.alive = True
             self._processes.clear()
             self._registered.clear()
 
@@ -237,14 +248,18 @@ class Node:
             if not process.alive:
                 return
             if process.introduced or not process.peer.headers or len(reason) > SIZE:
-                if not process.introduced and process.peer.connected:
+                if not process.introduced and self._reaches(process):
                     self._introduce(process, SpawnFlag.MONITORED)
                 self._end(process, reason)
                 return
             process.alive = False
-            if process.peer.connected:
+            if self._reaches(process):
                 reply = erpc.reply(process.ref, process.requester, process.pid, reason)
                 process.peer.send_framed(reply, process.pid)
+
+    def _reaches(self, process: SpawnedProcess) -> bool:
+        """True if the requester of a process can be told something."""
+        return process.peer.connected or process is self._last
 
     def _end(self, process: Process, reason: bytes) -> None:
         process.alive = False

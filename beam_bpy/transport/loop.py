@@ -107,20 +107,20 @@ class Loop:
             self._finish()
             raise
 
-    def stop(self, patience: float | None = None) -> None:
-        """End the thread and wait for it; from the network thread itself it ends as soon as the caller returns.
-
-        Args:
-            patience: the longest time to wait, in seconds; default None, no limit.
-        """
+    def stop(self) -> None:
+        """End the thread; from any thread, also from the network thread itself."""
         self.call_soon(self._stop)
-        if not self.on_thread():
-            self.join(patience)
 
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for the end of the thread, if it has been started, at most `timeout` seconds."""
-        if self._thread.ident is not None:
+    @property
+    def started(self) -> bool:
+        """True once the thread has been started."""
+        return self._thread.ident is not None
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the thread has ended, unless this is it; False if it has not within `timeout` seconds."""
+        if self.started and not self.on_thread() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def on_thread(self) -> bool:
         """True on the thread that runs the loop now."""

@@ -78,6 +78,29 @@ class TestTools:
         user.press("ctrl+z")
         assert "Waited" not in user.objects()
 
+    def test_adjusting_the_last_operation_does_not_take_back_what_a_handler_has_done(self, user: User) -> None:
+        begin(user, "g", MOVE)
+        user.press("Return")
+        moved = user.objects()["Cube"]
+        assert user.call("add_empty", "Added") == "Added"
+        user.adjust_last_operation()
+        found = user.objects()
+        assert "Added" in found
+        assert found["Cube"] == moved
+        assert [step.name for step in user.history()] == ["Original", "Move", "add_empty"]
+        assert user.call("undo_steps") > 0
+        user.press("ctrl+z")
+        assert "Added" not in user.objects()
+        assert user.objects()["Cube"] == moved
+
+    def test_adjusting_the_last_operation_works_when_no_handler_has_changed_the_scene(self, user: User) -> None:
+        begin(user, "g", MOVE)
+        user.press("Return")
+        moved = user.objects()["Cube"]
+        assert user.call("names")
+        user.adjust_last_operation()
+        assert user.objects()["Cube"] != moved
+
     def test_a_change_waits_for_the_end_of_a_box_selection(self, user: User) -> None:
         user.press("b")
         user.drag()

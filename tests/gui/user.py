@@ -10,6 +10,9 @@ from tests.blender.erlang import erl
 CENTRE = (420, 420)
 """A point in the middle of what the sidebar leaves of the 3D view."""
 
+F9 = "75"
+"""The number of the key: for its name, the xdotool of newer systems presses Alt too."""
+
 
 class Step(NamedTuple):
     """A step of the undo history.
@@ -162,6 +165,17 @@ class User:
         self.button("mousedown", number)
         for step in range(1, 5):
             self.point(10 * step, 4 * step)
+
+    def adjust_last_operation(self) -> None:
+        """Increase the first number of the panel Adjust Last Operation, if it has one that can be changed."""
+        self.point()
+        self.press(F9)
+        # The number is below the title, in the right half.
+        self.point(222, 52)
+        self.window.screen.run("xdotool", "keydown", "ctrl", "click", "4", "keyup", "ctrl")
+        self.window.settle()
+        self.point(-200, -150)
+        self.press("Escape")
 
     # -- before and after a test
 

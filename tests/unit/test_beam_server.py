@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
+import types
 
 import pytest
 from support import (
@@ -23,7 +25,7 @@ from support import (
     nodes_of,
 )
 
-from beam_bpy import Atom, BeamServer, Limits, ServerError, get_beam_server
+from beam_bpy import Atom, BeamServer, Limits, ServerError, beam_server, get_beam_server
 from beam_bpy.beam_server import GivenOptions
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import install_host_queue, remove_host_queue
@@ -497,19 +499,73 @@ class TestHandlers:
 
         eventually(lambda: server.state == "stopped")
 
-    def test_stop_waits_for_the_handler_that_runs(self, server):
-        entered, leave, done = threading.Event(), threading.Event(), threading.Event()
-        server.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT), done.set()))
-        with Client(server) as client:
+    def test_stop_waits_for_the_handler_that_runs_and_its_caller_gets_the_answer(self, server):
+        entered, leave = threading.Event(), threading.Event()
+        server.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
+        with Client(server) as client, Client(server, "another@127.0.0.1") as another:
             client.ask("slow", [])
             entered.wait(TIMEOUT)
             stopper = in_thread(server.stop)
-            assert client.closed()
+            assert another.closed()
+            assert stopper.is_alive()
 
             leave.set()
+            assert client.event().reason[1:] == (Atom("return"), (None, True))
+            assert client.closed()
             stopper.join(TIMEOUT)
 
-        assert done.is_set()
+        assert "beam_bpy network" not in names_of_threads()
+
+    def test_a_handler_may_wait_for_a_thread_that_stops_the_server(self, server, monkeypatch):
+        monkeypatch.setattr(beam_server, "_HANDLER_TIME", 0.2)
+
+        def stop_elsewhere(args):
+            thread = in_thread(server.stop)
+            thread.join(TIMEOUT)
+            return thread.is_alive()
+
+        server.register_handler("stop", stop_elsewhere)
+        with Client(server) as client:
+            assert client.call("stop") is False
+            assert client.closed()
+        eventually(lambda: not {"beam_bpy network", "beam_bpy worker"} & set(names_of_threads()))
+
+    @pytest.mark.parametrize("inline", [False, True])
+    def test_a_handler_that_restarts_its_server_is_answered_and_the_next_start_answers(self, server, inline):
+        def restart(args):
+            server.stop()
+            return server.start()
+
+        server.register_handler("restart", restart, inline=inline)
+        for _ in range(3):
+            with Client(server) as client:
+                assert client.call("restart") is True
+                assert client.closed()
+        with Client(server) as client:
+            assert client.call("echo", 1) == [1]
+
+    def test_a_restart_in_a_handler_does_not_let_two_handlers_run_at_once(self, server):
+        entered, leave, ran = threading.Event(), threading.Event(), []
+
+        def restart(args):
+            server.stop()
+            server.start()
+            entered.set()
+            leave.wait(TIMEOUT)
+            ran.append("restart")
+
+        server.register_handler("restart", restart)
+        server.register_handler("note", ran.extend)
+        server.register_handler("inline", lambda args: args, inline=True)
+        with Client(server) as client:
+            client.ask("restart", [])
+            entered.wait(TIMEOUT)
+            with Client(server, "another@127.0.0.1") as another:
+                another.ask("note", ["later"])
+                assert another.call("inline") == []
+                leave.set()
+                another.event()
+        assert ran == ["restart", "later"]
 
     def test_a_call_that_stop_has_cut_off_does_not_run_after_a_restart(self, server):
         entered, leave, ran = threading.Event(), threading.Event(), []
@@ -520,9 +576,9 @@ class TestHandlers:
             entered.wait(TIMEOUT)
             client.ask("note", ["cut off"])
             stopper = in_thread(server.stop)
-            assert client.closed()
-            eventually(lambda: "beam_bpy network" not in names_of_threads())
+            eventually(lambda: server._stopping is not None and server._stopping.done.is_set())
             leave.set()
+            assert client.closed()
             stopper.join(TIMEOUT)
 
         server.start()
@@ -546,6 +602,49 @@ class TestHandlers:
             client.socket.settimeout(2.0)
             assert client.event().reason[1] == Atom("error")
             assert client.call("echo", 1) == [1]
+
+
+class TestBlenderWithAWindow:
+    """`bpy.app.background` is False in a Blender with a window. tests/gui has the real one."""
+
+    @pytest.fixture(params=[False, True])
+    def background(self, request, monkeypatch):
+        app = types.SimpleNamespace(background=request.param)
+        monkeypatch.setitem(sys.modules, "bpy", types.SimpleNamespace(app=app))
+        return request.param
+
+    def test_without_the_extension_a_server_starts_only_if_there_is_no_window(self, make, background):
+        server = make()
+
+        assert server.start() is background
+        assert (server.last_error is None) is background
+
+    def test_with_a_host_queue_it_starts(self, make, background):
+        calls = CallQueue()
+        install_host_queue(calls)
+        try:
+            server = make()
+            assert server.start()
+            server.stop()
+        finally:
+            remove_host_queue(calls)
+
+    def test_another_thread_may_not_serve_beside_a_window(self, make, background):
+        server = make()
+        failures = []
+
+        def serve():
+            try:
+                server.serve_forever()
+            except ServerError as error:
+                failures.append(str(error))
+
+        thread = in_thread(serve)
+        eventually(lambda: server.running or failures)
+        server.stop()
+        thread.join(TIMEOUT)
+
+        assert bool(failures) is not background
 
 
 class TestServeForever:

@@ -8,6 +8,7 @@ from in_blender import EXTENSION, SCENE_HANDLERS
 _PATHS = {
     "preferences": f"{EXTENSION}.preferences",
     "headless": f"{EXTENSION}.headless",
+    "guard": f"{EXTENSION}.guard",
     "lifecycle": f"{EXTENSION}.lifecycle",
     "operators": f"{EXTENSION}.operators",
     "panel": f"{EXTENSION}.panel",

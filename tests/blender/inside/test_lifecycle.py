@@ -17,6 +17,7 @@ CLASSES = [
     "BEAMBPY_AP_preferences",
     "BEAMBPY_OT_copy_node_name",
     "BEAMBPY_OT_copy_snippet",
+    "BEAMBPY_OT_end_adjusting",
     "BEAMBPY_OT_generate_cookie",
     "BEAMBPY_OT_restart_server",
     "BEAMBPY_OT_show_traceback",

@@ -82,6 +82,10 @@ def _printed_steps() -> str:
 # -- the preferences
 
 
+def undo_steps() -> int:
+    return bpy.context.preferences.edit.undo_steps
+
+
 def _preferences() -> bpy.types.AddonPreferences:
     return bpy.context.preferences.addons[EXTENSION].preferences
 
@@ -303,7 +307,7 @@ def end_background() -> bool:
 
 for handler in (begin_anew, history, all_calls_wait, ignore_tools, names, waiting, enter, slow_render, bake):
     get_beam_server().expose(handler)
-for handler in (slices, end_work, begin_background, end_background):
+for handler in (undo_steps, slices, end_work, begin_background, end_background):
     get_beam_server().expose(handler)
 for handler in (add_empty, add_one, add_empties, work):
     get_beam_server().expose(undo=True)(handler)

@@ -60,7 +60,7 @@ def stay_awake(seconds: float) -> float:
 
 def awake() -> bool:
     """Whether the main loop is kept from sleeping."""
-    return sys.modules[f"{EXTENSION}.drain"]._timer is not None
+    return sys.modules[f"{EXTENSION}.drain"].awake()
 
 
 for handler in (stay_awake, awake, move, save, load, slow, long):

@@ -631,14 +631,17 @@ class TestTheEndOfAServer:
     def test_calls_that_wait_fail(self, a, b):
         leave, entered = threading.Event(), threading.Event()
         b.register_handler("slow", lambda args: (entered.set(), leave.wait(TIMEOUT)))
-        future = a.call_async(B_NAME, "m", "slow")
+        running = a.call_async(B_NAME, "m", "slow")
         assert entered.wait(TIMEOUT)
+        waiting = a.call_async(B_NAME, "m", "slow")
 
         stopper = in_thread(b.stop)
-        error = end_of(future)
+        eventually(lambda: b._stopping is not None and b._stopping.done.is_set())
         leave.set()
+        error = end_of(waiting)
         stopper.join(TIMEOUT)
 
+        assert running.result(TIMEOUT) == (None, True)
         assert isinstance(error, NodeDownError)
         assert B_NAME in str(error)
 

@@ -473,5 +473,6 @@ def test_a_name_that_was_taken_meanwhile_is_tried_for_once_at_a_time(port):
     finally:
         on_loop(loop, registrar.close)
         loop.stop()
+        loop.join()
 
     assert outcomes.told == [77]

@@ -17,6 +17,7 @@ def loop():
     loop.start()
     yield loop
     loop.stop()
+    loop.join()
 
 
 def thread_of(loop):
@@ -99,6 +100,7 @@ def test_a_loop_that_stops_ends_the_wait_of_a_guest(loop):
 def test_a_guest_may_stop_it(loop):
     loop.run_here(0.0, never)
     loop.stop()
+    loop.join()
 
     assert loop.run_here(0.0, never) is False
 
