@@ -83,3 +83,6 @@ __all__ = [
     "Tls",
     "get_beam_server",
 ]
+
+__version__ = "0.1.0"
+"""The version of this package and of the Blender extension; `make zip` compares it with the extension's manifest."""

@@ -10,7 +10,7 @@ from beam_bpy import GivenOptions, SettingsError, get_beam_server, settings
 from beam_bpy.beam_server import stop_all
 from beam_bpy.transport.listener import reachable_by_others
 
-from . import preferences, security
+from . import preferences, security, updates
 
 log = logging.getLogger("beam_bpy.blender")
 
@@ -59,7 +59,9 @@ def register() -> None:
     with contextlib.suppress(SettingsError):  # The start reports it.
         _apply(_chosen({}))
     holder = preferences.current()
-    if holder is not None and holder.start_with_blender and not bpy.app.background:
+    if holder is None or bpy.app.background:
+        return
+    if updates.take_restart(holder) or holder.start_with_blender:
         # Start in a timer: by then, other extensions have registered their handlers, and Blender has loaded the file.
         bpy.app.timers.register(_start_with_blender, persistent=True)
 

@@ -5,7 +5,6 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import bpy
-from bpy.props import StringProperty
 
 from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import erlang_cookie, generate_cookie
@@ -214,31 +213,6 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class BEAMBPY_OT_tell(bpy.types.Operator):
-    """Show a message in the status bar and the Info editor"""
-
-    bl_idname = "beam_bpy.tell"
-    bl_label = "Show Message"
-    bl_options = {"INTERNAL"}
-
-    text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
-
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Become modal until the next event. Blender sends an event at once.
-
-        A report from this method would go to the Python code that called the operator, and not to the status bar.
-        """
-        manager = context.window_manager
-        assert manager is not None
-        manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, _context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Report the message, and pass the event on to other operators."""
-        self.report({"INFO"}, self.text)
-        return {"FINISHED", "PASS_THROUGH"}
-
-
 def _runs(operator: type[bpy.types.Operator]) -> bool:
     if not get_beam_server().running:
         operator.poll_message_set("The node is not running")
@@ -313,7 +287,6 @@ _CLASSES: tuple[type[bpy.types.Operator], ...] = (
     BEAMBPY_OT_copy_node_name,
     BEAMBPY_OT_copy_snippet,
     BEAMBPY_OT_show_traceback,
-    BEAMBPY_OT_tell,
 )
 
 

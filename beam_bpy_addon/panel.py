@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import panel_state
+from . import messages, panel_state
 from .panel_state import HandlerRow, Shown
 
 if TYPE_CHECKING:
@@ -159,16 +159,7 @@ def redraw_if_changed() -> None:
     if not bpy.app.background:
         _tag_sidebars()
         for sentence in panel_state.connection_messages(nodes):
-            _tell(sentence)
-
-
-def _tell(sentence: str) -> None:
-    """Show a sentence in the status bar and the Info editor: only an operator that is invoked can do that."""
-    manager = bpy.context.window_manager
-    assert manager is not None
-    # The context has no window in a tick in which a handler has loaded a file.
-    with bpy.context.temp_override(window=manager.windows[0]):
-        bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
+            messages.tell(sentence)
 
 
 def _tag_sidebars() -> None:

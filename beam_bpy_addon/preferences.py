@@ -123,6 +123,7 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
         description="Start the node when Blender starts with a window",
         default=False,
     )
+    start_after_update: BoolProperty(options={"HIDDEN"})  # type: ignore[valid-type]  # See `updates`.
     budget_ms: FloatProperty(  # type: ignore[valid-type]
         name="Time per Tick (ms)",
         description="Milliseconds that handlers may use before Blender redraws. A higher value answers more calls, a "

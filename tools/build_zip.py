@@ -66,16 +66,22 @@ def stage_addon(folder: Path) -> None:
 
 
 def check_wheel(folder: Path, name: str) -> None:
-    """Check that the manifest in `folder` names this wheel.
+    """Check that the manifest in `folder` names this wheel and its version.
+
+    The extension compares its version with the one of the wheel, to find out whether it was updated while Blender ran.
 
     Raises:
-        BuildError: it names other wheels.
+        BuildError: it names other wheels, or another version.
     """
-    wanted = _manifest(folder).get("wheels", [])
+    manifest = _manifest(folder)
+    wanted, version = manifest.get("wheels", []), name.split("-")[1]
     if wanted != [f"./wheels/{name}"]:
         raise BuildError(
-            f"the wheel is ./wheels/{name}, but {MANIFEST} names {wanted}: "
-            "set `wheels` in the manifest to this file, and use the same version there"
+            f"the wheel is ./wheels/{name}, but {MANIFEST} names {wanted}: set `wheels` in the manifest to this file"
+        )
+    if manifest.get("version") != version:
+        raise BuildError(
+            f"the wheel has the version {version}, and {MANIFEST} has {manifest.get('version')}: use one version"
         )
 
 
