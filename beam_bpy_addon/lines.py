@@ -22,10 +22,10 @@ _UNKNOWN_WIDTH = 280.0
 _TABS = 20.0
 """The width of the tabs beside the panels of a sidebar, in pixels at a scale of 1."""
 
-_MARGINS = 28.0
+_MARGINS = 46.0
 """The width of the margins of a panel and of a box in it, in pixels at a scale of 1."""
 
-ICON = 22.0
+ICON = 26.0
 """The width of an icon, in pixels at a scale of 1."""
 
 

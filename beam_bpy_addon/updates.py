@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, IntProperty, StringProperty
 
 import beam_bpy
 
@@ -62,15 +62,29 @@ OBSTACLE = _obstacle()
 
 
 class BEAMBPY_AP_after_update(bpy.types.AddonPreferences):
-    """The preferences until Blender is restarted. Blender keeps the values of properties that are not declared here."""
+    """The preferences until Blender is restarted: only settings that all versions have, without the core's checks.
+
+    Blender keeps the values of all other settings, although they are not declared here.
+    """
 
     bl_idname = __package__
 
+    node_name: StringProperty(name="Node Name", default="beam_bpy")  # type: ignore[valid-type]
+    cookie: StringProperty(name="Cookie", subtype="PASSWORD")  # type: ignore[valid-type]
+    host: StringProperty(name="Host", default="localhost")  # type: ignore[valid-type]
+    port: IntProperty(name="Port", min=0, max=65535)  # type: ignore[valid-type]
+    start_with_blender: BoolProperty(name="Start with Blender")  # type: ignore[valid-type]
     start_after_update: BoolProperty(options={"HIDDEN"})  # type: ignore[valid-type]
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the notice."""
-        _draw_notice(self.layout, context)
+        """Draw the notice, and the settings that are kept."""
+        layout = self.layout
+        assert layout is not None
+        _draw_notice(layout, context)
+        column = layout.column()
+        column.use_property_split = True
+        for name in ("node_name", "host", "port", "start_with_blender"):
+            column.prop(self, name)
 
 
 class BEAMBPY_PT_after_update(bpy.types.Panel):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from blender_process import REPOSITORY
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 VERSION = "9.8.7"
 
