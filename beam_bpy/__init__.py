@@ -32,6 +32,7 @@ from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError,
 from beam_bpy.limits import Limits
 from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.settings import GivenOptions
+from beam_bpy.transport.refusal_log import Refusal
 from beam_bpy.transport.tls import Tls
 from vendor_term_codec import (
     Atom,
@@ -77,6 +78,7 @@ __all__ = [
     "Pid",
     "Port",
     "Reference",
+    "Refusal",
     "RunningHandler",
     "ServerError",
     "SettingsError",

@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
-from . import console_log, security
+from . import console_log, security, updates
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -71,7 +71,7 @@ def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context
     console_log.set_level(holder.log_level)
 
 
-class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPreferences):
+class BEAMBPY_AP_preferences(updates.RestartPreference, security.SecurityPreferences, bpy.types.AddonPreferences):
     """The settings of the user in Preferences, Add-ons, Beam-BPy."""
 
     # Blender's name for the extension depends on the repository from which it was installed.
@@ -123,7 +123,6 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
         description="Start the node when Blender starts with a window",
         default=False,
     )
-    start_after_update: BoolProperty(options={"HIDDEN"})  # type: ignore[valid-type]  # See `updates`.
     budget_ms: FloatProperty(  # type: ignore[valid-type]
         name="Time per Tick (ms)",
         description="Milliseconds that handlers may use before Blender redraws. A higher value answers more calls, a "

@@ -13,8 +13,8 @@ This module may use only `bpy` and the standard library, because the core may ha
 
 import importlib.metadata
 import logging
+import pkgutil
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -26,8 +26,6 @@ from . import lines, messages
 
 log = logging.getLogger("beam_bpy.blender")
 
-_MANIFEST = Path(__file__).with_name("blender_manifest.toml")
-
 _RAN = "beam_bpy_ran"
 """A custom property of the window manager: whether the node ran when the extension was unregistered."""
 
@@ -36,8 +34,9 @@ _NOTICE_DELAY = 0.5
 
 
 def _obstacle() -> str | None:
-    with _MANIFEST.open("rb") as file:
-        wanted = tomllib.load(file)["version"]
+    manifest = pkgutil.get_data(__package__, "blender_manifest.toml")
+    assert manifest is not None
+    wanted = tomllib.loads(manifest.decode())["version"]
     if getattr(beam_bpy, "__version__", None) == wanted:
         return None
     installed = _installed_version()
@@ -61,7 +60,17 @@ OBSTACLE = _obstacle()
 """The reason why the extension cannot use the core that Python has imported, as a sentence; None if it can."""
 
 
-class BEAMBPY_AP_after_update(bpy.types.AddonPreferences):
+class RestartPreference:
+    """The base of the preferences, with a property that no user sees."""
+
+    start_after_update: BoolProperty(  # type: ignore[valid-type]
+        name="Start after Update",
+        description="The node ran before an update. It starts when Blender has been restarted",
+        options={"HIDDEN"},
+    )
+
+
+class BEAMBPY_AP_after_update(RestartPreference, bpy.types.AddonPreferences):
     """The preferences until Blender is restarted: only settings that all versions have, without the core's checks.
 
     Blender keeps the values of all other settings, although they are not declared here.
@@ -74,7 +83,6 @@ class BEAMBPY_AP_after_update(bpy.types.AddonPreferences):
     host: StringProperty(name="Host", default="localhost")  # type: ignore[valid-type]
     port: IntProperty(name="Port", min=0, max=65535)  # type: ignore[valid-type]
     start_with_blender: BoolProperty(name="Start with Blender")  # type: ignore[valid-type]
-    start_after_update: BoolProperty(options={"HIDDEN"})  # type: ignore[valid-type]
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the notice, and the settings that are kept."""

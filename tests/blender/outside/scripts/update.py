@@ -31,7 +31,7 @@ def update(newer: str) -> None:
             time.sleep(0.01)
         reinstall(newer)
 
-    watch = "pong = net_adm:ping(N), monitor_node(N, true), receive {nodedown, N} -> noticed end"
+    watch = "true = net_kernel:connect_node(N), monitor_node(N, true), receive {nodedown, N} -> noticed end"
     node = f"N = '{get_beam_server().node_name}'"
     assert erlang.erl(f"{node}, {watch}", None, meanwhile=reinstall_once_connected) == "noticed"
     # Nothing of the extension runs with the old core.
