@@ -29,7 +29,9 @@ ICON = 26.0
 """The width of an icon, in pixels at a scale of 1."""
 
 
-def draw_lines(layout: bpy.types.UILayout, text: str, width: float, icon: "IconItems" = "NONE") -> None:
+def draw_lines(
+    layout: bpy.types.UILayout, text: str, width: float, icon: "IconItems" = "NONE", most: int | None = None
+) -> None:
     """Draw a text in as many labels as it needs. The first label has the icon, and the others are indented like it.
 
     Args:
@@ -37,9 +39,13 @@ def draw_lines(layout: bpy.types.UILayout, text: str, width: float, icon: "IconI
         text: the text. Blender does not translate it.
         width: the width of the column, in pixels at a scale of 1; see `panel_width`.
         icon: the icon of the first label.
+        most: the largest number of lines; the last one of them then ends with dots. None for no limit.
     """
     indented = icon != "NONE"
-    for number, line in enumerate(wrapped(text, width - ICON if indented else width)):
+    found = wrapped(text, width - ICON if indented else width)
+    if most is not None and len(found) > most:
+        found = [*found[: most - 1], f"{found[most - 1]}…"]
+    for number, line in enumerate(found):
         layout.label(text=line, icon="BLANK1" if number and indented else icon, translate=False)
 
 
@@ -84,6 +90,11 @@ def text_width(text: str) -> float:
 def shortened(text: str, width: float) -> str:
     """Return a text that fits into one line: its end is replaced by dots if it is too wide."""
     return text if text_width(text) <= width else f"{_pieces(text, width - text_width('…'))[0]}…"
+
+
+def capitalised(sentence: str) -> str:
+    """Return a sentence of the core, which begins with a small letter, as the interface shows it."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _pieces(word: str, width: float) -> list[str]:

@@ -37,8 +37,8 @@ def test_the_node_returns_with_its_settings_after_a_restart(
             window.wait(lambda report: report["nodes"], "the node is connected")
             shutil.copy(newer, target.with_suffix(".new")).rename(target)
 
-        watch = f"N = '{NODE}', true = net_kernel:connect_node(N), monitor_node(N, true), receive {{nodedown, N}} -> noticed end"
-        assert erl(watch, environment, meanwhile=update) == "noticed"
+        watch = "true = net_kernel:connect_node(N), monitor_node(N, true), receive {nodedown, N} -> noticed end"
+        assert erl(f"N = '{NODE}', {watch}", environment, meanwhile=update) == "noticed"
         window.wait(lambda report: report["notice"], "the sidebar can show that Blender must be restarted")
         assert "restart Blender" in window.printed()
         quit_blender(window, "updated")

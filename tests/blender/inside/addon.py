@@ -8,6 +8,9 @@ from in_blender import EXTENSION, SCENE_HANDLERS
 _PATHS = {
     "preferences": f"{EXTENSION}.preferences",
     "headless": f"{EXTENSION}.headless",
+    "lines": f"{EXTENSION}.lines",
+    "host_check": f"{EXTENSION}.host_check",
+    "reports": f"{EXTENSION}.reports",
     "lifecycle": f"{EXTENSION}.lifecycle",
     "operators": f"{EXTENSION}.operators",
     "panel": f"{EXTENSION}.panel",

@@ -1,0 +1,99 @@
+"""Why the node cannot listen on the host that the user has chosen, in words that tell the user what to enter.
+
+The core finds these problems too, but its sentences are for all programs, and the system's reasons do not say which
+setting is wrong.
+"""
+
+import contextlib
+import ipaddress
+import socket
+
+import bpy
+
+from beam_bpy import SettingsError
+from beam_bpy.cookies import check_public_cookie
+from beam_bpy.settings import Settings
+
+
+def problem(settings: Settings) -> str | None:
+    """Return the reason why a server with these settings must not be started, as a sentence; None if it may be started.
+
+    It asks the system for the address of the host, which can take as long as the start itself.
+    """
+    host = settings.bind_host
+    name, colon, port = host.partition(":")
+    if colon and port.isdecimal() and ":" not in port:
+        return f"the host {host} contains a port: enter {name} under Host, and {port} under Port"
+    address = _address(host)
+    if address is None:
+        return f"no computer has the name {host}: enter localhost, or an address of this computer, under Host"
+    if not _is_of_this_computer(address):
+        return f"{host} is not an address of this computer: enter localhost{_or_own_address()} under Host"
+    if ipaddress.ip_address(address).is_loopback:
+        return None
+    if not bpy.app.online_access:
+        return (
+            f"to listen on {host}, allow online access in Preferences, System, Network; "
+            "or set the host to localhost, so that only programs on this computer can connect"
+        )
+    return _name_problem(settings, address) or _cookie_problem(settings, address)
+
+
+def _name_problem(settings: Settings, address: str) -> str | None:
+    """The node listens on all addresses, but its name has the address of a computer that calls itself."""
+    if not ipaddress.ip_address(address).is_unspecified or not _is_loopback(settings.host):
+        return None
+    example = f"{settings.short_name}@{_own_address() or '10.0.0.5'}"
+    return (
+        f"other computers cannot use the name {settings.node_name}: under Node Name, also enter the address by which "
+        f"they reach this computer, such as {example}"
+    )
+
+
+def _cookie_problem(settings: Settings, address: str) -> str | None:
+    try:
+        check_public_cookie(address, settings.cookie)
+    except SettingsError:
+        return (
+            f"other computers can connect to {settings.bind_host}, and the default cookie is publicly known: press "
+            "Generate Cookie in the preferences, or set the host to localhost"
+        )
+    return None
+
+
+def _address(host: str) -> str | None:
+    """The numeric address of a host; None if it has none."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    return str(found[0][4][0]).partition("%")[0]
+
+
+def _is_of_this_computer(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return address is None or ipaddress.ip_address(address).is_loopback
+
+
+def _or_own_address() -> str:
+    own = _own_address()
+    return f" or {own}" if own is not None else ""
+
+
+def _own_address() -> str | None:
+    """The address of this computer in its network; None if it has no network. No packet is sent for it."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("192.0.2.1", 9))  # An address for documentation (RFC 5737).
+        own = str(sock.getsockname()[0])
+        return None if ipaddress.ip_address(own).is_loopback else own
+    return None
