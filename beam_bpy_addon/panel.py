@@ -85,7 +85,7 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
         if not panel_state.shown.nodes:
             column.label(text="None Yet", icon="INFO")
         for node in panel_state.shown.nodes:
-            _draw_name(column, node.name, node.name, width, "NETWORK_DRIVE")
+            _draw_name(column, node.name, width, "NETWORK_DRIVE")
             told = lines.capitalised(f"{node.uptime}, {_count(node.calls, 'call')}")
             column.label(text=told, icon="BLANK1", translate=False)
 
@@ -243,7 +243,7 @@ def _draw_error(layout: bpy.types.UILayout, error: str, width: float) -> None:
 
 def _draw_long_call(layout: bpy.types.UILayout, call: LongCallRow, width: float) -> None:
     box = layout.box().column(align=True)
-    _draw_name(box, call.handler, call.handler, width, "SORTTIME")
+    _draw_name(box, call.handler, width, "SORTTIME")
     row = box.row(align=True)
     if call.share is None:
         row.label(text="Running")
@@ -262,30 +262,29 @@ def _draw_waiting(column: bpy.types.UILayout, shown: Shown, width: float) -> Non
 def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow, width: float) -> None:
     column = layout.column(align=True)
     _draw_pair(column, "Module", row.module or "Any", width)
-    # A sidebar has no room for all of <repository>.scene_handlers. The tooltip has all of it.
-    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "Not Set", width, row.owner)
+    # A sidebar has no room for all of <repository>.scene_handlers. The tooltip of the list's line has all of it.
+    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "Not Set", width)
     _draw_pair(column, "Thread", "Network" if row.inline else "Main", width)
     _draw_pair(column, "Calls", f"{row.calls}, {row.failures} failed" if row.failures else str(row.calls), width)
 
 
-def _draw_pair(column: bpy.types.UILayout, name: str, value: str, width: float, tooltip: str = "") -> None:
+def _draw_pair(column: bpy.types.UILayout, name: str, value: str, width: float) -> None:
     split = column.split(factor=0.5)
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text=name)
-    room = width / 2
-    if tooltip or lines.text_width(value) > room:
-        _draw_name(split, value, tooltip or value, room)
-    else:
+    if lines.text_width(value) <= width / 2:
         split.label(text=value, translate=False)
+    else:
+        _draw_name(split, value, width / 2)
 
 
-def _draw_name(layout: bpy.types.UILayout, name: str, tooltip: str, width: float, icon: "IconItems" = "NONE") -> None:
+def _draw_name(layout: bpy.types.UILayout, name: str, width: float, icon: "IconItems" = "NONE") -> None:
     """Draw a name in one line, with a tooltip that has all of it; a click copies it."""
     row = layout.row()
     row.alignment = "LEFT"
     text = lines.shortened(name, width - lines.ICON)
-    row.operator("beam_bpy.copy_text", text=text, icon=icon, emboss=False, translate=False).text = tooltip
+    row.operator("beam_bpy.copy_text", text=text, icon=icon, emboss=False, translate=False).text = name
 
 
 def _draw_text(column: bpy.types.UILayout, text: str, width: float, icon: "IconItems") -> None:
