@@ -68,6 +68,9 @@ def _report() -> float:
         "bakes": bpy.app.is_job_running("OBJECT_BAKE"),
         "waiting": [entry.call.name for entry in calls.waiting] if calls else [],
         "shown_waiting": list(map(list, sidebar.shown.waiting)) if sidebar else [],
+        "shown_refused": list((sidebar and sidebar.shown.refused) or ()),
+        "shown_state": sidebar and sidebar.shown.state,
+        "shown_scene": sidebar and sidebar.shown.scene,
         "mode": bpy.context.mode,
         "objects": {found.name: list(found.location) for found in bpy.data.objects},
     }
