@@ -20,6 +20,12 @@ NEW_CORE: Mapping[str, str] = {
     "beam_bpy/__init__.py": "from beam_bpy.brand_new import BRAND_NEW\n",
     "beam_bpy/brand_new.py": "BRAND_NEW = 'new'\n",
     "beam_bpy_addon/lifecycle.py": "from beam_bpy import BRAND_NEW\n",
+    "scene_handlers/events.py": """
+_register = register
+def register(server):
+    from beam_bpy import BRAND_NEW
+    _register(server)
+""",
 }
 """Text that is added to the end of files."""
 

@@ -1,4 +1,4 @@
-"""An update of the extension in a running Blender. usage: -- update NEWER_ZIP | -- restarted VERSION
+"""An update of the extension in a running Blender. usage: -- update NEWER_ZIP ... | -- restarted VERSION
 
 Two fresh processes: the second one is the Blender that was restarted after the update.
 """
@@ -18,8 +18,9 @@ def preferences() -> Any:
     return bpy.context.preferences.addons[in_blender.EXTENSION].preferences
 
 
-def update(newer: str) -> None:
+def update(*newer: str) -> None:
     in_blender.install("EXTENSION_ZIP")
+    in_blender.install("SCENE_HANDLERS_ZIP")
     for name, value in SETTINGS.items():
         setattr(preferences(), name, value)
     from beam_bpy import get_beam_server
@@ -29,7 +30,8 @@ def update(newer: str) -> None:
     def reinstall_once_connected(_process: object) -> None:
         while not get_beam_server().peers:
             time.sleep(0.01)
-        reinstall(newer)
+        for path in newer:
+            reinstall(path)
 
     watch = "true = net_kernel:connect_node(N), monitor_node(N, true), receive {nodedown, N} -> noticed end"
     node = f"N = '{get_beam_server().node_name}'"
@@ -41,7 +43,9 @@ def update(newer: str) -> None:
     assert hasattr(bpy.types, "BEAMBPY_PT_after_update")
     assert "restart Blender" in sys.modules[f"{in_blender.EXTENSION}.updates"].OBSTACLE
     # A second update changes nothing.
-    reinstall(newer)
+    for path in newer:
+        reinstall(path)
+    assert in_blender.SCENE_HANDLERS in bpy.context.preferences.addons
     assert hasattr(bpy.types, "BEAMBPY_PT_after_update")
     bpy.ops.wm.save_userpref()
     print("done", flush=True)
@@ -60,10 +64,11 @@ def restarted(version: str) -> None:
     assert {name: getattr(holder, name) for name in SETTINGS} == SETTINGS
     assert holder.start_after_update
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
-    assert in_blender.call("describe_handlers") == []
+    assert in_blender.call("list_objects") == ["Camera", "Cube", "Light"]
+    in_blender.disable(in_blender.SCENE_HANDLERS)
     in_blender.disable(in_blender.EXTENSION)
     print("done", flush=True)
 
 
-action, argument = in_blender.script_arguments()
-{"update": update, "restarted": restarted}[action](argument)
+action, *arguments = in_blender.script_arguments()
+{"update": update, "restarted": restarted}[action](*arguments)
