@@ -1,7 +1,6 @@
-"""Why the node cannot listen on the host that the user has chosen, in words that tell the user what to enter.
+"""Why the node must not listen on the host that the user has chosen, in words that tell the user what to enter.
 
-The core finds these problems too, but its sentences are for all programs, and the system's reasons do not say which
-setting is wrong.
+The core's start reports a host that is not known, and one that is not an address of this computer.
 """
 
 import contextlib
@@ -25,11 +24,7 @@ def problem(settings: Settings) -> str | None:
     if colon and port.isdecimal() and ":" not in port:
         return f"the host {host} contains a port: enter {name} under Host, and {port} under Port"
     address = _address(host)
-    if address is None:
-        return f"no computer has the name {host}: enter localhost, or an address of this computer, under Host"
-    if not _is_of_this_computer(address):
-        return f"{host} is not an address of this computer: enter localhost{_or_own_address()} under Host"
-    if ipaddress.ip_address(address).is_loopback:
+    if address is None or not _is_of_this_computer(address) or ipaddress.ip_address(address).is_loopback:
         return None
     if not bpy.app.online_access:
         return (
@@ -83,11 +78,6 @@ def _is_of_this_computer(address: str) -> bool:
 def _is_loopback(host: str) -> bool:
     address = _address(host)
     return address is None or ipaddress.ip_address(address).is_loopback
-
-
-def _or_own_address() -> str:
-    own = _own_address()
-    return f" or {own}" if own is not None else ""
 
 
 def _own_address() -> str | None:

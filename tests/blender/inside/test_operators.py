@@ -66,9 +66,9 @@ def test_other_computers_need_online_access(server: BeamServer, preferences: Any
     [
         ("localhost:9000", "enter localhost under Host, and 9000 under Port"),
         ("127.0.0.1:1", "enter 127.0.0.1 under Host, and 1 under Port"),
-        ("nowhere.invalid", "no computer has the name nowhere.invalid"),
-        ("192.0.2.7", "192.0.2.7 is not an address of this computer"),
-        ("2001:db8::7", "2001:db8::7 is not an address of this computer"),
+        ("nowhere.invalid", "is not known: choose localhost"),
+        ("192.0.2.7", "is not an address of this machine"),
+        ("2001:db8::7", "is not an address of this machine"),
         ("0.0.0.0", "allow online access"),
         ("::", "allow online access"),
     ],
