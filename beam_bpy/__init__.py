@@ -34,6 +34,7 @@ from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.settings import GivenOptions
 from beam_bpy.transport.refusal_log import Refusal
 from beam_bpy.transport.tls import Tls
+from beam_bpy.version import __version__
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -83,8 +84,6 @@ __all__ = [
     "ServerError",
     "SettingsError",
     "Tls",
+    "__version__",
     "get_beam_server",
 ]
-
-__version__ = "0.1.0"
-"""The version of this package and of the Blender extension; `make zip` compares it with the extension's manifest."""
