@@ -9,9 +9,9 @@ import socket
 
 import bpy
 
-from beam_bpy import SettingsError
-from beam_bpy.cookies import check_public_cookie
+from beam_bpy.cookies import DEFAULT_COOKIE
 from beam_bpy.settings import Settings
+from beam_bpy.transport.listener import reachable_by_others
 
 
 def problem(settings: Settings) -> str | None:
@@ -23,20 +23,19 @@ def problem(settings: Settings) -> str | None:
     name, colon, port = host.partition(":")
     if colon and port.isdecimal() and ":" not in port:
         return f"the host {host} contains a port: enter {name} under Host, and {port} under Port"
-    address = _address(host)
-    if address is None or not _is_of_this_computer(address) or ipaddress.ip_address(address).is_loopback:
+    if not reachable_by_others(host):
         return None
     if not bpy.app.online_access:
         return (
             f"to listen on {host}, allow online access in Preferences, System, Network; "
             "or set the host to localhost, so that only programs on this computer can connect"
         )
-    return _name_problem(settings, address) or _cookie_problem(settings, address)
+    return _name_problem(settings) or _cookie_problem(settings)
 
 
-def _name_problem(settings: Settings, address: str) -> str | None:
+def _name_problem(settings: Settings) -> str | None:
     """The node listens on all addresses, but its name has the address of a computer that calls itself."""
-    if not ipaddress.ip_address(address).is_unspecified or not _is_loopback(settings.host):
+    if settings.bind_host not in ("0.0.0.0", "::") or not _is_loopback(settings.host):  # noqa: S104
         return None
     example = f"{settings.short_name}@{_own_address() or '10.0.0.5'}"
     return (
@@ -45,39 +44,21 @@ def _name_problem(settings: Settings, address: str) -> str | None:
     )
 
 
-def _cookie_problem(settings: Settings, address: str) -> str | None:
-    try:
-        check_public_cookie(address, settings.cookie)
-    except SettingsError:
-        return (
-            f"other computers can connect to {settings.bind_host}, and the default cookie is publicly known: press "
-            "Generate Cookie in the preferences, or set the host to localhost"
-        )
-    return None
-
-
-def _address(host: str) -> str | None:
-    """The numeric address of a host; None if it has none."""
-    try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+def _cookie_problem(settings: Settings) -> str | None:
+    if settings.cookie != DEFAULT_COOKIE:
         return None
-    return str(found[0][4][0]).partition("%")[0]
-
-
-def _is_of_this_computer(address: str) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        try:
-            sock.bind((address, 0))
-        except OSError:
-            return False
-    return True
+    return (
+        f"other computers can connect to {settings.bind_host}, and the default cookie is publicly known: press "
+        "Generate Cookie in the preferences, or set the host to localhost"
+    )
 
 
 def _is_loopback(host: str) -> bool:
-    address = _address(host)
-    return address is None or ipaddress.ip_address(address).is_loopback
+    try:
+        address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
+    except (OSError, UnicodeError):  # No other computer knows this name either.
+        return True
+    return ipaddress.ip_address(str(address).partition("%")[0]).is_loopback
 
 
 def _own_address() -> str | None:
