@@ -46,6 +46,9 @@ class RecordingLayout:
 
     row = column = box = split = _inner
 
+    def panel(self, _name: str, **_options: Any) -> tuple["RecordingLayout", "RecordingLayout"]:
+        return self, self
+
     def _note(self, kind: str, source: str, options: dict[str, Any]) -> _Properties:
         translated = options.pop("translate", True)
         text = bpy.app.translations.pgettext_iface(source) if translated else source
