@@ -12,6 +12,7 @@
 Everything else that a tool asks is `undef`, as for every function that does not exist.
 """
 
+import functools
 import sys
 import time
 from collections.abc import Callable
