@@ -31,7 +31,7 @@ PY := $(VENV)/bin/python
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-beam test-in-blender unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip lint types check format clean
+.PHONY: help run test test-beam test-in-blender unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip repo lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -120,6 +120,9 @@ audit: $(AUDIT)/ready ## Check all packages in the environments for known vulner
 
 zip: $(VENV)/ready ## Build and validate dist/*.zip, the extension and scene_handlers, and write their bills of materials
 	$(PY) tools/build_zip.py
+
+repo: $(VENV)/ready ## Build the zips and dist/index.json, an extension repository that any web server can serve
+	$(PY) tools/build_zip.py --repository
 
 check: lint types ## Run lint and types
 

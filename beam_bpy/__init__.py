@@ -32,7 +32,9 @@ from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError,
 from beam_bpy.limits import Limits
 from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.settings import GivenOptions
+from beam_bpy.transport.refusal_log import Refusal
 from beam_bpy.transport.tls import Tls
+from beam_bpy.version import __version__
 from vendor_term_codec import (
     Atom,
     BitString,
@@ -77,9 +79,11 @@ __all__ = [
     "Pid",
     "Port",
     "Reference",
+    "Refusal",
     "RunningHandler",
     "ServerError",
     "SettingsError",
     "Tls",
+    "__version__",
     "get_beam_server",
 ]

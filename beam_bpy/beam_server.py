@@ -32,6 +32,7 @@ from beam_bpy.protocol.control import BinaryType
 from beam_bpy.running import RunningServer, start_error
 from beam_bpy.settings import UNSET, GivenOptions, NetworkOptions, NetworkSettings, Settings, Unset
 from beam_bpy.signals import StopSignals
+from beam_bpy.transport.refusal_log import Refusal
 from vendor_term_codec import Pid, Reference
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -302,6 +303,12 @@ class BeamServer:
         if running is None:
             return ()
         return tuple(PeerInfo(peer.name, peer.since, peer.calls) for peer in running.node.peers)
+
+    @property
+    def last_refusal(self) -> Refusal | None:
+        """The last connection that was refused since the start, for example because of its cookie; None if none was."""
+        running = self._running
+        return None if running is None else running.connections.last_refusal
 
     @property
     def activity(self) -> Activity:

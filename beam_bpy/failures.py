@@ -90,6 +90,11 @@ def busy(sentence: str, mfa: Mfa) -> Failure:
     return Failure(Kind.ERROR, (Atom("busy"), sentence), mfa.stack())
 
 
+def cancelled(sentence: str, mfa: Mfa) -> Failure:
+    """The user of the host has cancelled the call: `{cancelled, <<"sentence">>}`."""
+    return Failure(Kind.ERROR, (Atom("cancelled"), sentence), mfa.stack())
+
+
 def badarg(error: Exception, mfa: Mfa) -> Failure:
     """A request that cannot be read."""
     return Failure(Kind.ERROR, (Atom("badarg"), str(error)), mfa.stack())

@@ -528,7 +528,8 @@ def _own_host(listening_on: str) -> str:
 
 def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
     if not pattern.match(text):
-        raise SettingsError(f"{what} cannot be used: use only letters, digits, _ and -, in a host also . and :")
+        more = ", and also . and :" if pattern is _HOST else ""
+        raise SettingsError(f"{what} cannot be used: use only letters, digits, _ and - (no spaces, no accents){more}")
 
 
 def _check_host(host: str, what: str) -> None:

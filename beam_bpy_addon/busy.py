@@ -29,7 +29,7 @@ _VIEW_OPERATORS = frozenset(
         *("VIEW2D_OT_pan", "VIEW2D_OT_zoom", "VIEW2D_OT_scroller_activate"),
         *("IMAGE_OT_view_pan", "IMAGE_OT_view_zoom", "CLIP_OT_view_pan", "CLIP_OT_view_zoom"),
         *("SCREEN_OT_area_move", "SCREEN_OT_region_scale", "SCREEN_OT_area_join", "SCREEN_OT_area_split"),
-        # Our own operator waits for the next event; see `operators`.
+        # Our own operator waits for the next event; see `messages`.
         *("BEAM_BPY_OT_tell",),
     )
 )

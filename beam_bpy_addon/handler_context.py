@@ -147,6 +147,12 @@ def _end_adjusting() -> None:
         edit.undo_steps = steps
 
 
+def window() -> bpy.types.Window | None:
+    """The window in whose scene handlers work: the first one with a 3D view."""
+    found: bpy.types.Window | None = _view().get("window")
+    return found
+
+
 def _view() -> dict[str, Any]:
     """The window, area and region of the first 3D view, for operators; only a window if no 3D view is open."""
     manager = bpy.context.window_manager

@@ -8,9 +8,8 @@ import bpy
 
 from beam_bpy import GivenOptions, SettingsError, get_beam_server, settings
 from beam_bpy.beam_server import stop_all
-from beam_bpy.transport.listener import reachable_by_others
 
-from . import drain, preferences, security
+from . import drain, host_check, messages, preferences, security, updates
 
 log = logging.getLogger("beam_bpy.blender")
 
@@ -59,7 +58,9 @@ def register() -> None:
     with contextlib.suppress(SettingsError):  # The start reports it.
         _apply(_chosen({}))
     holder = preferences.current()
-    if holder is not None and holder.start_with_blender and not bpy.app.background:
+    if holder is None or bpy.app.background:
+        return
+    if updates.take_restart(holder) or holder.start_with_blender:
         # Start in a timer: by then, other extensions have registered their handlers, and Blender has loaded the file.
         bpy.app.timers.register(_start_with_blender, persistent=True)
 
@@ -81,14 +82,16 @@ def unregister() -> None:
 
 
 def _start_with_blender() -> None:
-    start()
+    sentence = start()
+    if sentence is not None:
+        messages.tell(f"The node cannot start: {sentence}", warning=True)
 
 
 def _start(values: dict[str, Any]) -> str | None:
     server = get_beam_server()
     try:
         arguments = _chosen(values)
-        _check_online_access(arguments)
+        _check_host(arguments)
         _apply(arguments)
     except SettingsError as error:
         return str(error)
@@ -124,20 +127,16 @@ def _set_by_a_script(options: GivenOptions, name: str, value: Any) -> bool:
     return present not in (value, _applied.get(name), getattr(GivenOptions(), name))
 
 
-def _check_online_access(arguments: dict[str, Any]) -> None:
-    """Refuse an address of this computer that others reach, unless the user allows online access.
-
-    Hosts that cannot be used pass: the start reports what is wrong with them.
+def _check_host(arguments: dict[str, Any]) -> None:
+    """Refuse a host on which this Blender must not listen; see `host_check`.
 
     Raises:
         SettingsError: see above, or a setting cannot be used.
     """
     given = arguments.get
-    host = settings.resolve(
+    checked = settings.resolve(
         given("node_name"), given("cookie"), given("host"), given("port"), cookie_file=given("cookie_file")
-    ).bind_host
-    if not bpy.app.online_access and reachable_by_others(host):
-        raise SettingsError(
-            f"to listen on {host}, allow online access in Preferences, System, Network; "
-            "or set the host to localhost, so that only programs on this computer can connect"
-        )
+    )
+    sentence = host_check.problem(checked)
+    if sentence is not None:
+        raise SettingsError(sentence)

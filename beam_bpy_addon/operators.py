@@ -2,16 +2,18 @@
 
 import os
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import IntProperty, StringProperty
 
 from beam_bpy import SettingsError, get_beam_server, settings
-from beam_bpy.cookies import erlang_cookie, generate_cookie
+from beam_bpy.cookies import DEFAULT_COOKIE, erlang_cookie, generate_cookie
+from beam_bpy.dispatch.host_queue import host_queue
 
-from . import lifecycle, preferences, snippets
+from . import lifecycle, panel_state, preferences, snippets
 from .classes import unregister_classes
+from .lines import capitalised
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
@@ -127,7 +129,7 @@ class BEAMBPY_OT_use_erlang_cookie(bpy.types.Operator):
         try:
             _set_cookie(context, erlang_cookie())
         except SettingsError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, capitalised(str(error)))
             return {"CANCELLED"}
         self.report({"INFO"}, "The node now uses the cookie from .erlang.cookie")
         return {"FINISHED"}
@@ -173,6 +175,72 @@ class BEAMBPY_OT_copy_snippet(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class BEAMBPY_OT_copy_cookie(bpy.types.Operator):
+    """Copy the cookie to the clipboard. Give it only to people whose programs may call this Blender"""
+
+    bl_idname = "beam_bpy.copy_cookie"
+    bl_label = "Copy Cookie"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Return True if Blender has a clipboard."""
+        return _has_clipboard(cls)
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Copy the cookie of the next start, and report it without the cookie."""
+        holder = preferences.current()
+        chosen = os.environ.get(settings.ENVIRONMENT["cookie"]) or (holder and holder.cookie) or DEFAULT_COOKIE
+        _copy(context, chosen)
+        self.report({"INFO"}, "Copied the cookie")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_copy_text(bpy.types.Operator):
+    """Copy this text to the clipboard"""
+
+    bl_idname = "beam_bpy.copy_text"
+    bl_label = "Copy Text"
+    bl_options = {"INTERNAL"}
+
+    text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Return True if Blender has a clipboard."""
+        return _has_clipboard(cls)
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: Any) -> str:
+        """Return the tooltip: all of a text that the panel shortens."""
+        return f"{properties.text}\n\nClick to copy"
+
+    def execute(self, context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Copy the text and report it."""
+        _copy(context, self.text)
+        self.report({"INFO"}, "Copied the text")
+        return {"FINISHED"}
+
+
+class BEAMBPY_OT_cancel_call(bpy.types.Operator):
+    """End this call. The program that made it gets the error {cancelled, Sentence}"""
+
+    bl_idname = "beam_bpy.cancel_call"
+    bl_label = "Cancel Call"
+    bl_options = {"INTERNAL"}
+
+    number: IntProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
+        """Cancel the call, if it has not ended."""
+        calls, call = host_queue(), panel_state.long_call(self.number)
+        if calls is None or call is None or not calls.cancel(call, "the user of Blender has cancelled the call"):
+            self.report({"INFO"}, "The call has ended already")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Cancelled {call.name}")
+        return {"FINISHED"}
+
+
 class BEAMBPY_OT_show_traceback(bpy.types.Operator):
     """Show the Python traceback of the last failed call, and copy it to the clipboard"""
 
@@ -207,37 +275,12 @@ class BEAMBPY_OT_show_traceback(bpy.types.Operator):
         column.separator()
         column.scale_y = 0.8
         for line in _wrapped(_traceback())[-_POPUP_LINES:]:
-            column.label(text=line)
+            column.label(text=line, translate=False)
 
     def execute(self, _context: bpy.types.Context) -> "set[OperatorReturnItems]":
         """Report the traceback. This runs if a script calls the operator."""
         self.report({"INFO"}, _traceback())
         return {"FINISHED"}
-
-
-class BEAMBPY_OT_tell(bpy.types.Operator):
-    """Show a message in the status bar and the Info editor"""
-
-    bl_idname = "beam_bpy.tell"
-    bl_label = "Show Message"
-    bl_options = {"INTERNAL"}
-
-    text: StringProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
-
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Become modal until the next event. Blender sends an event at once.
-
-        A report from this method would go to the Python code that called the operator, and not to the status bar.
-        """
-        manager = context.window_manager
-        assert manager is not None
-        manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, _context: bpy.types.Context, _event: bpy.types.Event) -> "set[OperatorReturnItems]":
-        """Report the message, and pass the event on to other operators."""
-        self.report({"INFO"}, self.text)
-        return {"FINISHED", "PASS_THROUGH"}
 
 
 class BEAMBPY_OT_end_adjusting(bpy.types.Operator):
@@ -326,8 +369,10 @@ _CLASSES: tuple[type[bpy.types.Operator], ...] = (
     BEAMBPY_OT_use_erlang_cookie,
     BEAMBPY_OT_copy_node_name,
     BEAMBPY_OT_copy_snippet,
+    BEAMBPY_OT_copy_cookie,
+    BEAMBPY_OT_copy_text,
+    BEAMBPY_OT_cancel_call,
     BEAMBPY_OT_show_traceback,
-    BEAMBPY_OT_tell,
     BEAMBPY_OT_end_adjusting,
 )
 

@@ -1,14 +1,18 @@
-"""The tab "BEAM" in the sidebar of the 3D view. It shows what is; it decides nothing."""
+"""The tab "BEAM" in the sidebar of the 3D view. It shows what is; it decides nothing.
 
-import textwrap
+Blender does not translate names, addresses and errors; see `lines`.
+"""
+
+import time
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import panel_state
+from . import lines, messages, panel_state
 from .classes import unregister_classes
 from .guard import logged_once
-from .panel_state import HandlerRow, Shown
+from .panel_state import HandlerRow, LongCallRow, Shown
+from .reports import Reports
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -17,8 +21,15 @@ CATEGORY = "BEAM"
 
 _ICONS: dict[str, "IconItems"] = {"stopped": "UNLINKED", "starting": "SORTTIME", "running": "LINKED", "failed": "ERROR"}
 
-# Characters of a line in a sidebar of Blender's default width.
-_LINE = 34
+_FAILURE_LINES = 12
+"""The most lines of the last failure. Its tooltip has all of it."""
+
+_NO_HANDLERS = (
+    "No handlers yet. Handlers are the functions that programs can call. Enable an add-on that has some, "
+    "such as Scene Handlers"
+)
+
+_reports = Reports()
 
 
 class _Sidebar:
@@ -45,14 +56,19 @@ class BEAMBPY_PT_sidebar(_Sidebar, bpy.types.Panel):
         with logged_once("the panel BEAM Node"):
             self._draw(context)
 
-    def _draw(self, _context: bpy.types.Context) -> None:
-        layout = _layout(self)
-        _draw_state(layout, panel_state.shown)
-        if panel_state.shown.error is not None:
-            _draw_error(layout, panel_state.shown.error)
-        if panel_state.shown.waiting:
-            # Here, because the panels below may be closed or out of sight.
-            _draw_waiting(layout.box().column(align=True), panel_state.shown)
+    def _draw(self, context: bpy.types.Context) -> None:
+        layout, shown, width = _layout(self), panel_state.shown, lines.panel_width(context)
+        _draw_state(layout, shown, width)
+        if shown.error is not None:
+            _draw_error(layout, shown.error, width)
+        # Here, because the panels below may be closed or out of sight.
+        for call in shown.long_calls:
+            _draw_long_call(layout, call, width)
+        if shown.waiting:
+            _draw_waiting(layout.box().column(align=True), shown, width)
+        if shown.scene:
+            sentence = f"Handlers work in the scene {shown.scene}, which the first window shows"
+            lines.draw_lines(layout.column(align=True), sentence, width, "SCENE_DATA")
 
 
 class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
@@ -74,13 +90,14 @@ class BEAMBPY_PT_nodes(_Part, bpy.types.Panel):
         with logged_once("the panel Connected Nodes"):
             self._draw(context)
 
-    def _draw(self, _context: bpy.types.Context) -> None:
-        column = _layout(self).column(align=True)
+    def _draw(self, context: bpy.types.Context) -> None:
+        column, width = _layout(self).column(align=True), lines.panel_width(context)
         if not panel_state.shown.nodes:
-            column.label(text="None yet", icon="INFO")
+            column.label(text="None Yet", icon="INFO")
         for node in panel_state.shown.nodes:
-            column.label(text=node.name, icon="NETWORK_DRIVE")
-            column.label(text=f"{node.uptime}, {_count(node.calls, 'call')}", icon="BLANK1")
+            _draw_name(column, node.name, width, "NETWORK_DRIVE")
+            told = lines.capitalised(f"{node.uptime}, {_count(node.calls, 'call')}")
+            column.label(text=told, icon="BLANK1", translate=False)
 
 
 class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
@@ -97,20 +114,25 @@ class BEAMBPY_PT_handlers(_Part, bpy.types.Panel):
         with logged_once("the panel Handlers"):
             self._draw(context)
 
-    def _draw(self, _context: bpy.types.Context) -> None:
-        layout = _layout(self)
+    def _draw(self, context: bpy.types.Context) -> None:
+        layout, width = _layout(self), lines.panel_width(context)
+        if not panel_state.shown.handlers:
+            lines.draw_lines(layout.box().column(align=True), _NO_HANDLERS, width, "INFO")
+            return
         state = panel_state.list_state()
         if state is None:
             return
-        layout.template_list("BEAMBPY_UL_handlers", "", state, "handlers", state, "active", rows=4)
+        layout.template_list(
+            "BEAMBPY_UL_handlers", "", state, "handlers", state, "active", item_dyntip_propname="tooltip", rows=4
+        )
         if 0 <= state.active < len(state.handlers):
             row = panel_state.shown.handlers.get(state.handlers[state.active].name)
             if row is not None:
-                _draw_handler(layout, row)
+                _draw_handler(layout, row, width)
 
 
 class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
-    """Number of calls and failures, waiting calls, and the last failure"""
+    """Number of calls and failures, waiting calls, the last failure, and the last refused connection"""
 
     bl_label = "Activity"
 
@@ -119,17 +141,22 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         with logged_once("the panel Activity"):
             self._draw(context)
 
-    def _draw(self, _context: bpy.types.Context) -> None:
-        shown = panel_state.shown
-        column = _layout(self).column(align=True)
+    def _draw(self, context: bpy.types.Context) -> None:
+        layout, shown, width = _layout(self), panel_state.shown, lines.panel_width(context)
+        column = layout.column(align=True)
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
-            _draw_pair(column, name, str(value))
-        _draw_pair(column, "Failed", str(shown.failures))
+            _draw_pair(column, name, str(value), width)
+        _draw_pair(column, "Failed", str(shown.failures), width)
         if shown.failed is not None:
-            box = _layout(self).box().column(align=True)
-            box.label(text=textwrap.shorten(f"{shown.failed.handler}: {shown.failed.message}", 200), icon="ERROR")
+            box = layout.box().column(align=True)
+            text = f"{shown.failed.handler}: {shown.failed.message}"
+            _draw_text(box, text, width, "ERROR")
             if shown.failed.has_traceback:
                 box.operator("beam_bpy.show_traceback", icon="TEXT")
+        if shown.refused is not None:
+            _draw_pair(column, "Refused", str(shown.refused.number), width)
+            box = layout.box().column(align=True)
+            _draw_text(box, f"Refused {shown.refused.address}: {shown.refused.reason}", width, "CANCEL")
 
 
 class BEAMBPY_UL_handlers(bpy.types.UIList):
@@ -155,10 +182,10 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
         row = panel_state.shown.handlers.get(item.name)
         if row is None:  # Unregistered since the last look.
             return
-        layout.label(text=item.name, icon="URL" if row.inline else "VIEW3D")
+        layout.label(text=item.name, icon="URL" if row.inline else "VIEW3D", translate=False)
         count = layout.row()
         count.alignment = "RIGHT"
-        count.label(text=str(row.calls))
+        count.label(text=str(row.calls), translate=False)
 
     def filter_items(self, _context: bpy.types.Context | None, data: Any, property: str | None) -> Any:
         """Hide what the search does not mean; sort by name if that is asked for."""
@@ -174,28 +201,19 @@ class BEAMBPY_UL_handlers(bpy.types.UIList):
 
 
 def redraw_if_changed() -> None:
-    """Have the sidebars that are to be seen drawn if what they show has changed; tell who connects and leaves.
+    """Have the visible sidebars drawn if what they show has changed, and report what has happened.
 
     For every tick: nearly all of the calls only compare two times.
     """
     if not panel_state.is_due():
         return
-    nodes = panel_state.shown.nodes
-    if not panel_state.update():
+    changed = panel_state.update()
+    if bpy.app.background:
         return
-    if not bpy.app.background:
+    if changed:
         _tag_sidebars()
-        for sentence in panel_state.connection_messages(nodes):
-            _tell(sentence)
-
-
-def _tell(sentence: str) -> None:
-    """Show a sentence in the status bar and the Info editor: only an operator that is invoked can do that."""
-    manager = bpy.context.window_manager
-    assert manager is not None
-    # The context has no window in a tick in which a handler has loaded a file.
-    with bpy.context.temp_override(window=manager.windows[0]):
-        bpy.ops.beam_bpy.tell("INVOKE_DEFAULT", text=sentence)  # type: ignore[attr-defined]
+    for message in _reports.messages(panel_state.shown, time.monotonic()):
+        messages.tell(message.text, warning=message.warning)
 
 
 def _tag_sidebars() -> None:
@@ -219,7 +237,7 @@ def _layout(panel: bpy.types.Panel) -> bpy.types.UILayout:
     return layout
 
 
-def _draw_state(layout: bpy.types.UILayout, shown: Shown) -> None:
+def _draw_state(layout: bpy.types.UILayout, shown: Shown, width: float) -> None:
     running = shown.state == "running"
     row = layout.row()
     row.alert = shown.state == "failed"
@@ -234,7 +252,7 @@ def _draw_state(layout: bpy.types.UILayout, shown: Shown) -> None:
     )
     if running:
         row = layout.row()
-        row.label(text=shown.address)
+        lines.draw_lines(row.column(align=True), shown.address, width - lines.ICON)
         row.operator("beam_bpy.copy_node_name", text="", icon="COPYDOWN")
         layout.operator("beam_bpy.copy_snippet", icon="COPYDOWN")
     if shown.outdated:
@@ -242,39 +260,69 @@ def _draw_state(layout: bpy.types.UILayout, shown: Shown) -> None:
         layout.operator("beam_bpy.restart_server", text="Restart to Apply", icon="FILE_REFRESH")
 
 
-def _draw_error(layout: bpy.types.UILayout, error: str) -> None:
+def _draw_error(layout: bpy.types.UILayout, error: str, width: float) -> None:
+    box = layout.box()
+    column = box.column(align=True)
+    column.alert = True
+    lines.draw_lines(column, error, width)
+    box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = __package__
+
+
+def _draw_long_call(layout: bpy.types.UILayout, call: LongCallRow, width: float) -> None:
     box = layout.box().column(align=True)
-    box.alert = True
-    for line in textwrap.wrap(error, _LINE):
-        box.label(text=line)
+    _draw_name(box, call.handler, width, "SORTTIME")
+    row = box.row(align=True)
+    if call.share is None:
+        row.label(text="Running")
+    else:
+        row.progress(factor=call.share, text=f"{call.share:.0%}", translate=False)
+    row.operator("beam_bpy.cancel_call", text="Cancel", icon="CANCEL").number = call.number
 
 
-def _draw_waiting(column: bpy.types.UILayout, shown: Shown) -> None:
+def _draw_waiting(column: bpy.types.UILayout, shown: Shown, width: float) -> None:
     first, *more = shown.waiting
-    column.label(text=f"{1 + len(more)} Calls Wait" if more else "A Call Waits", icon="SORTTIME")
-    for line in textwrap.wrap(f"{first.handler} waits for {first.reason}", _LINE):
-        column.label(text=line)
+    title = f"{1 + len(more)} Calls Wait" if more else "A Call Waits"
+    column.label(text=title, icon="SORTTIME", translate=False)
+    lines.draw_lines(column, f"{first.handler} waits for {first.reason}", width)
 
 
-def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow) -> None:
+def _draw_handler(layout: bpy.types.UILayout, row: HandlerRow, width: float) -> None:
     column = layout.column(align=True)
-    _draw_pair(column, "Module", row.module or "Any")
-    # A sidebar has no room for all of <repository>.scene_handlers.
-    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "Not Set")
-    _draw_pair(column, "Thread", "Network" if row.inline else "Main")
-    _draw_pair(column, "Calls", f"{row.calls}, {row.failures} failed" if row.failures else str(row.calls))
+    _draw_pair(column, "Module", row.module or "Any", width)
+    # A sidebar has no room for all of <repository>.scene_handlers. The tooltip of the list's line has all of it.
+    _draw_pair(column, "Owner", row.owner.rpartition(".")[2] or "Not Set", width)
+    _draw_pair(column, "Thread", "Network" if row.inline else "Main", width)
+    _draw_pair(column, "Calls", f"{row.calls}, {row.failures} failed" if row.failures else str(row.calls), width)
 
 
-def _draw_pair(column: bpy.types.UILayout, name: str, value: str) -> None:
+def _draw_pair(column: bpy.types.UILayout, name: str, value: str, width: float) -> None:
     split = column.split(factor=0.5)
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text=name)
-    split.label(text=value)
+    if lines.text_width(value) <= width / 2:
+        split.label(text=value, translate=False)
+    else:
+        _draw_name(split, value, width / 2)
+
+
+def _draw_name(layout: bpy.types.UILayout, name: str, width: float, icon: "IconItems" = "NONE") -> None:
+    """Draw a name in one line, with a tooltip that has all of it; a click copies it."""
+    row = layout.row()
+    row.alignment = "LEFT"
+    text = lines.shortened(name, width - lines.ICON)
+    row.operator("beam_bpy.copy_text", text=text, icon=icon, emboss=False, translate=False).text = name
+
+
+def _draw_text(column: bpy.types.UILayout, text: str, width: float, icon: "IconItems") -> None:
+    """Draw a text in several lines, with a button that copies it and whose tooltip has all of it."""
+    row = column.row(align=True)
+    lines.draw_lines(row.column(align=True), text, width - lines.ICON, icon, _FAILURE_LINES)
+    row.operator("beam_bpy.copy_text", text="", icon="COPYDOWN", emboss=False).text = text
 
 
 def _draw_count(panel: bpy.types.Panel, count: int) -> None:
-    _layout(panel).label(text=str(count))
+    _layout(panel).label(text=str(count), translate=False)
 
 
 def _count(number: int, what: str) -> str:

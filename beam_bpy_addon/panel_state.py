@@ -3,22 +3,27 @@
 The panels only draw this data. They do not read the server.
 """
 
+import itertools
 import time
 from collections import deque
 from typing import Any, NamedTuple
 
 import bpy
-from bpy.props import CollectionProperty, IntProperty, PointerProperty
+from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringProperty
 
 from beam_bpy import get_beam_server
 from beam_bpy.calls.handlers import Handler
+from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.dispatch.host_queue import host_queue
 
-from . import lifecycle, preferences
+from . import handler_context, lifecycle, preferences
 from .classes import unregister_classes
+from .lines import capitalised
 
 INTERVAL = 0.25
 """The time between two updates of the data, in seconds."""
+
+_NO_HANDLER = "No handler has this name. Its add-on is probably not enabled"
 
 _RATE_UPDATES = 8
 """The number of updates over which the calls per second are averaged."""
@@ -54,6 +59,22 @@ class WaitingRow(NamedTuple):
     reason: str
 
 
+class LongCallRow(NamedTuple):
+    """A long call that has begun: a number for `long_call`, its handler, and its progress from 0 to 1, if known."""
+
+    number: int
+    handler: str
+    share: float | None
+
+
+class RefusedRow(NamedTuple):
+    """The last refused connection: its address, the reason as a sentence, and the number of refused connections."""
+
+    address: str
+    reason: str
+    number: int
+
+
 class Failed(NamedTuple):
     """The last call that failed."""
 
@@ -76,18 +97,26 @@ class Shown(NamedTuple):
     failures: int = 0
     queued: int = 0
     waiting: tuple[WaitingRow, ...] = ()
+    long_calls: tuple[LongCallRow, ...] = ()
     failed: Failed | None = None
+    refused: RefusedRow | None = None
+    scene: str = ""
+    """The scene in which handlers work, if the windows show several scenes."""
 
 
 shown = Shown()
 """The data of the last update."""
 
 _next_update = 0.0
+_numbers = itertools.count(1)
+_long_calls: dict[int, Runnable] = {}
 _calls: deque[tuple[float, int]] = deque(maxlen=_RATE_UPDATES)
 
 
 class BEAMBPY_PG_handler(bpy.types.PropertyGroup):  # noqa: N801 - Blender's convention
     """A row in the list of handlers. Its name is a key of `Shown.handlers`, which contains the data of the row."""
+
+    tooltip: StringProperty()  # type: ignore[valid-type]
 
 
 class BEAMBPY_PG_state(bpy.types.PropertyGroup):  # noqa: N801
@@ -113,18 +142,9 @@ def update() -> bool:
     return shown != before
 
 
-def connection_messages(before: tuple[NodeRow, ...]) -> list[str]:
-    """Return a sentence for each node that has connected or disconnected. If the server has stopped, return none.
-
-    Args:
-        before: the nodes that were connected before.
-    """
-    if shown.state != "running":
-        return []
-    old, new = ({node.name: None for node in nodes} for nodes in (before, shown.nodes))
-    return [f"{name} has connected" for name in new if name not in old] + [
-        f"{name} has disconnected" for name in old if name not in new
-    ]
+def long_call(number: int) -> Runnable | None:
+    """Return the long call with this number in `Shown.long_calls`; None if it has ended."""
+    return _long_calls.get(number)
 
 
 def uptime(seconds: float) -> str:
@@ -148,7 +168,7 @@ def _seen(now: float) -> Shown:
         state="failed" if error and not server.running else server.state,
         # A stopped server has no address. Its future address could need a slow query to a name server.
         address=server.get_address() if server.running else "",
-        error=error,
+        error=None if error is None else capitalised(error),
         outdated=preferences.outdated(),
         nodes=tuple(NodeRow(peer.name, uptime(time.time() - peer.since), peer.calls) for peer in server.peers),
         handlers={_key(handler): _row(handler) for handler in server.handlers},
@@ -157,7 +177,10 @@ def _seen(now: float) -> Shown:
         failures=activity.failures,
         queued=activity.queued,
         waiting=_waiting(),
+        long_calls=_long_call_rows(),
         failed=_failed(),
+        refused=_refused(),
+        scene=_scene(),
     )
 
 
@@ -166,11 +189,40 @@ def _waiting() -> tuple[WaitingRow, ...]:
     return tuple(WaitingRow(entry.call.name, entry.reason) for entry in calls.waiting) if calls is not None else ()
 
 
+def _long_call_rows() -> tuple[LongCallRow, ...]:
+    global _long_calls
+    queued = host_queue()
+    begun = () if queued is None else queued.long_calls
+    before = {call: number for number, call in _long_calls.items()}
+    _long_calls = {before.get(call) or next(_numbers): call for call in begun}
+    return tuple(LongCallRow(number, call.name, _share(call)) for number, call in _long_calls.items())
+
+
+def _share(call: Runnable) -> float | None:
+    """The progress in hundredths. With more digits, the panel would be redrawn at each update."""
+    share = handler_context.share_of(call.progress)
+    return None if share is None else round(share, 2)
+
+
 def _failed() -> Failed | None:
     last = get_beam_server().activity.last_failure
     if last is None:
         return None
-    return Failed(last.handler, preferences.without_cookie(last.message), bool(last.traceback))
+    message = _NO_HANDLER if last.message == "undef" else last.message
+    return Failed(last.handler, preferences.without_cookie(message), bool(last.traceback))
+
+
+def _refused() -> RefusedRow | None:
+    last = get_beam_server().last_refusal
+    return None if last is None else RefusedRow(last.address, last.reason, last.number)
+
+
+def _scene() -> str:
+    manager, window = bpy.context.window_manager, handler_context.window()
+    if manager is None or window is None:
+        return ""
+    several = len({other.scene.name for other in manager.windows}) > 1
+    return window.scene.name if several else ""
 
 
 def _rate() -> int:
@@ -201,8 +253,10 @@ def _list(handlers: dict[str, HandlerRow]) -> None:
     if [line.name for line in lines] == list(handlers):
         return
     lines.clear()
-    for key in handlers:
-        lines.add().name = key
+    for key, row in handlers.items():
+        line = lines.add()
+        line.name = key
+        line.tooltip = f"{key}\nOwner: {row.owner or 'not set'}"
 
 
 _CLASSES: tuple[type[bpy.types.PropertyGroup], ...] = (BEAMBPY_PG_handler, BEAMBPY_PG_state)
@@ -222,4 +276,5 @@ def unregister() -> None:
         del bpy.types.WindowManager.beam_bpy
     unregister_classes(_CLASSES)
     shown, _next_update = Shown(), 0.0
+    _long_calls.clear()
     _calls.clear()

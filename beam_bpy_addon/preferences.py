@@ -1,7 +1,6 @@
 """The preferences: the settings of the node, and how Blender answers calls; `security` has the rarer ones."""
 
 import os
-import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,15 +10,15 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from beam_bpy import SettingsError, get_beam_server, settings
 from beam_bpy.cookies import DEFAULT_COOKIE
 
-from . import console_log, security
+from . import console_log, lines, security, updates
 from .classes import unregister_classes
 from .guard import logged_once
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
 
-# The number of characters in a line of the Preferences window in its default width.
-_LINE = 66
+_BOX = 40.0
+"""The width of the margins of a box in the preferences, in pixels at a scale of 1."""
 
 PROPERTIES = {setting.name: setting.name for setting in settings.TABLE} | {"tick_time": "keepalive"}
 """The property of each setting of `settings.TABLE`."""
@@ -73,7 +72,18 @@ def _level_changed(holder: "BEAMBPY_AP_preferences", _context: bpy.types.Context
     console_log.set_level(holder.log_level)
 
 
-class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPreferences):
+def _without_spaces(name: str) -> Callable[[Any, bpy.types.Context], None]:
+    """Return a function that removes the spaces and line ends around a text that the user has pasted."""
+
+    def changed(holder: Any, _context: bpy.types.Context) -> None:
+        text = getattr(holder, name)
+        if text != text.strip():
+            setattr(holder, name, text.strip())
+
+    return changed
+
+
+class BEAMBPY_AP_preferences(updates.RestartPreference, security.SecurityPreferences, bpy.types.AddonPreferences):
     """The settings of the user in Preferences, Add-ons, Beam-BPy."""
 
     # Blender's name for the extension depends on the repository from which it was installed.
@@ -84,6 +94,7 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
         description="The name by which Erlang and Elixir programs call this Blender. Enter a name, to which Blender "
         "adds the host, or a full name such as render1@10.0.0.5",
         default=settings.DEFAULT_NODE_NAME,
+        update=_without_spaces("node_name"),
     )
     cookie: StringProperty(  # type: ignore[valid-type]
         name="Cookie",
@@ -91,12 +102,14 @@ class BEAMBPY_AP_preferences(security.SecurityPreferences, bpy.types.AddonPrefer
         "Blender saves it with the preferences. To avoid that, set the environment variable BPY_BEAM_COOKIE instead",
         subtype="PASSWORD",
         default=DEFAULT_COOKIE,
+        update=_without_spaces("cookie"),
     )
     host: StringProperty(  # type: ignore[valid-type]
         name="Host",
         description="The address at which Blender accepts connections. With localhost, only programs on this computer "
         "can connect. If this is empty, Blender uses the host part of the node name",
         default=settings.DEFAULT_HOST,
+        update=_without_spaces("host"),
     )
     port: IntProperty(  # type: ignore[valid-type]
         name="Port",
@@ -333,10 +346,13 @@ def _draw_cookie(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences) -> 
     if "cookie" in settings.overridden():
         return
     if holder.cookie in ("", DEFAULT_COOKIE):
-        _draw_lines(column, "This is the default cookie, which is publicly known", "ERROR")
+        _draw_lines(column, "This is the default cookie, which is publicly known. Press Generate Cookie", "ERROR")
+    elif any(map(str.isspace, holder.cookie)):
+        _draw_lines(column, "The cookie contains a space", "INFO")
     buttons = column.row(align=True)
     buttons.operator("beam_bpy.generate_cookie", icon="KEYINGSET")
     buttons.operator("beam_bpy.use_erlang_cookie", icon="FILE")
+    buttons.operator("beam_bpy.copy_cookie", icon="COPYDOWN")
 
 
 def _draw_closed(
@@ -387,8 +403,7 @@ def _draw_setting(column: bpy.types.UILayout, holder: BEAMBPY_AP_preferences, na
 
 
 def _draw_lines(column: bpy.types.UILayout, text: str, icon: "IconItems") -> None:
-    for number, line in enumerate(textwrap.wrap(text, _LINE)):
-        column.label(text=line, icon="BLANK1" if number else icon)
+    lines.draw_lines(column, lines.capitalised(text), lines.panel_width(bpy.context) - _BOX, icon)
 
 
 def _draw_override(column: bpy.types.UILayout, name: str) -> None:
@@ -397,7 +412,7 @@ def _draw_override(column: bpy.types.UILayout, name: str) -> None:
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text=settings.SETTINGS[name].label)
-    split.label(text=f"Set by {variable}", icon="LOCKED")
+    split.label(text=f"Set by {variable}", icon="LOCKED", translate=False)
 
 
 def _problem(name: str, value: Any) -> str | None:

@@ -9,6 +9,8 @@ the names are still valid.
 The extension also publishes events of Blender; see `events`.
 """
 
+import importlib.metadata
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from . import animation, cameras, curves, events, geometry, image, lights, mater
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
+
+log = logging.getLogger("beam_bpy.scene_handlers")
 
 Handlers = tuple[Callable[..., Any], ...]
 
@@ -68,8 +72,15 @@ STREAMING: Handlers = (geometry.move_vertices,)
 
 
 def register() -> None:
-    """Register the handlers and start to publish events. Blender calls this when the user enables the extension."""
+    """Register the handlers and start to publish events. Blender calls this when the user enables the extension.
+
+    After an update of Beam-BPy, Python keeps its old modules until Blender ends. Then nothing is registered: handlers
+    of a new version may need the new modules, and Blender would disable an extension that raises an exception.
+    """
     server = _server()
+    if _core_was_updated():
+        log.warning("Beam-BPy was updated: restart Blender. Until then, Scene Handlers has no handlers")
+        return
     for handler in READING:
         server.expose(owner=__package__)(handler)
     for handler in RENDERING:
@@ -87,6 +98,17 @@ def unregister() -> None:
     """Undo `register`. Blender calls this when the user disables the extension."""
     events.unregister()
     _server().unregister_owner(__package__)
+
+
+def _core_was_updated() -> bool:
+    """True if Blender has installed another version of Beam-BPy than the one that Python has imported."""
+    import beam_bpy
+
+    try:
+        installed = importlib.metadata.version("beam-bpy")
+    except importlib.metadata.PackageNotFoundError:  # A program for tests imports the sources.
+        return False
+    return getattr(beam_bpy, "__version__", None) != installed
 
 
 def _server() -> "BeamServer":

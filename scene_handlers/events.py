@@ -55,6 +55,8 @@ def register(server: "BeamServer") -> None:
 def unregister() -> None:
     """Undo `register`."""
     global _state
+    if _state is None:
+        return
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
     if bpy.app.timers.is_registered(_flush):

@@ -2,7 +2,7 @@
 
 The build is reproducible: the same sources result in the same bytes, because the times, the modes and the order of the
 files in the archive are fixed. For each zip file the tool also writes a bill of materials. It contains the name and the
-SHA-256 of each file in the zip file.
+SHA-256 of each file in the zip file. With --repository it also writes the index of an extension repository.
 
 Run it with a Python that has hatchling. If the environment variable BLENDER names a Blender program, this Blender runs
 the packaging tool. Otherwise the tool comes from the bpy package of this Python.
@@ -41,16 +41,21 @@ def main() -> int:
     """Build all zip files. Return the exit code."""
     parser = argparse.ArgumentParser(description="Build and validate the extensions' zip files.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="the output folder (default: dist)")
-    output: Path = parser.parse_args().output.resolve()
+    parser.add_argument("--repository", action="store_true", help="make the output folder an extension repository")
+    options = parser.parse_args()
+    output: Path = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     try:
         tool = packaging_tool()
+        packages = []
         with tempfile.TemporaryDirectory() as folder:
             for name, stage in (("addon", stage_addon), ("scene_handlers", stage_scene_handlers)):
                 source = Path(folder, name)
                 stage(source)
-                package = build(tool, source, output)
-                print(package, write_bill(package), sep="\n")
+                packages.append(build(tool, source, output))
+                print(packages[-1], write_bill(packages[-1]), sep="\n")
+        if options.repository:
+            print(*make_repository(tool, output, packages), sep="\n")
     except BuildError as error:
         print(f"build_zip: {error}", file=sys.stderr)
         return 1
@@ -66,16 +71,22 @@ def stage_addon(folder: Path) -> None:
 
 
 def check_wheel(folder: Path, name: str) -> None:
-    """Check that the manifest in `folder` names this wheel.
+    """Check that the manifest in `folder` names this wheel and its version.
+
+    The extension compares its version with the one of the wheel, to find out whether it was updated while Blender ran.
 
     Raises:
-        BuildError: it names other wheels.
+        BuildError: it names other wheels, or another version.
     """
-    wanted = _manifest(folder).get("wheels", [])
+    manifest = _manifest(folder)
+    wanted, version = manifest.get("wheels", []), name.split("-")[1]
     if wanted != [f"./wheels/{name}"]:
         raise BuildError(
-            f"the wheel is ./wheels/{name}, but {MANIFEST} names {wanted}: "
-            "set `wheels` in the manifest to this file, and use the same version there"
+            f"the wheel is ./wheels/{name}, but {MANIFEST} names {wanted}: set `wheels` in the manifest to this file"
+        )
+    if manifest.get("version") != version:
+        raise BuildError(
+            f"the wheel has the version {version}, and {MANIFEST} has {manifest.get('version')}: use one version"
         )
 
 
@@ -120,6 +131,27 @@ def build(tool: list[str], source: Path, output: Path) -> Path:
     make_reproducible(packed, target)
     _run([*tool, "validate", *tag_check(tool), str(target)])
     return target
+
+
+def make_repository(tool: list[str], folder: Path, packages: list[Path]) -> tuple[Path, Path]:
+    """Write the index of an extension repository, and a page for browsers. Return their paths.
+
+    Any web server can serve the folder. The tool lists every zip file in the folder, and Blender expects one version of
+    each extension. So other versions of the same extensions are removed first.
+
+    Args:
+        tool: the command of Blender's packaging tool.
+        folder: the folder that contains the zip files.
+        packages: the zip files of the present version.
+    """
+    for package in packages:
+        name = package.name.partition("-")[0]
+        for suffix in (".zip", ".cdx.json"):
+            for other in folder.glob(f"{name}-*{suffix}"):
+                if other.name.removesuffix(suffix) != package.stem:
+                    other.unlink()
+    _run([*tool, "server-generate", "--html", "--repo-dir", str(folder)])
+    return folder / "index.json", folder / "index.html"
 
 
 def _build_wheel(folder: Path) -> Path:

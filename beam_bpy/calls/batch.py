@@ -108,9 +108,9 @@ class Batch(Runnable):
     def _run_step(self, step: Step) -> bytes:
         handler = self._context.registry.current(step.handler) if step.handler is not None else None
         if handler is None:
-            return self._failed(step.mfa.undefined(step.args))
+            return self._refused(step, step.mfa.undefined(step.args))
         if not handler.permits(self._reply.peer.name):
-            return self._failed(not_allowed(step.mfa))
+            return self._refused(step, not_allowed(step.mfa))
         try:
             encoded = self._context.encoder.encode_term(_result_of(handler, step.args))
         except BaseException as error:  # noqa: BLE001 - the next step runs, whatever this one raises
@@ -123,6 +123,10 @@ class Batch(Runnable):
     def _failed(self, failure: Failure) -> bytes:
         log_failure(self._reply.waiting, self._reply.peer.name, failure)
         return tuple_of(_ERROR, encode_term(failure.reason))
+
+    def _refused(self, step: Step, failure: Failure) -> bytes:
+        self._context.note_refused(step.mfa, failure)
+        return self._failed(failure)
 
 
 def _result_of(handler: Handler, args: list[Any]) -> Any:

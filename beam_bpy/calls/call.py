@@ -17,7 +17,17 @@ from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
-from beam_bpy.failures import Failure, Kind, Mfa, busy, failure_of, not_allowed, python_error, traceback_of
+from beam_bpy.failures import (
+    Failure,
+    Kind,
+    Mfa,
+    busy,
+    cancelled,
+    failure_of,
+    not_allowed,
+    python_error,
+    traceback_of,
+)
 from beam_bpy.logger import log
 from vendor_term_codec import Atom, EncodeError
 
@@ -52,6 +62,16 @@ class CallContext:
         handler.tally.failures += 1
         (self.statistics.inline if handler.inline else self.statistics.queued).failures += 1
         self.statistics.note_failure(handler.name, failure)
+
+    def count_refused(self, mfa: Mfa, failure: Failure) -> None:
+        """Count a call that no handler has answered; on the network thread."""
+        self.statistics.inline.calls += 1
+        self.statistics.inline.failures += 1
+        self.note_refused(mfa, failure)
+
+    def note_refused(self, mfa: Mfa, failure: Failure) -> None:
+        """Remember the failure of a call, or of a step of a batch, that no handler has answered."""
+        self.statistics.note_failure(f"{mfa.module}.{mfa.function}/{mfa.arity}", failure)
 
 
 class Call(Runnable):
@@ -184,6 +204,11 @@ class Call(Runnable):
         """See `Runnable`: the caller gets the reason `{busy, <<"sentence">>}`."""
         self._close_generator()
         self._fail(busy(sentence, self._mfa))
+
+    def cancel(self, sentence: str) -> None:
+        """See `Runnable`: the caller gets the reason `{cancelled, <<"sentence">>}`."""
+        self._close_generator()
+        self._fail(cancelled(sentence, self._mfa))
 
     # -- the parts of `run`
 

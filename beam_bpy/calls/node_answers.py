@@ -13,7 +13,6 @@ Everything else that a tool asks is `undef`, as for every function that does not
 """
 
 import functools
-import importlib.metadata
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.distribution.node import Node
+from beam_bpy.version import __version__
 from vendor_term_codec import Atom, Pid
 
 OTP_RELEASE = "25"
@@ -61,7 +61,7 @@ class Health(NamedTuple):
         failures: the number of calls that failed.
         peers: the number of connected nodes.
         memory: the memory of this process in bytes; None if the system does not tell.
-        version: the version of this package; None if it is not installed.
+        version: the version of this package.
     """
 
     ready: bool
@@ -73,7 +73,7 @@ class Health(NamedTuple):
     failures: int
     peers: int
     memory: int | None
-    version: str | None
+    version: str
 
     def term(self) -> dict[Atom, Any]:
         """The same as a map with atoms as keys."""
@@ -97,7 +97,7 @@ def health(node: Node, queue: CallQueue, statistics: Statistics) -> Health:
         failures=statistics.inline.failures + statistics.queued.failures,
         peers=len(node.peers),
         memory=resident_memory(),
-        version=package_version(),
+        version=__version__,
     )
 
 
@@ -131,15 +131,6 @@ def _page_size() -> int:
     return resource.getpagesize()
 
 
-@functools.cache
-def package_version() -> str | None:
-    """The version of this package; None if it runs from a folder that is not installed."""
-    try:
-        return importlib.metadata.version("beam-bpy")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 # -- questions of tools
 
 
@@ -165,7 +156,7 @@ def _nodes(node: Node, kinds: Any = Atom("connected")) -> list[Atom]:  # noqa: B
 def _system_info(node: Node, item: Any) -> list[int]:
     texts = {
         "otp_release": OTP_RELEASE,
-        "system_version": f"beam_bpy {package_version() or ''} [Python {sys.version.split()[0]}]\n",
+        "system_version": f"beam_bpy {__version__} [Python {sys.version.split()[0]}]\n",
         "machine": "PYTHON",
     }
     if item not in texts:

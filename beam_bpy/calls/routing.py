@@ -131,11 +131,15 @@ class CallRouter:
                 return
             builtin = self._builtins.get(mfa.function)
             if builtin is None or not builtin(mfa, arguments, reply):
-                reply.failed(mfa.undefined(arguments.decode()))
+                self._refuse(mfa, reply, mfa.undefined(arguments.decode()))
         except BAD_REQUEST as error:
-            reply.failed(badarg(error, mfa))
+            self._refuse(mfa, reply, badarg(error, mfa))
         except ErlangError as error:
-            reply.failed(failure_of(error, mfa.stack(), self.context.encoder))
+            self._refuse(mfa, reply, failure_of(error, mfa.stack(), self.context.encoder))
+
+    def _refuse(self, mfa: Mfa, reply: Reply, failure: Failure) -> None:
+        self.context.count_refused(mfa, failure)
+        reply.failed(failure)
 
     def queues(self, module: str, function: str) -> bool:
         """True if calls of this function go through the queue."""
@@ -150,10 +154,10 @@ class CallRouter:
         self, handler: Handler, arguments: Payload, mfa: Mfa, reply: Reply, on_progress: OnProgress | None = None
     ) -> None:
         if handler.permit is not None and not handler.permits(reply.peer.name):
-            reply.failed(not_allowed(mfa))
+            self._refuse(mfa, reply, not_allowed(mfa))
             return
         if not handler.inline and (refusal := self._overload(mfa, reply.peer)) is not None:
-            reply.failed(refusal)
+            self._refuse(mfa, reply, refusal)
             return
         args, _end = read_arguments(handler, arguments)
         call = Call(self.context, handler, args, mfa, reply, on_progress)
@@ -204,7 +208,7 @@ class CallRouter:
             return False
         refusal = self._overload(mfa, reply.peer)
         if refusal is not None:
-            reply.failed(refusal)
+            self._refuse(mfa, reply, refusal)
             return True
         _one, offset = list_header(*arguments)
         count, offset = list_header(arguments.data, offset)
@@ -316,7 +320,7 @@ class CallRouter:
             else:
                 self.call(mfa, request.payload, reply)
         except BAD_REQUEST as error:
-            reply.failed(badarg(error, mfa))
+            self._refuse(mfa, reply, badarg(error, mfa))
 
 
 def _progress_sender(reply: Reply, to: Any, name: str) -> OnProgress:

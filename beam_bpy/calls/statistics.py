@@ -11,8 +11,8 @@ class FailedCall(NamedTuple):
     """A call that failed.
 
     Attributes:
-        handler: the handler's name.
-        message: the failure, in one line.
+        handler: the handler's name; for a call that no handler has answered, `Module.function/arity`.
+        message: the failure, in one line; `undef` if there is no such handler.
         traceback: Python's traceback; empty when the handler has chosen the failure itself.
         at: the time, in seconds since the epoch.
     """

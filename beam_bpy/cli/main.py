@@ -7,7 +7,6 @@ wrong; 130 Ctrl-C. `health` has one of its own, 3.
 import argparse
 from collections.abc import Sequence
 
-from beam_bpy.calls.node_answers import package_version
 from beam_bpy.cli import call, health, serve
 from beam_bpy.cli.log_output import configure_log
 from beam_bpy.cli.output import (
@@ -25,6 +24,7 @@ from beam_bpy.cookies import generate_cookie
 from beam_bpy.epmd.client import check_environment
 from beam_bpy.erlang_text import show
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, SettingsError
+from beam_bpy.version import __version__
 
 _ENVIRONMENT = "environment: an option that is not given has the value of its variable, such as BPY_BEAM_COOKIE."
 
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(log_level=None, log_format="text", log_failed_calls=False)
-    parser.add_argument("--version", action="version", version=f"beam-bpy {package_version() or '(not installed)'}")
+    parser.add_argument("--version", action="version", version=f"beam-bpy {__version__}")
     _add_verbose(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve.add_command(commands, _ENVIRONMENT)

@@ -79,6 +79,10 @@ class Runnable:
         """It will not be run, because the host is busy; `sentence` says with what."""
         self.close()
 
+    def cancel(self, sentence: str) -> None:
+        """It has begun, and the user of the host has cancelled it; `sentence` says so."""
+        self.close()
+
 
 class Source(Protocol):
     """The origin of calls: a loop that the draining thread may borrow while it waits (`transport.loop.Loop`)."""
@@ -161,6 +165,25 @@ class CallQueue:
     def waiting(self) -> tuple[WaitingCall, ...]:
         """The calls that wait because the host is busy."""
         return tuple(self._waiting)
+
+    @property
+    def long_calls(self) -> tuple[Runnable, ...]:
+        """The long calls that have begun; on the draining thread, between two drains."""
+        return tuple(self._unfinished)
+
+    def cancel(self, call: Runnable, sentence: str) -> bool:
+        """End a long call between two slices; on the draining thread. False if it has ended already.
+
+        Args:
+            call: one of `long_calls`.
+            sentence: the reason, for its caller.
+        """
+        if call not in self._unfinished:
+            return False
+        self._unfinished.remove(call)
+        call.cancel(sentence)
+        _end(call)
+        return True
 
     def put(self, call: Runnable) -> None:
         """Queue a call; from any thread."""

@@ -33,7 +33,7 @@ from beam_bpy.protocol.flags import OURS
 from beam_bpy.protocol.handshake import Acceptor, Established, Initiator, Status
 from beam_bpy.transport.addresses import network_of
 from beam_bpy.transport.loop import Loop
-from beam_bpy.transport.refusal_log import RefusalLog
+from beam_bpy.transport.refusal_log import Refusal, RefusalLog
 from beam_bpy.transport.stream import Stream, drain_streams
 from beam_bpy.transport.tls import Tls, TlsStream, Wrap
 
@@ -89,6 +89,11 @@ class Connections:
         self._lock = threading.RLock()
         self._closing = False
         node.itself = Peer(node.name, OURS, node.creation, OwnTransport(loop, node))
+
+    @property
+    def last_refusal(self) -> Refusal | None:
+        """The last connection that was refused."""
+        return self._refusals.last
 
     # -- accepting
 

@@ -6,7 +6,7 @@ reasons, because some contain the name that it claims; so there is a limit for e
 
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from beam_bpy.logger import log
 from beam_bpy.transport.addresses import network_of
@@ -27,6 +27,20 @@ class Clock(Protocol):
         """Call `callback` after `delay` seconds."""
 
 
+class Refusal(NamedTuple):
+    """A connection that was refused.
+
+    Attributes:
+        address: the address that it came from.
+        reason: the reason, as a sentence.
+        number: the number of connections that were refused so far, with this one.
+    """
+
+    address: str
+    reason: str
+    number: int
+
+
 class RefusalLog:
     """Logs refusals. Only on the network thread.
 
@@ -34,6 +48,9 @@ class RefusalLog:
         clock: the loop.
         what: the thing that is refused: "connection".
         reasons: the number of lines about one address, each with another reason; default 5.
+
+    Attributes:
+        last: the last refusal; None if there was none.
     """
 
     def __init__(self, clock: Clock, what: str, *, reasons: int = 5) -> None:
@@ -42,9 +59,11 @@ class RefusalLog:
         self._max_reasons = reasons
         self._counts: dict[str, int] = {}
         self._reasons: dict[str, set[str]] = {}
+        self.last: Refusal | None = None
 
     def refused(self, address: str, reason: str) -> None:
         """Something that came from `address` was refused."""
+        self.last = Refusal(address, reason, 1 if self.last is None else self.last.number + 1)
         key = network_of(address)
         if key not in self._counts and len(self._counts) >= _MAX_ADDRESSES:
             key = "other addresses"

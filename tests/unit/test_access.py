@@ -81,6 +81,19 @@ class TestAllowed:
         assert caplog.text.count("was refused") == 1
         assert "not_allowed" in caplog.text
 
+    def test_the_server_remembers_the_last_refusal(self, make):
+        server = make(allow=())
+        assert server.last_refusal is None
+        assert server.start(), server.last_error
+        assert server.last_refusal is None
+
+        for number in (1, 2):
+            with Client(server) as client:
+                assert client.closed()
+            eventually(lambda number=number: server.last_refusal and server.last_refusal.number == number)
+        assert server.last_refusal.address == "127.0.0.1"
+        assert "not_allowed" in server.last_refusal.reason
+
     def test_a_node_that_asks_for_a_name_is_judged_by_the_name_it_would_get(self, make):
         server = make(allow="*@render.example")
         assert server.start(), server.last_error

@@ -15,9 +15,12 @@ from beam_bpy.dispatch.host_queue import host_queue
 
 CLASSES = [
     "BEAMBPY_AP_preferences",
+    "BEAMBPY_OT_cancel_call",
+    "BEAMBPY_OT_copy_cookie",
     "BEAMBPY_OT_copy_node_name",
     "BEAMBPY_OT_copy_snippet",
     "BEAMBPY_OT_end_adjusting",
+    "BEAMBPY_OT_copy_text",
     "BEAMBPY_OT_generate_cookie",
     "BEAMBPY_OT_restart_server",
     "BEAMBPY_OT_show_traceback",

@@ -12,7 +12,7 @@ import pytest
 
 from beam_bpy import BeamServer
 from beam_bpy.cookies import DEFAULT_COOKIE
-from beam_bpy.settings import resolve
+from beam_bpy.settings import Settings, resolve
 
 Printed = Callable[[], str]
 
@@ -59,6 +59,46 @@ def test_other_computers_need_online_access(server: BeamServer, preferences: Any
     preferences.host = "127.0.0.1"
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
     assert server.running
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ("localhost:9000", "it contains a colon"),
+        ("127.0.0.1:1", "it contains a colon"),
+        ("nowhere.invalid", "is not known: choose localhost"),
+        ("192.0.2.7", "is not an address of this machine"),
+        ("2001:db8::7", "is not an address of this machine"),
+        ("0.0.0.0", "allow online access"),
+        ("::", "allow online access"),
+    ],
+)
+def test_a_host_that_cannot_be_used_is_explained(
+    server: BeamServer, preferences: Any, host: str, sentence: str
+) -> None:
+    preferences.host = host
+    with pytest.raises(RuntimeError) as caught:
+        bpy.ops.beam_bpy.start_server()
+    assert sentence in str(caught.value)
+    assert ("allow online access" in str(caught.value)) is ("allow online access" in sentence)
+    assert not server.running
+
+
+@pytest.mark.parametrize(("cookie", "refused"), [(DEFAULT_COOKIE, True), ("a_cookie_of_my_own", False)])
+def test_other_computers_need_a_cookie_that_is_not_public(cookie: str, refused: bool) -> None:
+    bpy.context.preferences.system.use_online_access = True
+    try:
+        found = addon.host_check.problem(Settings("mine@10.0.0.5", cookie, "0.0.0.0", 0))
+    finally:
+        bpy.context.preferences.system.use_online_access = False
+    assert ("press Generate Cookie" in (found or "")) is refused
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", ""])
+def test_programs_on_this_computer_need_no_online_access(server: BeamServer, preferences: Any, host: str) -> None:
+    assert not bpy.app.online_access
+    preferences.host = host
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
 
 
 def test_a_port_that_is_taken_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +175,7 @@ def test_the_cookie_cannot_be_set_where_the_environment_sets_it(name: str, monke
 # Operators that need a window or a failed call.
 
 
-@pytest.mark.parametrize("name", ["copy_node_name", "copy_snippet"])
+@pytest.mark.parametrize("name", ["copy_node_name", "copy_snippet", "copy_cookie", "copy_text"])
 def test_nothing_is_copied_without_a_window(name: str) -> None:
     with pytest.raises(RuntimeError, match="Blender has no clipboard without a window"):
         getattr(bpy.ops.beam_bpy, name)()

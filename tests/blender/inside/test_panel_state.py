@@ -1,7 +1,7 @@
 """The state that the panels show. It is read from the server between two draws. Only a change redraws the panels."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import addon
@@ -10,7 +10,7 @@ import in_blender
 import pytest
 from erlang import COOKIE
 
-from beam_bpy import BeamServer
+from beam_bpy import Atom, BeamServer
 
 Printed = Callable[[], str]
 
@@ -83,31 +83,20 @@ def test_a_start_is_a_change(server: BeamServer) -> None:
 
 
 def test_a_node_connects_and_leaves(server: BeamServer) -> None:
-    sentences: list[list[str]] = []
+    seen: list[list[str]] = []
 
     def look() -> None:
-        before = addon.panel_state.shown.nodes
         addon.panel_state.update()
-        sentences.append(addon.panel_state.connection_messages(before))
+        seen.append([node.name for node in addon.panel_state.shown.nodes])
 
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
-    addon.panel_state.update()
     server.expose(look)
     in_blender.call("look")
-    look()
-    (name,) = (sentence.removesuffix(" has connected") for sentence in sentences[0])
-    assert name.startswith("blender_erl_")
-    assert addon.panel_state.connection_messages(addon.panel_state.shown.nodes) == []
-
     await_no_peers(server)
-    node = addon.panel_state.NodeRow(name, "", 0)
-    addon.panel_state.update()
-    assert addon.panel_state.connection_messages((node,)) == [f"{name} has disconnected"]
-
-    # The user who stops the server knows that all nodes leave.
-    bpy.ops.beam_bpy.stop_server()
-    addon.panel_state.update()
-    assert addon.panel_state.connection_messages((node,)) == []
+    look()
+    (during, after) = seen
+    assert [name.startswith("blender_erl_") for name in during] == [True]
+    assert after == []
 
 
 def await_no_peers(server: BeamServer) -> None:
@@ -117,6 +106,63 @@ def await_no_peers(server: BeamServer) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"still connected: {server.peers}")
+
+
+def test_a_refused_cookie_is_shown(server: BeamServer, printed: Printed) -> None:
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+    code = "erlang:set_cookie(node(), 'not the cookie'), net_adm:ping(N)"
+    assert in_blender.erl(code) == "pang"
+    addon.panel_state.update()
+
+    refused = addon.panel_state.shown.refused
+    assert (refused.address, refused.number) == ("127.0.0.1", 1)
+    assert "its cookie is not this node's cookie" in refused.reason
+    assert COOKIE not in repr(addon.panel_state.shown)
+
+
+def test_a_call_without_a_handler_is_shown(server: BeamServer) -> None:
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+    in_blender.erl("catch erpc:call(N, 'Elixir.Blender', nope, [1])")
+    addon.panel_state.update()
+
+    failed = addon.panel_state.shown.failed
+    assert failed.handler == "Elixir.Blender.nope/1"
+    assert failed.message.startswith("No handler has this name")
+
+
+def test_a_long_call_is_shown_and_cancelled(server: BeamServer) -> None:
+    seen: list[Any] = []
+
+    def bake() -> Generator[float, None, None]:
+        yield 0.254
+        addon.panel_state.update()
+        while True:
+            yield 0.5
+
+    def cancel() -> None:
+        addon.panel_state.update()
+        seen.extend(addon.panel_state.shown.long_calls)
+        bpy.ops.beam_bpy.cancel_call(number=addon.panel_state.shown.long_calls[0].number)
+
+    server.expose(bake)
+    server.expose(cancel)
+    assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
+    code = """
+        Me = self(),
+        spawn(fun() -> Me ! try erpc:call(N, gui, bake, [], 60000) catch error:{exception, Why, _} -> Why end end),
+        Wait = fun Again(0) -> none; Again(Left) ->
+            receive Answer -> Answer
+            after 100 -> catch erpc:call(N, gui, cancel, [], 60000), Again(Left - 1) end end,
+        Wait(100)
+    """
+    assert in_blender.erl(code) == (Atom("cancelled"), "the user of Blender has cancelled the call")
+    assert [(row.handler, row.share) for row in seen] == [("bake", 0.5)]
+    addon.panel_state.update()
+    assert addon.panel_state.shown.long_calls == ()
+
+
+def test_a_call_that_has_ended_cannot_be_cancelled(printed: Printed) -> None:
+    assert bpy.ops.beam_bpy.cancel_call(number=12345) == {"CANCELLED"}
 
 
 def test_calls_and_failures_are_counted(server: BeamServer, exposed: None, printed: Printed) -> None:

@@ -46,6 +46,13 @@ def test_the_cookie_is_a_password(preferences: Any) -> None:
     assert preferences.bl_rna.properties["cookie"].subtype == "PASSWORD"
 
 
+@pytest.mark.parametrize("name", ["cookie", "node_name", "host"])
+@pytest.mark.parametrize("around", [" ", "\n", "\t", "\u00a0", " \r\n"])
+def test_pasted_spaces_are_removed(preferences: Any, name: str, around: str) -> None:
+    setattr(preferences, name, f"{around}pasted{around}")
+    assert getattr(preferences, name) == "pasted"
+
+
 def test_nothing_starts_with_blender_unless_the_user_wants_it(preferences: Any) -> None:
     assert preferences.start_with_blender is False
 

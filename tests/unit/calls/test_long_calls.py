@@ -628,6 +628,42 @@ class TestClosing:
         assert process.ext not in local.node._processes
 
 
+class TestCancel:
+    def test_the_caller_is_told_and_the_generator_is_closed(self, local, caller):
+        long = Long()
+        local.register("long", long)
+        ask_erpc(caller, CRATES, A("long"), [])
+        slices(local, 2)
+        (call,) = local.queue.long_calls
+        assert (call.name, call.progress) == ("long", 2)
+
+        assert local.queue.cancel(call, "the artist has cancelled it")
+
+        (event,) = caller.heard()
+        assert isinstance(event, control.MonitorExit)
+        _ref, kind, reason, _stack = event.reason
+        assert (kind, reason) == (A("error"), (A("cancelled"), "the artist has cancelled it"))
+        assert long.closed.is_set()
+        assert (len(local.queue), local.queue.long_calls) == (0, ())
+
+    def test_of_a_call_that_has_ended_does_nothing(self, local, caller):
+        local.register("long", Long(1))
+        ask_erpc(caller, CRATES, A("long"), [])
+        slices(local)
+        (call,) = local.queue.long_calls
+        slices(local)
+        caller.heard()
+
+        assert not local.queue.cancel(call, "too late")
+        assert caller.heard() == []
+
+    def test_a_queued_call_has_not_begun(self, local, caller):
+        local.register("long", Long(1))
+        ask_erpc(caller, CRATES, A("long"), [])
+
+        assert local.queue.long_calls == ()
+
+
 class TestCastsAndSpawns:
     def test_a_cast_runs_to_its_end(self, local, caller):
         long = Long(3)

@@ -113,6 +113,26 @@ class TestActivity:
         assert server.activity[:2] == (3, 2)
         assert server.activity.last_failure.handler == "bad"
 
+    def test_a_call_that_no_handler_answers_is_a_failure(self, server, client):
+        fail(client, "missing", 1, 2)
+
+        calls, failures, queued, last = server.activity
+        assert (calls, failures, queued) == (1, 1, 0)
+        assert (last.message, last.traceback) == ("undef", "")
+        assert last.handler.endswith(".missing/2")
+
+    def test_a_node_that_may_not_call_a_handler_is_a_failure(self, server, client):
+        server.register_handler("secret", lambda args: "secret", permit=lambda node: False)
+        fail(client, "secret")
+
+        assert server.activity[:3] == (1, 1, 0)
+        assert server.activity.last_failure.message == "not_allowed"
+
+    def test_a_step_without_a_handler_is_the_last_failure(self, server, client):
+        client.call("call_batch", [("missing", [1])])
+
+        assert server.activity.last_failure.handler.endswith(".missing/1")
+
     def test_a_long_call_is_one_call(self, server, client):
         def long(args):
             yield 1
