@@ -28,6 +28,20 @@ class Step(NamedTuple):
     name: str
 
 
+class State(NamedTuple):
+    """What undo and redo change.
+
+    Attributes:
+        mode: the mode of the 3D view.
+        objects: the names and locations of all objects.
+        vertices: the number of vertices and the sum of their coordinates, for each mesh.
+    """
+
+    mode: str
+    objects: dict[str, list[float]]
+    vertices: dict[str, list[float]]
+
+
 class User:
     """The input of a user, and the calls that programs make at the same time.
 
@@ -107,6 +121,12 @@ class User:
         """
         return list(self._erl(code, meanwhile))
 
+    def batch(self, function: str, *arguments: str) -> None:
+        """Call a handler with each of the arguments, in one batch."""
+        calls = ", ".join(f'{{<<"{function}">>, [{_term(argument)}]}}' for argument in arguments)
+        answers = self._erl(f"erpc:call('{self._node}', gui, call_batch, [[{calls}]], 120000)")
+        assert answers == [("ok", argument) for argument in arguments]
+
     def _call(self, function: str, *arguments: Any) -> str:
         return f"erpc:call('{self._node}', gui, {function}, [{', '.join(map(_term, arguments))}], 120000)"
 
@@ -143,6 +163,11 @@ class User:
         """The names and locations of all objects, once Blender has handled what the user did."""
         found: dict[str, list[float]] = self.window.settle()["objects"]
         return found
+
+    def state(self) -> State:
+        """What undo and redo change, once Blender has handled what the user did."""
+        report = self.window.settle()
+        return State(report["mode"], report["objects"], self.call("vertices"))
 
     # -- mouse and keyboard
 

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import bmesh
 import bpy
+from mathutils import Vector
 
 from beam_bpy import get_beam_server
 from beam_bpy.dispatch.host_queue import host_queue
@@ -159,6 +161,16 @@ def names() -> list[str]:
     return list(bpy.data.objects.keys())
 
 
+def vertices() -> dict[str, list[float]]:
+    """The number of vertices and the sum of their coordinates, for each mesh. Edit Mode has vertices of its own."""
+    found = {}
+    for mesh in bpy.data.meshes:
+        used = bmesh.from_edit_mesh(mesh).verts if mesh.is_editmode else mesh.vertices
+        total = sum((vertex.co for vertex in used), Vector())
+        found[mesh.name] = [len(used), *(round(number, 4) for number in total)]
+    return found
+
+
 def waiting() -> list[str]:
     """The handlers whose calls wait for a tool or a job."""
     return [entry.call.name for entry in host_queue().waiting]
@@ -305,7 +317,7 @@ def end_background() -> bool:
     return True
 
 
-for handler in (begin_anew, history, all_calls_wait, ignore_tools, names, waiting, enter, slow_render, bake):
+for handler in (begin_anew, history, all_calls_wait, ignore_tools, names, vertices, waiting, enter, slow_render, bake):
     get_beam_server().expose(handler)
 for handler in (undo_steps, slices, end_work, begin_background, end_background):
     get_beam_server().expose(handler)
