@@ -605,7 +605,7 @@ class TestHandlers:
 
 
 class TestBlenderWithAWindow:
-    """`bpy.app.background` is False in a Blender with a window. tests/gui has the real one."""
+    """`bpy.app.background` is False in a Blender with a window. tests/gui/test_without_extension.py has a real one."""
 
     @pytest.fixture(params=[False, True])
     def background(self, request, monkeypatch):
