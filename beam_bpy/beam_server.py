@@ -435,8 +435,10 @@ class BeamServer:
             with self._lock:
                 if self._running is None:
                     _started.discard(self)
+            # Before the next line: the worker of a start from now on begins when this one has ended.
+            worker = self._retire_worker()
             stopping.done.set()
-        self._stop_worker(max(0.0, end - time.monotonic()))
+        self._end_worker(worker, max(0.0, end - time.monotonic()))
         self._queue.wake()
         running.join(max(0.0, end - time.monotonic()))
         self._stopped.set()
@@ -674,10 +676,19 @@ class BeamServer:
             self._worker = Worker(self._queue, after=self._former_worker)
 
     def _stop_worker(self, timeout: float | None, *, hand_over: bool = False) -> None:
-        worker, self._worker = self._worker or self._former_worker, None
+        self._end_worker(self._retire_worker(), timeout, hand_over=hand_over)
+
+    def _retire_worker(self) -> Worker | None:
+        """Return the worker that has to end, if there is one. The next worker waits for its end."""
+        worker, self._worker = self._worker, None
         if worker is not None:
-            ended = worker.stop(timeout=timeout, hand_over=hand_over)
-            self._former_worker = None if ended else worker
+            self._former_worker = worker
+        return self._former_worker
+
+    def _end_worker(self, worker: Worker | None, timeout: float | None, *, hand_over: bool = False) -> None:
+        ended = worker is not None and worker.stop(timeout=timeout, hand_over=hand_over)
+        if ended and self._former_worker is worker:
+            self._former_worker = None
 
     def _wait_for_stop(self) -> None:
         stopping = self._stop_in_progress()

@@ -46,13 +46,19 @@ def japanese() -> Iterator[None]:
     view.language = before
 
 
+def drawn_by(kind: type, **attributes: Any) -> Any:
+    """An object with the methods of a class of Blender's interface, which only Blender can create."""
+    methods = {name: value for name, value in vars(kind).items() if callable(value) and not name.startswith("__")}
+    return type("Drawing", (), {**methods, **attributes})()
+
+
 def draw(name: str, shown: Any, monkeypatch: pytest.MonkeyPatch) -> RecordingLayout:
     """Draw a panel with these data."""
     monkeypatch.setattr(addon.panel_state, "shown", shown)
     addon.panel_state._list(shown.handlers)
     layout = RecordingLayout()
     panel = getattr(addon.panel, f"BEAMBPY_PT_{name}")
-    this = SimpleNamespace(layout=layout)
+    this = drawn_by(panel, layout=layout)
     for method in ("draw_header_preset", "draw"):
         if method in vars(panel):
             getattr(panel, method)(this, bpy.context)
@@ -64,7 +70,8 @@ def draw_row(name: str, shown: Any, monkeypatch: pytest.MonkeyPatch) -> Recordin
     monkeypatch.setattr(addon.panel_state, "shown", shown)
     layout = RecordingLayout()
     item = SimpleNamespace(name=name)
-    addon.panel.BEAMBPY_UL_handlers.draw_item(None, None, layout, None, item, None, None, None, None, None)
+    rows = addon.panel.BEAMBPY_UL_handlers
+    rows.draw_item(drawn_by(rows), None, layout, None, item, None, None, None, None, None)
     return layout
 
 
@@ -93,7 +100,7 @@ def test_a_line_of_the_list_is_not_translated(monkeypatch: pytest.MonkeyPatch) -
 def test_the_preferences_translate_no_error(preferences: Any) -> None:
     preferences.host = "no spaces"
     layout = RecordingLayout()
-    type(preferences).draw(SimpleNamespace(layout=layout, **values(preferences)), bpy.context)
+    drawn_by(type(preferences), layout=layout, **values(preferences)).draw(bpy.context)
 
     errors = [entry for entry in layout.drawn if entry.kind == "label" and entry.options.get("icon") == "ERROR"]
     assert errors

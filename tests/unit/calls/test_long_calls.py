@@ -240,6 +240,7 @@ NOT_LONG = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
 class TestWhatIsLong:
     @pytest.mark.parametrize("kind", LONG)
     def test_a_generator_function_however_it_is_wrapped(self, local, caller, kind):
@@ -259,7 +260,6 @@ class TestWhatIsLong:
         assert by_erpc(local, caller, A("call_batch"), [[("long", [])]]) == [(A("ok"), "done")]
         assert by_erpc(local, caller, A("describe_handlers"), [])[0]["options"]["long"] is True
 
-    @pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
     @pytest.mark.parametrize("kind", NOT_LONG)
     def test_no_other_function(self, local, caller, kind):
         local.register("short", NOT_LONG[kind])
