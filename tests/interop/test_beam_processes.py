@@ -291,7 +291,10 @@ def test_a_server_that_stops_is_seen_by_all_who_watch_it(
     gate = Gate()
     server.register_handler("gate", gate)
     assert server.start(), server.last_error
-    erl = start_erl().call(server)
+    erl, other = start_erl().call(server), start_erl().call(server)
+    # The caller of the handler that runs stays connected until it has its answer.
+    answer = other.later("erpc:call(N, m, gate, [])")
+    assert gate.entered.wait(10)
     code = """
         process_flag(trap_exit, true),
         ok = net_kernel:monitor_nodes(true, #{node_type => all}),
@@ -311,13 +314,13 @@ def test_a_server_that_stops_is_seen_by_all_who_watch_it(
          element(1, element(2, element(2, probe:down(element(2, GenCall))))) =:= {nodedown, N}]
     """
     future = erl.later(code)
-    assert gate.entered.wait(10)
-    eventually(lambda: len(server._queue) == 2, "both calls are queued")
+    eventually(lambda: len(server._queue) == 3, "all three calls are queued")
     # `stop` closes the connections first, and then waits for the worker, which is in the gate.
     stopping = threading.Thread(target=server.stop)
     stopping.start()
     assert future.result(20) == [True] * 7
     gate.opened.set()
+    assert answer.result(20) == "through"
     stopping.join(20)
     assert not stopping.is_alive()
     assert nodes_of(server) == ()

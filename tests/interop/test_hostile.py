@@ -152,7 +152,7 @@ def test_mutated_frames_of_a_node_that_knows_the_cookie(hostile: BeamServer, hon
     assert 0 < closed < INPUTS
 
 
-def test_scans_are_one_line_in_the_log(
+def test_scans_are_one_line_for_each_reason_in_the_log(
     hostile: BeamServer, honest: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(300):
@@ -160,7 +160,8 @@ def test_scans_are_one_line_in_the_log(
             sock.sendall((TLS_HELLO, HTTP, b"", b"\xff" * 600)[number % 4])
     honest()
 
-    assert caplog.text.count("was refused") == 1
+    lines = [line for line in caplog.messages if "was refused" in line]
+    assert 1 <= len(lines) == len(set(lines)) <= 5
 
 
 def test_a_flood_of_half_open_connections(hostile: BeamServer, honest: Callable[[], None]) -> None:

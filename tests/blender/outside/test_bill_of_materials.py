@@ -117,7 +117,7 @@ def test_every_file_is_one_of_this_repository(package: Path, sources: Path) -> N
 MADE_BY_THE_BUILD = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 
 OURS = {"beam_bpy", "vendor_term_codec"}
-BLENDERS = {"bpy", "bmesh", "mathutils", "numpy"}
+BLENDERS = {"blf", "bmesh", "bpy", "idprop", "imbuf", "mathutils", "numpy"}
 
 
 def test_nothing_is_imported_but_what_ships_and_what_python_and_blender_have(package: Path) -> None:
