@@ -6,6 +6,7 @@ that this Blender is alive and answers.
 
 import pytest
 from user import User
+from window import HEIGHT
 
 STROKES = {
     "SCULPT": "SCULPT_OT_brush_stroke",
@@ -17,6 +18,9 @@ STROKES = {
     "SCULPT_GREASE_PENCIL": "GREASE_PENCIL_OT_sculpt_paint",
     "PARTICLE_EDIT": "PARTICLE_OT_brush_edit",
 }
+
+LOCATION_X = (870, 121)
+"""The first field of the tab Item in the sidebar: the location of the active object, X."""
 
 SCULPT_STEP = "Sculpt"
 """Blender's undo type of strokes in Sculpt Mode, before Blender 5 also in Vertex Paint Mode. Such a step holds only the
@@ -266,6 +270,58 @@ class TestTools:
         assert "First" in user.objects()
         user.press("ctrl+z")
         assert "First" not in user.objects()
+
+
+FILE_DIALOG = "WM_OT_open_mainfile"
+
+
+class TestEditors:
+    def test_a_change_waits_while_a_file_dialog_is_open(self, user: User) -> None:
+        user.press("ctrl+o")
+        user.uses(FILE_DIALOG)
+        user.window.place_dialog("Blender File View")
+
+        def close() -> None:
+            user.window.hover(600, 400)
+            user.press("Escape")
+
+        assert user.call_while(FILE_DIALOG, "add_empty", "Waited", finish=close) == "Waited"
+        assert [step.name for step in user.history()] == ["Original", "add_empty"]
+
+    def test_what_the_user_types_in_a_field_of_a_deleted_object_is_dropped(self, user: User) -> None:
+        user.call("show_tab", "Item")
+        user.window.settle()
+        user.window.click(*LOCATION_X, times=2)
+        user.window.type("1")
+        assert user.call("delete", "Cube") == "Cube"
+        user.window.type("2")
+        user.press("Return")
+        assert "Cube" not in user.objects()
+
+    def test_a_field_that_is_dragged_ends_with_its_object(self, user: User) -> None:
+        user.call("show_tab", "Item")
+        user.window.settle()
+        user.window.hover(*LOCATION_X)
+        user.button("mousedown")
+        for _ in range(5):
+            user.window.screen.run("xdotool", "mousemove_relative", "8", "0")
+            user.window.settle()
+        assert user.call("delete", "Cube") == "Cube"
+        user.window.screen.run("xdotool", "mousemove_relative", "8", "0")
+        user.button("mouseup")
+        assert "Cube" not in user.objects()
+
+    def test_text_goes_on_during_calls(self, user: User) -> None:
+        x, y = user.call("edit_text", "Notes")
+        user.window.click(x, HEIGHT - y)
+        user.window.type("ab")
+        assert user.call("add_empty", "Added") == "Added"
+        user.window.type("cd")
+        assert user.call("text", "Notes") == "abcd"
+        assert [step.name for step in user.history()].count("add_empty") == 1
+        user.press("ctrl+z", "ctrl+z")
+        assert user.call("text", "Notes") == "ab"
+        assert "Added" in user.objects()
 
 
 F12 = "96"

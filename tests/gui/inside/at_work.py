@@ -176,6 +176,28 @@ def waiting() -> list[str]:
     return [entry.call.name for entry in host_queue().waiting]
 
 
+# -- editors
+
+
+def show_tab(name: str) -> str:
+    """Show a tab of the 3D view's sidebar."""
+    view = next(area for area in bpy.context.window.screen.areas if area.type == "VIEW_3D")
+    next(region for region in view.regions if region.type == "UI").active_panel_category = name
+    return name
+
+
+def edit_text(name: str) -> list[int]:
+    """Show a new text in the largest text editor; returns the middle of this editor, from the lower left corner."""
+    editors = [area for area in bpy.context.window.screen.areas if area.type == "TEXT_EDITOR"]
+    editor = max(editors, key=lambda area: area.width * area.height)
+    editor.spaces.active.text = bpy.data.texts.new(name)
+    return [editor.x + editor.width // 2, editor.y + editor.height // 2]
+
+
+def text(name: str) -> str:
+    return bpy.data.texts[name].as_string()
+
+
 # -- modes
 
 
@@ -318,6 +340,8 @@ def end_background() -> bool:
 
 
 for handler in (begin_anew, history, all_calls_wait, ignore_tools, names, vertices, waiting, enter, slow_render, bake):
+    get_beam_server().expose(handler)
+for handler in (show_tab, edit_text, text):
     get_beam_server().expose(handler)
 for handler in (undo_steps, slices, end_work, begin_background, end_background):
     get_beam_server().expose(handler)
