@@ -253,7 +253,7 @@ class Node:
                 self._end(process, reason)
                 return
             process.alive = False
-            if self._reaches(process):
+            if process.peer.connected or process is self._last:  # As `_reaches`: each erpc call ends here.
                 reply = erpc.reply(process.ref, process.requester, process.pid, reason)
                 process.peer.send_framed(reply, process.pid)
 

@@ -7,6 +7,7 @@ import pytest
 from beam_bpy.cli.service_manager import notify
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("kind", ["file", "abstract"])
 def test_a_state_is_a_datagram(tmp_path, monkeypatch, kind):
     name = str(tmp_path / "notify") if kind == "file" else f"@beam_bpy_test_{tmp_path.name}"
