@@ -167,7 +167,7 @@ def shortened(reason: Any) -> str:
 
 
 def reason_kind(reason: Any) -> str:
-    """What reasons of the same kind have in common: the type of the exception, or the atom at the beginning."""
+    """The common part of reasons of one kind: the type of the exception, or the atom at the beginning."""
     match reason:
         case ("python_error", {"type": kind}):
             return str(kind)

@@ -1,4 +1,4 @@
-"""What happens when the extension is updated while Blender runs.
+"""An update of the extension while Blender runs.
 
 Blender unregisters the old version, replaces its files and imports the new version. But Python keeps the modules of the
 old core (the package `beam_bpy`) until Blender ends, because other add-ons use them, too. The new version cannot use

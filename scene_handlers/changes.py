@@ -19,7 +19,7 @@ from idprop.types import IDPropertyArray, IDPropertyGroup
 
 
 class Changes:
-    """What one call has changed, and how to take it back."""
+    """The changes of one call, and how to take them back."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack

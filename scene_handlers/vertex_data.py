@@ -1,4 +1,4 @@
-"""What an object keeps for each vertex of its mesh: the weights of its vertex groups, and its shape keys."""
+"""The data of an object for each vertex of its mesh: the weights of its vertex groups, and its shape keys."""
 
 from typing import Any, NamedTuple
 

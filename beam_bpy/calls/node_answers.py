@@ -1,4 +1,4 @@
-"""What a node answers about itself, on the network thread: its health, and questions that tools of the BEAM ask.
+"""Answers of a node about itself, on the network thread: its health, and the questions that tools of the BEAM ask.
 
     health                                        []: see `health`
     erlang:node/0, nodes/0, nodes/1, is_alive/0   as on the BEAM

@@ -1,4 +1,4 @@
-"""What the command line prints, also when nobody can read it: a closed pipe, a full disk, a stream that was closed."""
+"""The output of the command line, also if nobody can read it: a closed pipe, a full disk, a closed stream."""
 
 import contextlib
 import io

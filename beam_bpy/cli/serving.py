@@ -1,4 +1,4 @@
-"""What both `serve` commands share: `beam-bpy serve`, and that of Blender."""
+"""The code that both `serve` commands share: `beam-bpy serve`, and that of Blender."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the panels draw. A recording layout stands in for Blender's, and Blender's own translations are used."""
+"""The texts and buttons that the panels draw. A recording layout stands in for Blender's, and Blender's own translations are used."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What a handler returns can be sent back through its counterpart, and gives the same result again; for random content.
+"""Round trips: a result that is sent back through the counterpart gives the same result again, for random content.
 
 The tests make the content with Blender's own functions, send it through the codec, and compare what Blender has then.
 """

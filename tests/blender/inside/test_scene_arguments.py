@@ -13,7 +13,7 @@ from beam_bpy import Atom
 pytestmark = pytest.mark.usefixtures("scene_handlers")
 
 CHARLIST = [77, 97]
-"""What "Ma" means in Erlang."""
+"""The term of "Ma" in Erlang."""
 
 NOT_TEXT = [CHARLIST, np.array(CHARLIST), [], 5, 5.0, None, True, {}, (1, 2), b"\xff\xfe", memoryview(b"\xff"), "M\0"]
 
