@@ -1,4 +1,7 @@
-"""The texts and buttons that the panels draw. A recording layout stands in for Blender's, and Blender's own translations are used."""
+"""The texts and buttons that the panels draw. A recording layout stands in for that of Blender.
+
+The translations are those of Blender.
+"""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
