@@ -34,6 +34,9 @@ _VIEW_OPERATORS = frozenset(
     )
 )
 
+_JOB_OPERATORS = frozenset(("OBJECT_OT_bake", "RENDER_OT_render"))
+"""Operators whose work is one of `_JOBS`. After the job they remain until the next event, which may be hours later."""
+
 
 _is_job_running: Callable[[str], bool] = bpy.app.is_job_running  # type: ignore[assignment]
 
@@ -53,7 +56,7 @@ def tool() -> str | None:
     for window in windows:
         for operator in window.modal_operators:
             identifier = preferences.operator_identifier(operator.bl_idname)
-            if identifier not in _VIEW_OPERATORS and identifier not in preferences.ignored_tools():
+            if identifier not in _VIEW_OPERATORS | _JOB_OPERATORS | preferences.ignored_tools():
                 return f"{operator.name} ({identifier})"
     return None
 
