@@ -8,7 +8,8 @@ INTERVAL = 0.2
 
 def _keep_running() -> float:
     """Enable the extension and start the node, as a user does who sees that it has stopped."""
-    if EXTENSION not in bpy.context.preferences.addons or not hasattr(bpy.types, "BEAMBPY_PT_sidebar"):
+    # Not when only its classes are gone: that would stop the node while the next handler of the table is called.
+    if EXTENSION not in bpy.context.preferences.addons:
         bpy.ops.preferences.addon_enable(module=EXTENSION)
     import harmful_handlers
 
