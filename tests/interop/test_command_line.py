@@ -180,4 +180,13 @@ def test_terms_are_those_that_elixir_reads(child_environment: Callable[..., dict
     theirs = [decode(base64.b64decode(line)) for line in lines]
     assert len(theirs) == len(ELIXIR)
     for text, mine, its in zip(ELIXIR, ours, theirs, strict=True):
-        assert (text, encode(mine)) == (text, encode(its))
+        assert (text, exact(mine)) == (text, exact(its))
+
+
+def exact(value: object) -> object:
+    """A form in which 1 differs from 1.0, and the order of a map's keys, which depends on the release, is no matter."""
+    if isinstance(value, dict):
+        return ["map", *sorted(([exact(key), exact(item)] for key, item in value.items()), key=repr)]
+    if isinstance(value, tuple | list) and type(value) in (tuple, list):
+        return [type(value).__name__, *map(exact, value)]
+    return encode(value)
