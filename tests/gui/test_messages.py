@@ -1,4 +1,4 @@
-"""What the window tells its user without being asked: messages in the status bar and the Info editor."""
+"""Messages of the window in the status bar and the Info editor."""
 
 import os
 from collections.abc import Iterator

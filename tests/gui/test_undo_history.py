@@ -71,7 +71,7 @@ WORK = {
         Action((), "SCULPT_OT_brush_stroke", release, mouse=True),
     ),
 }
-"""What the user does in each mode."""
+"""The actions of the user in each mode."""
 
 
 class TestHistory:

@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 class State(NamedTuple):
-    """What undo and redo change.
+    """The data that undo and redo change.
 
     Attributes:
         mode: the mode of the 3D view.
@@ -165,7 +165,7 @@ class User:
         return found
 
     def state(self) -> State:
-        """What undo and redo change, once Blender has handled what the user did."""
+        """The data that undo and redo change, after Blender has handled the input of the user."""
         report = self.window.settle()
         return State(report["mode"], report["objects"], self.call("vertices"))
 

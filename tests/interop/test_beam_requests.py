@@ -1,4 +1,4 @@
-"""What Erlang and Elixir programmers write: requests of gen_server's style, system messages, funs, registered names."""
+"""Calls as BEAM programmers write them: requests of gen_server's style, system messages, funs, registered names."""
 
 from collections.abc import Callable
 from typing import Any

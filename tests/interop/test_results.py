@@ -1,4 +1,4 @@
-"""Whatever a handler returns, yields or raises, its caller gets an answer, and the connection to its node stays."""
+"""The caller of each handler gets an answer, and the connection to its node stays, for all results and exceptions."""
 
 import array
 import collections

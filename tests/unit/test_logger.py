@@ -25,7 +25,7 @@ HOSTILE = [
 
 @pytest.fixture
 def written():
-    """What a logging handler of the program writes, by the formatter that it has."""
+    """The text that a logging handler of the program writes with its formatter."""
     streams = []
 
     def attach(formatter, level="DEBUG"):

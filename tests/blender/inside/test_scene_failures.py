@@ -14,7 +14,7 @@ import scene_dump
 pytestmark = pytest.mark.usefixtures("scene_handlers")
 
 M = list(b"M")
-"""What "M" means in Erlang, and what each handler refuses where it expects a name."""
+"""The term of "M" in Erlang, which each handler refuses where it expects a name."""
 
 NAMES: list[Any] = [M, None, 5, b"\xff", "a\0b"]
 """These are not names."""

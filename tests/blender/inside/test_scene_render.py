@@ -83,7 +83,7 @@ def test_the_result_is_a_png() -> None:
     assert png(still()) == (8, 6, 8, 6)
 
 
-# What the user may have set, and what must not have an effect on the result.
+# Settings of the user that must not have an effect on the result.
 
 
 def _video(scene: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a node answers about itself."""
+"""Answers of a node about itself."""
 
 import threading
 
