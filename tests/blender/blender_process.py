@@ -7,7 +7,6 @@ Blender of another system, which lives in that folder and is run by chroot.
 import contextlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import tomllib
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from erlang import COOKIE
+from ports import free_port
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -100,14 +100,7 @@ def blender_environment(home: Path) -> Environment:
         "BLENDER_USER_RESOURCES": seen(home / "blender"),
         "EXTENSION_ZIP": seen(Path(shutil.copy(zip_of(EXTENSION_MANIFEST), home))),
         "SCENE_HANDLERS_ZIP": seen(Path(shutil.copy(zip_of(SCENE_HANDLERS_MANIFEST), home))),
-        "ERL_EPMD_PORT": str(_free_port()),
+        "ERL_EPMD_PORT": str(free_port()),
         "BPY_BEAM_NODE": f"blender_test_{os.getpid()}",
         "BPY_BEAM_COOKIE": COOKIE,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 _HERE = Path(__file__).parent
 _INTEROP = _HERE.parent / "interop"
 sys.path.insert(0, str(_INTEROP))
 
-from beam import Epmd, beam_program, free_port, seen  # noqa: E402 - where it is has just been said
+from beam import Epmd, beam_program, seen  # noqa: E402 - where it is has just been said
 from rig import Rig  # noqa: E402
 from wire import Cable  # noqa: E402
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import tomllib
@@ -11,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from user import User
 from window import REPOSITORY, System, Window, eventually
 
@@ -40,15 +40,12 @@ def new_folder(system: System) -> Iterator[Path]:
 
 def new_environment(system: System, folder: Path) -> dict[str, str]:
     """The environment of Blender and of its callers: own settings, an own node name and an own epmd."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        epmd_port = str(sock.getsockname()[1])
     return {
         "PATH": os.environ["PATH"],
         "LC_ALL": "C.UTF-8",
         "HOME": system.seen(folder),
         "BLENDER_USER_RESOURCES": system.seen(folder / "blender"),
-        "ERL_EPMD_PORT": epmd_port,
+        "ERL_EPMD_PORT": str(free_port()),
         "BPY_BEAM_COOKIE": COOKIE,
     }
 

@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import itertools
 import os
-import random
 import shutil
 import signal
 import socket
@@ -55,15 +54,6 @@ def program(name: str) -> str:
     if path is None:
         pytest.fail(f"{name} is not installed: 'apt-get install elixir erlang' brings what the interop tests need")
     return path
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on, outside the range that the system gives to outgoing connections."""
-    for port in random.sample(range(20000, 32000), 100):
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port found")
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:

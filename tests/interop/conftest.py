@@ -17,11 +17,11 @@ from beam import (
     Erl,
     Gate,
     beam_program,
-    free_port,
     register,
     seen,
     unique,
 )
+from ports import free_port
 
 from beam_bpy import BeamServer
 

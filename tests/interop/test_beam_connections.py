@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import COOKIE, Erl, Gate, eventually, free_port, nodes_of
+from beam import COOKIE, Erl, Gate, eventually, nodes_of
+from ports import free_port
 
 from beam_bpy import Atom, BeamServer, Limits
 

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from beam import COOKIE, REPOSITORY, Erl, beam_program, free_port, unique
+from beam import COOKIE, REPOSITORY, Erl, beam_program, unique
+from ports import free_port
 
 from beam_bpy import BeamServer
 from beam_bpy.cli.main import main

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beam import COOKIE, REPOSITORY, Erl, eventually, free_port, nodes_of
+from beam import COOKIE, REPOSITORY, Erl, eventually, nodes_of
+from ports import free_port
 
 from beam_bpy import BeamServer
 from beam_bpy.epmd.client import ask_and_wait

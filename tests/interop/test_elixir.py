@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from beam import REPOSITORY, Output, beam_program, free_port, python, unique
+from beam import REPOSITORY, Output, beam_program, python, unique
+from ports import free_port
 
 SCRIPTS = ["test_simple.exs", "test_integration.exs", "test_client.exs"]
 

@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from beam import Epmd, Erl, beam_program, eventually, free_port, names, nodes_of, unique
+from beam import Epmd, Erl, beam_program, eventually, names, nodes_of, unique
+from ports import free_port
 
 from beam_bpy import Atom, BeamServer, NodeDownError
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beam import Erl, eventually, free_port, nodes_of, unique
+from beam import Erl, eventually, nodes_of, unique
+from ports import free_port
 
 from beam_bpy import Atom, BeamServer
 from beam_bpy.distribution.connections import Connections

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from beam import beam_program, free_port, python, seen
+from beam import beam_program, python, seen
+from ports import free_port
 
 SEED = Path(__file__).parent / "seed"
 

@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from support import A_NAME, B_NAME, COOKIE, NAME, eventually, free_port
+from ports import free_port
+from support import A_NAME, B_NAME, COOKIE, NAME, eventually
 
 from beam_bpy import BeamServer
 from beam_bpy.settings import ENVIRONMENT

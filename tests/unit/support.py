@@ -30,13 +30,6 @@ HEADER = b"\x83D\0"
 """A distribution header without atom cache references, which stands before each message once FRAGMENTS is agreed on."""
 
 
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def socket_pair():
     """Two connected sockets that send each byte at once, also where they are TCP sockets."""
     pair = socket.socketpair()

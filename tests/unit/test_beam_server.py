@@ -11,13 +11,13 @@ import threading
 import types
 
 import pytest
+from ports import free_port
 from support import (
     COOKIE,
     NAME,
     TIMEOUT,
     Client,
     eventually,
-    free_port,
     headed,
     hung_up,
     in_thread,

@@ -10,13 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from support import (
     NAME,
     TIMEOUT,
     Client,
     connections_of,
     eventually,
-    free_port,
     hung_up,
     is_paused,
     loop_of,
@@ -172,9 +172,10 @@ class TestSockets:
 
 OWN_PROCESS = f"""
 import errno, os, resource, signal, socket, sys, threading, time
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "unit")!r}]
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "unit")!r}, {str(ROOT / "tests")!r}]
 import logging
-from support import COOKIE, NAME, Client, eventually, free_port, headed
+from support import COOKIE, NAME, Client, eventually, headed
+from ports import free_port
 os.environ["ERL_EPMD_PORT"] = str(free_port())
 from beam_bpy import BeamServer
 

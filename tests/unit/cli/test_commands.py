@@ -4,7 +4,8 @@ import json
 import socket
 
 import pytest
-from support import COOKIE, NAME, TIMEOUT, Client, eventually, free_port, in_thread, nodes_of
+from ports import free_port
+from support import COOKIE, NAME, TIMEOUT, Client, eventually, in_thread, nodes_of
 
 from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.cli.main import _parser, main

@@ -4,7 +4,8 @@ import http.client
 import socket
 
 import pytest
-from support import NAME, free_port
+from ports import free_port
+from support import NAME
 
 from beam_bpy import SettingsError
 from beam_bpy.cli.metrics import metrics, metrics_server

@@ -4,6 +4,7 @@ import concurrent.futures
 import threading
 
 import pytest
+from ports import free_port
 from support import (
     A_NAME,
     B_NAME,
@@ -14,7 +15,6 @@ from support import (
     end_of,
     eventually,
     finish,
-    free_port,
     in_thread,
     nodes_of,
 )

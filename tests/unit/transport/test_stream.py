@@ -6,7 +6,8 @@ import threading
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import TIMEOUT, eventually, free_port, in_thread, on_loop
+from ports import free_port
+from support import TIMEOUT, eventually, in_thread, on_loop
 
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import ProtocolError
