@@ -11,6 +11,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # `blender_process` imports a module of tests/.
 from blender_process import (
     HERE,
     PROGRAM,
