@@ -117,3 +117,9 @@ def test_the_classes_have_names_by_convention():
 
     assert len(found) > 15
     assert [name for name, base in found if not re.match(rf"BEAMBPY_{kinds[base]}_[a-z_]+$", name)] == []
+
+
+def test_one_pytest_can_run_all_tests():
+    """The README runs `pytest tests/`, which needs another name for each file. Those of inside/ run inside Blender."""
+    names = [path.name for path in TESTS.rglob("test_*.py") if "inside" not in path.parts]
+    assert sorted(names) == sorted(set(names))
