@@ -1,0 +1,133 @@
+defmodule BeamBpy.Remote do
+  @moduledoc false
+  # One call to one node, with `:erpc`. Every outcome becomes a tagged tuple.
+
+  alias BeamBpy.Error
+
+  @type mfargs :: {module(), atom(), [term()]}
+
+  @doc "Calls a handler. `timeout` is in milliseconds."
+  @spec call(node(), mfargs(), timeout()) :: {:ok, term()} | {:error, Error.t()}
+  def call(node, {module, function, args}, timeout) do
+    {:ok, :erpc.call(node, module, function, args, timeout)}
+  catch
+    class, reason -> {:error, error(class, reason, node, {module, function, args}, timeout)}
+  end
+
+  @doc "The text `Module.function/arity`."
+  @spec name(mfargs()) :: String.t()
+  def name({module, function, args}) do
+    Exception.format_mfa(module, function, length(args))
+  end
+
+  @doc "The error of a `reason` with which a called function ended, as `call_batch` reports it."
+  @spec exception_error(term(), node() | nil, mfargs()) :: Error.t()
+  def exception_error({:python_error, %{type: type, message: text} = map}, node, mfargs) do
+    %Error{
+      kind: :python,
+      function: name(mfargs),
+      node: node,
+      type: type,
+      text: text,
+      traceback: Map.get(map, :traceback)
+    }
+  end
+
+  def exception_error(:undef, node, mfargs) do
+    %Error{
+      kind: :undef,
+      function: name(mfargs),
+      node: node,
+      text: "the node has no such handler; `BeamBpy.handlers/1` lists the handlers of a node"
+    }
+  end
+
+  def exception_error(reason, node, mfargs) do
+    %Error{
+      kind: :erlang,
+      function: name(mfargs),
+      node: node,
+      reason: {:error, reason},
+      text: sentence(reason)
+    }
+  end
+
+  # Most reasons of a node are a word and a sentence: {:busy, "..."}, {:cancelled, "..."}, {:badarg, "..."}.
+  defp sentence({word, sentence}) when is_atom(word) and is_binary(sentence), do: sentence
+  defp sentence(_reason), do: nil
+
+  defp error(:error, {:exception, reason, _stack}, node, mfargs, _timeout) do
+    exception_error(reason, node, mfargs)
+  end
+
+  defp error(:error, {:erpc, :timeout}, node, mfargs, timeout) do
+    %Error{
+      kind: :timeout,
+      function: name(mfargs),
+      node: node,
+      text: "there was no answer within #{timeout} milliseconds"
+    }
+  end
+
+  defp error(:error, {:erpc, :noconnection}, node, mfargs, _timeout) do
+    %Error{
+      kind: :not_connected,
+      function: name(mfargs),
+      node: node,
+      text: why_not_connected(node)
+    }
+  end
+
+  defp error(:error, {:erpc, reason}, node, mfargs, _timeout) do
+    %Error{kind: :erlang, function: name(mfargs), node: node, reason: {:error, reason}}
+  end
+
+  defp error(:exit, {tag, reason}, node, mfargs, _timeout) when tag in [:exception, :signal] do
+    %Error{kind: :erlang, function: name(mfargs), node: node, reason: {:exit, reason}}
+  end
+
+  defp error(:throw, value, node, mfargs, _timeout) do
+    %Error{kind: :erlang, function: name(mfargs), node: node, reason: {:throw, value}}
+  end
+
+  defp error(class, reason, node, mfargs, _timeout) do
+    %Error{kind: :erlang, function: name(mfargs), node: node, reason: {class, reason}}
+  end
+
+  @doc "A sentence that says why a node cannot be reached, as far as this node can find out."
+  @spec why_not_connected(node()) :: String.t()
+  def why_not_connected(node) do
+    cond do
+      not Node.alive?() ->
+        without_name()
+
+      not same_kind_of_name?(node) ->
+        "#{node} and this node (#{node()}) have different kinds of names: one of them has a host with a dot and " <>
+          "the other one without; give both the same kind of name"
+
+      registered?(node) ->
+        "#{node} runs, but the connection failed or was lost: check that its cookie is the cookie of this node, " <>
+          "and that both or neither of the nodes use TLS"
+
+      true ->
+        "no node #{node} runs: check its name, and that epmd knows it (`epmd -names`)"
+    end
+  end
+
+  @doc "The sentence for a BEAM that is not distributed."
+  @spec without_name() :: String.t()
+  def without_name do
+    "this BEAM has no node name, so it cannot connect to a node: start it with `--name app@127.0.0.1`, or call " <>
+      "`Node.start(:\"app@127.0.0.1\")` first"
+  end
+
+  defp same_kind_of_name?(node) do
+    [_name, host] = node |> Atom.to_string() |> String.split("@", parts: 2)
+    String.contains?(host, [".", ":"]) == :net_kernel.longnames()
+  end
+
+  defp registered?(node) do
+    [name, host] = node |> Atom.to_string() |> String.split("@", parts: 2)
+    match?({:port, _port, _version}, :erl_epmd.port_please(to_charlist(name), to_charlist(host)))
+  end
+end

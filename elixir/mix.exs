@@ -1,0 +1,43 @@
+defmodule BeamBpy.MixProject do
+  use Mix.Project
+
+  @version "0.1.0"
+  @source_url "https://github.com/beam-bpy/beam-bpy"
+
+  def project do
+    [
+      app: :beam_bpy,
+      version: @version,
+      elixir: "~> 1.14",
+      elixirc_paths: elixirc_paths(Mix.env()),
+      start_permanent: Mix.env() == :prod,
+      deps: [],
+      description: "Supervised Blenders, and a pool of them, as nodes of the BEAM",
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  def application do
+    [mod: {BeamBpy.Application, []}, extra_applications: [:logger]]
+  end
+
+  defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(_env), do: ["lib"]
+
+  defp package do
+    [
+      licenses: ["MIT"],
+      links: %{"Source" => @source_url},
+      files: ~w(lib priv guides mix.exs README.md LICENSE .formatter.exs)
+    ]
+  end
+
+  defp docs do
+    [
+      main: "readme",
+      source_ref: "v#{@version}",
+      extras: ["README.md" | Path.wildcard("guides/*.{md,livemd}")]
+    ]
+  end
+end
