@@ -1,26 +1,64 @@
 defmodule BeamBpy do
   @moduledoc """
-  Calls handlers of Blenders.
+  Calls to Blenders.
+
+      children = [
+        {BeamBpy.Pool, name: MyApp.Blender, command: :blender, handlers: ["priv/handlers.py"], max: 4}
+      ]
+
+      {:ok, names} = BeamBpy.call(MyApp.Blender, :list_objects)
+      png = BeamBpy.call!(MyApp.Blender, :render_still, [%{width: 640}], timeout: 60_000)
+
+  The first argument of each function is one of these targets:
+
+    * a `BeamBpy.Pool`: each call has a Blender of the pool for itself
+    * a `BeamBpy.Worker`: all callers share its Blender
+    * the name of a node, such as `:"beam_bpy@127.0.0.1"`: a Blender that somebody else has started, for example one
+      with a window
+    * `{:group, name}`: the pools with this `:group` on all connected nodes
+
+  A call runs a handler: a Python function that a handlers file or an add-on has registered. `handlers/1` lists them.
   """
 
-  alias BeamBpy.{Error, Remote}
+  alias BeamBpy.{Call, Error, Lease, Progress, Remote, Subscription, Telemetry}
 
-  @typedoc "A node, a `BeamBpy.Worker` or a `BeamBpy.Pool`."
+  @typedoc "A node, a worker, a pool or a group of pools."
   @type target :: node() | GenServer.server() | {:group, atom()}
 
-  @call_options [:timeout, :module]
+  @type call_option ::
+          {:timeout, timeout()}
+          | {:progress_timeout, timeout()}
+          | {:retries, non_neg_integer()}
+          | {:affinity, term()}
+          | {:module, module()}
 
-  @doc "Calls a handler and waits for its result."
-  @spec call(target(), atom(), [term()], keyword()) :: {:ok, term()} | {:error, Error.t()}
+  @call_options [:timeout, :progress_timeout, :retries, :affinity, :module]
+
+  @doc """
+  Calls a handler and waits for its result.
+
+      {:ok, "Crate"} = BeamBpy.call(MyApp.Blender, :create_cube, ["Crate"])
+
+  ## Options
+
+    * `:timeout` - the longest time of the call, in milliseconds, with the time that it waits for a Blender. Default: the
+      `:timeout` of the pool, else `30_000`
+    * `:progress_timeout` - the longest time between two reports of progress, in milliseconds: values that a long handler
+      yields, and lines about a render that Blender prints. Default: that of the pool, else `:infinity`
+    * `:retries` - how often the call may run again after its Blender has crashed or its connection was lost. Only set
+      it if the handler may run twice. Default: `0`
+    * `:affinity` - prefers a Blender of the pool whose last call had the same term, see `BeamBpy.Pool`
+    * `:module` - the module of the handler, for handlers that belong to one. Default: `Blender`
+  """
+  @spec call(target(), atom(), [term()], [call_option()]) :: {:ok, term()} | {:error, Error.t()}
   def call(target, function, args \\ [], options \\ [])
       when is_atom(function) and is_list(args) do
-    options = Keyword.validate!(options, @call_options)
-    timeout = Keyword.get(options, :timeout, 30_000)
-    Remote.call(target, {Keyword.get(options, :module, Blender), function, args}, timeout)
+    {mfargs, options} = prepare(function, args, options)
+    observed(target, mfargs, fn -> Call.run(target, mfargs, options) end)
   end
 
   @doc "Like `call/4`, but returns the result itself, and raises `BeamBpy.Error`."
-  @spec call!(target(), atom(), [term()], keyword()) :: term()
+  @spec call!(target(), atom(), [term()], [call_option()]) :: term()
   def call!(target, function, args \\ [], options \\ []) do
     case call(target, function, args, options) do
       {:ok, result} -> result
@@ -28,7 +66,208 @@ defmodule BeamBpy do
     end
   end
 
-  @doc "Describes the handlers that a node has for this caller."
+  @doc """
+  Calls a handler without waiting for its result, and returns at once.
+
+  The call waits for a Blender like any other call, also after the calling process has ended. Its result is lost; only
+  the events of `BeamBpy.Telemetry` tell whether it failed.
+  """
+  @spec cast(target(), atom(), [term()], [call_option()]) :: :ok
+  def cast(target, function, args \\ [], options \\ [])
+      when is_atom(function) and is_list(args) do
+    {mfargs, options} = prepare(function, args, options)
+    spawn(fn -> observed(target, mfargs, fn -> Call.run(target, mfargs, options) end) end)
+    :ok
+  end
+
+  @doc """
+  Calls a handler, and returns a stream of its progress and its result.
+
+      for event <- BeamBpy.stream(MyApp.Blender, :render_animation, [%{frames: 100}]) do
+        IO.inspect(event)
+      end
+
+  The call starts when the stream is enumerated. Its elements are:
+
+    * `{:progress, value}` - a value that the handler has yielded; other handlers than generator functions yield none
+    * `{:render, map}` - what Blender has printed about a render: `:frame`, and with Cycles `:sample` and `:samples`
+    * `{:ok, result}` or `{:error, %BeamBpy.Error{}}` - always the last element
+
+  If the enumeration ends before that, the call is cancelled. The options are those of `call/4`, except `:retries`.
+  """
+  @spec stream(target(), atom(), [term()], [call_option()]) :: Enumerable.t()
+  def stream(target, function, args \\ [], options \\ [])
+      when is_atom(function) and is_list(args) do
+    if options[:retries],
+      do: raise(ArgumentError, "a stream has no option :retries, because its events would repeat")
+
+    {mfargs, options} = prepare(function, args, options)
+
+    Stream.resource(
+      fn -> start_stream(target, mfargs, options) end,
+      &next_event/1,
+      &end_stream/1
+    )
+  end
+
+  defp start_stream(target, mfargs, options) do
+    started = Call.now()
+
+    case Lease.checkout(target, Call.checkout_options(options, started)) do
+      {:ok, lease} ->
+        timeout = Call.rest(options[:timeout] || lease.timeout, started)
+
+        Progress.start(
+          lease,
+          mfargs,
+          timeout,
+          options[:progress_timeout] || lease.progress_timeout
+        )
+
+      {:error, error} ->
+        {:error, %{error | function: error.function || Remote.name(mfargs)}}
+    end
+  end
+
+  defp next_event({:error, error}), do: {[{:error, error}], :ended}
+  defp next_event(:ended), do: {:halt, :ended}
+
+  defp next_event(progress) do
+    case Progress.next(progress) do
+      {tag, _value} = event when tag in [:progress, :render] ->
+        {[event], progress}
+
+      result ->
+        Progress.cancel(progress)
+        {[Call.finish(progress.lease, result)], :ended}
+    end
+  end
+
+  defp end_stream(:ended), do: :ok
+
+  defp end_stream(progress) do
+    Progress.cancel(progress)
+    Lease.checkin(progress.lease, :check)
+  end
+
+  @doc """
+  Makes several calls in one message. The node runs them in order, without other calls between them, and creates one
+  undo step for all of them.
+
+      {:ok, [{:ok, "Crate"}, {:error, %BeamBpy.Error{kind: :python}}]} =
+        BeamBpy.batch(MyApp.Blender, [{:create_cube, ["Crate"]}, {:delete_object, ["Nobody"]}])
+
+  If a call fails, the following calls still run. The options are those of `call/4`.
+  """
+  @spec batch(target(), [{atom(), [term()]}], [call_option()]) ::
+          {:ok, [{:ok, term()} | {:error, Error.t()}]} | {:error, Error.t()}
+  def batch(target, calls, options \\ []) when is_list(calls) do
+    module = Keyword.get(options, :module, Blender)
+    wire = for {function, args} <- calls, do: {Atom.to_string(function), args}
+
+    with {:ok, results} <- call(target, :call_batch, [wire], options) do
+      {:ok,
+       Enum.zip_with(calls, results, fn {function, args}, result ->
+         outcome(result, {module, function, args})
+       end)}
+    end
+  end
+
+  defp outcome({:error, reason}, mfargs),
+    do: {:error, Remote.exception_error(reason, nil, mfargs)}
+
+  defp outcome(ok, _mfargs), do: ok
+
+  @doc """
+  Runs a function that has a Blender for itself, for several calls to one scene.
+
+      {:ok, picture} =
+        BeamBpy.checkout(MyApp.Blender, fn blender ->
+          BeamBpy.call!(blender, :create_cube, ["Crate"])
+          BeamBpy.call!(blender, :render_still, [%{width: 640}])
+        end)
+
+  The function gets the name of the node, a target for all functions of this module. It returns `{:ok, value}`, with the
+  value of the function, or `{:error, error}` if no Blender became free. If the function raises, the Blender is given
+  back. A call to the pool itself inside the function needs a second Blender.
+
+  ## Options
+
+    * `:timeout` - the longest time to wait for a Blender, in milliseconds. The function has no limit.
+    * `:affinity` - see `call/4`
+  """
+  @spec checkout(target(), (node() -> result), timeout: timeout(), affinity: term()) ::
+          {:ok, result} | {:error, Error.t()}
+        when result: term()
+  def checkout(target, function, options \\ []) when is_function(function, 1) do
+    options = Keyword.validate!(options, [:timeout, :affinity])
+
+    with {:ok, lease} <- Lease.checkout(target, options) do
+      try do
+        {:ok, function.(lease.node)}
+      after
+        Lease.checkin(lease, :check)
+      end
+    end
+  end
+
+  @doc """
+  Subscribes the calling process to the events of a topic.
+
+      {:ok, subscription} = BeamBpy.subscribe(MyApp.Blender, "object_renamed")
+
+      receive do
+        {:beam_bpy_event, node, "object_renamed", payload} -> payload
+      end
+
+  The messages come from all Blenders of the target. After a restart of a Blender, and for each new Blender of a pool, the
+  subscription is made again. It ends when the process ends, or with `unsubscribe/1`. If the process reads too slowly, it
+  misses events, and gets `{:beam_bpy_events_missed, node, topic, count}`.
+  """
+  @spec subscribe(target(), String.t()) :: {:ok, pid()} | {:error, Error.t()}
+  def subscribe(target, topic) when is_binary(topic) do
+    {:ok, pid} =
+      DynamicSupervisor.start_child(
+        BeamBpy.Subscriptions,
+        {Subscription, {self(), target, topic}}
+      )
+
+    with :ok <- GenServer.call(pid, :subscribe, :infinity), do: {:ok, pid}
+  end
+
+  @doc "Ends a subscription."
+  @spec unsubscribe(pid()) :: :ok
+  def unsubscribe(subscription) do
+    GenServer.call(subscription, :unsubscribe, :infinity)
+  catch
+    # It has ended already.
+    :exit, {_reason, {GenServer, :call, _args}} -> :ok
+  end
+
+  @doc """
+  Describes the handlers that the caller may call.
+
+  Each is a map with `:name`, `:module`, `:owner`, `:doc`, `:parameters` and `:options`; see the chapter *Descriptions* of
+  the documentation of handlers. `mix beam_bpy.gen` writes a module from it.
+  """
   @spec handlers(target()) :: {:ok, [map()]} | {:error, Error.t()}
-  def handlers(target), do: call(target, :describe_handlers, [])
+  def handlers(target), do: call(target, :describe_handlers)
+
+  defp prepare(function, args, options) do
+    {module, options} =
+      options |> Keyword.validate!(@call_options) |> Keyword.pop(:module, Blender)
+
+    {{module, function, args}, options}
+  end
+
+  defp observed(target, {module, function, args}, run) do
+    metadata = %{target: target, module: module, function: function, arity: length(args)}
+    started = Telemetry.start([:call], metadata)
+    result = run.()
+    Telemetry.stop([:call], started, Map.merge(metadata, outcome_of(result)))
+    result
+  end
+
+  defp outcome_of({:ok, _result}), do: %{result: :ok, error: nil}
+  defp outcome_of({:error, error}), do: %{result: error.kind, error: error}
 end

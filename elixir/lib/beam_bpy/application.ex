@@ -2,8 +2,16 @@ defmodule BeamBpy.Application do
   @moduledoc false
   use Application
 
+  alias BeamBpy.Pool.Load
+
   @impl true
   def start(_type, _args) do
-    Supervisor.start_link([], strategy: :one_for_one, name: BeamBpy.Supervisor)
+    Load.create()
+
+    children = [
+      {DynamicSupervisor, name: BeamBpy.Subscriptions, strategy: :one_for_one}
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: BeamBpy.Supervisor)
   end
 end

@@ -8,10 +8,21 @@ defmodule BeamBpy.Remote do
 
   @doc "Calls a handler. `timeout` is in milliseconds."
   @spec call(node(), mfargs(), timeout()) :: {:ok, term()} | {:error, Error.t()}
-  def call(node, {module, function, args}, timeout) do
+  def call(node, mfargs, timeout), do: call_as(node, mfargs, timeout, mfargs)
+
+  @doc "Calls a handler, and sends its reports of progress to `receiver`, as `{:progress, tag, value}`."
+  @spec call_with_progress(node(), mfargs(), timeout(), {pid(), term()}) ::
+          {:ok, term()} | {:error, Error.t()}
+  def call_with_progress(node, {module, function, args} = mfargs, timeout, receiver) do
+    wrapped = {module, :call_with_progress, [receiver, Atom.to_string(function), args]}
+    call_as(node, wrapped, timeout, mfargs)
+  end
+
+  # An error names `mfargs`.
+  defp call_as(node, {module, function, args}, timeout, mfargs) do
     {:ok, :erpc.call(node, module, function, args, timeout)}
   catch
-    class, reason -> {:error, error(class, reason, node, {module, function, args}, timeout)}
+    class, reason -> {:error, error(class, reason, node, mfargs, timeout)}
   end
 
   @doc "The text `Module.function/arity`."

@@ -1,0 +1,81 @@
+defmodule BeamBpy.Call do
+  @moduledoc false
+  # One call: a lease, the call itself, and what becomes of the lease.
+
+  alias BeamBpy.{Error, Lease, Progress, Remote}
+
+  @type options :: [
+          timeout: timeout(),
+          progress_timeout: timeout(),
+          retries: non_neg_integer(),
+          affinity: term()
+        ]
+
+  @doc "Makes a call. Of `BeamBpy.call/4`, the options are validated and the telemetry is sent there."
+  @spec run(BeamBpy.target(), Remote.mfargs(), options()) :: {:ok, term()} | {:error, Error.t()}
+  def run(target, mfargs, options),
+    do: run(target, mfargs, options, now(), Keyword.get(options, :retries, 0))
+
+  # Each attempt gets the rest of the time.
+  defp run(target, mfargs, options, started, retries) do
+    case Lease.checkout(target, checkout_options(options, started)) do
+      {:ok, lease} ->
+        case finish(lease, attempt(lease, mfargs, options, started)) do
+          {:error, %Error{kind: kind}} when kind in [:crashed, :not_connected] and retries > 0 ->
+            run(target, mfargs, options, started, retries - 1)
+
+          result ->
+            result
+        end
+
+      {:error, error} ->
+        {:error, %{error | function: error.function || Remote.name(mfargs)}}
+    end
+  end
+
+  @doc "The options of a checkout for a call that started at this time."
+  @spec checkout_options(options(), integer()) :: keyword()
+  def checkout_options(options, started) do
+    case options[:timeout] do
+      nil -> Keyword.take(options, [:affinity])
+      timeout -> [timeout: rest(timeout, started), affinity: options[:affinity]]
+    end
+  end
+
+  @doc "The rest of a time, in milliseconds, at least 0."
+  @spec rest(timeout(), integer()) :: timeout()
+  def rest(:infinity, _started), do: :infinity
+  def rest(timeout, started), do: max(0, started + timeout - now())
+
+  @doc "The present time of `rest/2`."
+  @spec now() :: integer()
+  def now, do: System.monotonic_time(:millisecond)
+
+  defp attempt(lease, mfargs, options, started) do
+    timeout = rest(options[:timeout] || lease.timeout, started)
+
+    case options[:progress_timeout] || lease.progress_timeout do
+      :infinity -> Remote.call(lease.node, mfargs, timeout)
+      progress_timeout -> Progress.await(lease, mfargs, timeout, progress_timeout)
+    end
+  end
+
+  @doc "Gives a lease back after a call with this result. Returns the result, with the reason of a lost connection."
+  @spec finish(Lease.t(), {:ok, term()} | {:error, Error.t()}) ::
+          {:ok, term()} | {:error, Error.t()}
+  def finish(lease, {:error, %Error{kind: :timeout} = error}) do
+    Lease.checkin(lease, {:kill, "#{error.function} took too long"})
+    {:error, error}
+  end
+
+  def finish(lease, {:error, %Error{kind: :not_connected} = error}) do
+    # Its handler may still run there, so the Blender is replaced.
+    Lease.checkin(lease, {:kill, "the connection was lost"})
+    {:error, Lease.lost(lease, error)}
+  end
+
+  def finish(lease, result) do
+    Lease.checkin(lease, :ok)
+    result
+  end
+end

@@ -1,0 +1,132 @@
+defmodule BeamBpy.Lease do
+  @moduledoc false
+  # The right to call one node: of a pool for a while and alone, of a worker for any time and together with others.
+  #
+  # A pool monitors the process that has a lease. If that process dies, the lease ends.
+
+  alias BeamBpy.Error
+  alias BeamBpy.Pool.Load
+
+  # The longest time from the end of a connection to the end of the process, in milliseconds.
+  @time_of_an_end 2_000
+
+  @enforce_keys [:node, :worker]
+  defstruct @enforce_keys ++ [:pool, :ref, timeout: 30_000, progress_timeout: :infinity]
+
+  @typedoc "`timeout` and `progress_timeout` are the defaults of the pool, in milliseconds."
+  @type t :: %__MODULE__{
+          node: node(),
+          worker: pid() | nil,
+          pool: pid() | nil,
+          ref: reference() | nil,
+          timeout: timeout(),
+          progress_timeout: timeout()
+        }
+
+  @typedoc """
+  What becomes of the Blender: `:ok`, the call has ended; `:check`, calls may still run there; `{:kill, sentence}`, it
+  has to be replaced.
+  """
+  @type outcome :: :ok | :check | {:kill, String.t()}
+
+  @doc """
+  Waits for a lease. The options are `:timeout`, in milliseconds, and `:affinity`.
+
+  The pool and the worker watch the time, so that nobody gets a lease after that.
+  """
+  @spec checkout(BeamBpy.target(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def checkout(target, options) do
+    cond do
+      node_name?(target) -> {:ok, %__MODULE__{node: target, worker: nil}}
+      Load.full?(target) -> {:error, full(target)}
+      true -> GenServer.call(target, {:checkout, options}, :infinity)
+    end
+  catch
+    :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(target, reason)}
+  end
+
+  @doc "Whether a target is the name of a node, and not that of a process."
+  @spec node_name?(BeamBpy.target()) :: boolean()
+  def node_name?(target), do: is_atom(target) and String.contains?(Atom.to_string(target), "@")
+
+  @doc """
+  Asks a pool or a worker for its nodes that are ready. For each further one, the calling process gets
+  `{:beam_bpy_worker, :ready, node}`.
+  """
+  @spec watch(GenServer.server()) :: {:ok, [node()], pid()} | {:error, Error.t()}
+  def watch(server) do
+    case GenServer.whereis(server) do
+      nil -> {:error, no_server(server, :noproc)}
+      process -> {:ok, GenServer.call(process, {:watch, self(), :ready}), process}
+    end
+  catch
+    :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(server, reason)}
+  end
+
+  @doc "The error of a caller of a pool for which too many others wait."
+  @spec full(term()) :: Error.t()
+  def full(pool) do
+    %Error{
+      kind: :full,
+      text: "too many callers wait for #{inspect(pool)} (`:max_waiting`); try again later"
+    }
+  end
+
+  @doc "Gives a lease back."
+  @spec checkin(t(), outcome()) :: :ok
+  def checkin(%__MODULE__{pool: nil}, _outcome), do: :ok
+
+  def checkin(%__MODULE__{pool: pool, ref: ref}, outcome),
+    do: GenServer.cast(pool, {:checkin, ref, outcome})
+
+  @doc """
+  Why a call of this lease has lost its connection.
+
+  If the program has ended, its worker knows the reason soon after the connection does.
+  """
+  @spec lost(t(), Error.t()) :: Error.t()
+  def lost(%__MODULE__{worker: nil}, error), do: error
+
+  def lost(%__MODULE__{worker: worker}, error) do
+    monitor = Process.monitor(worker)
+
+    receive do
+      {:DOWN, ^monitor, :process, _pid, {:shutdown, %Error{kind: :crashed} = crash}} ->
+        %{crash | function: error.function, node: error.node}
+
+      {:DOWN, ^monitor, :process, _pid, _reason} ->
+        %{error | kind: :crashed, text: "the program ended during the call"}
+    after
+      @time_of_an_end ->
+        Process.demonitor(monitor, [:flush])
+        error
+    end
+  end
+
+  @doc "The error of a caller that has waited too long for a lease."
+  @spec too_late(keyword()) :: Error.t()
+  def too_late(options) do
+    %Error{
+      kind: :timeout,
+      text: "no Blender became free within #{options[:timeout]} milliseconds"
+    }
+  end
+
+  defp no_server(server, :noproc) do
+    text =
+      "there is no pool and no worker #{inspect(server)}: add it to a supervisor, and check its name"
+
+    %Error{kind: :not_connected, text: text}
+  end
+
+  defp no_server(_server, {:nodedown, node}) do
+    %Error{kind: :not_connected, node: node, text: "the connection to #{node} failed or was lost"}
+  end
+
+  defp no_server(_server, {:shutdown, %Error{} = error}), do: error
+
+  defp no_server(server, reason) do
+    text = "#{inspect(server)} ended while the caller waited: #{Exception.format_exit(reason)}"
+    %Error{kind: :not_connected, text: text}
+  end
+end
