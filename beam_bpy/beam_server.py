@@ -25,6 +25,7 @@ from beam_bpy.dispatch.host_queue import host_queue, lacks_host_queue, observe_h
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ServerError, SettingsError
+from beam_bpy.futures import wait_for
 from beam_bpy.logger import log
 from beam_bpy.module_names import plain_module
 from beam_bpy.processes.beam_process import BeamProcess, Destination
@@ -708,7 +709,7 @@ class BeamServer:
         if running is not None:
             running.loop.reclaim()
         try:
-            return future.result(timeout)
+            return wait_for(future, timeout)
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise TimeoutError(f"no answer within {timeout:g} seconds") from None

@@ -1,9 +1,38 @@
-"""Set the result or the exception of a future, unless it is done: another thread may have cancelled it."""
+"""Futures between threads: set a result unless the future is done, and wait so that Ctrl-C is noticed."""
 
 import concurrent.futures
-from typing import Any
+import time
+from typing import Any, TypeVar
 
 from beam_bpy.logger import log
+
+Result = TypeVar("Result")
+
+_LONGEST_WAIT = 1.0
+"""The longest wait without a break, in seconds. Python notices a signal that arrives directly before a wait only when
+that wait ends."""
+
+
+def wait_for(future: "concurrent.futures.Future[Result]", timeout: float | None) -> Result:
+    """Return the result of a future, or raise its exception.
+
+    Args:
+        future: the future.
+        timeout: the longest time to wait, in seconds; None for no limit.
+
+    Raises:
+        TimeoutError: the future is not done in time. It can also be the exception of the future.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        rest = _LONGEST_WAIT if end is None else min(_LONGEST_WAIT, max(0.0, end - time.monotonic()))
+        try:
+            return future.result(rest)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                return future.result()
+            if end is not None and time.monotonic() >= end:
+                raise
 
 
 def set_result(future: "concurrent.futures.Future[Any]", value: Any) -> None:

@@ -3,6 +3,7 @@
 import os
 
 import bpy
+
 from beam_bpy import BeamServer
 
 
