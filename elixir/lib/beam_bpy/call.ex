@@ -69,9 +69,7 @@ defmodule BeamBpy.Call do
   end
 
   def finish(lease, {:error, %Error{kind: :not_connected} = error}) do
-    # Its handler may still run there, so the Blender is replaced.
-    Lease.checkin(lease, {:kill, "the connection was lost"})
-    {:error, Lease.lost(lease, error)}
+    {:error, Lease.give_up(lease, error)}
   end
 
   def finish(lease, result) do

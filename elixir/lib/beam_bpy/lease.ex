@@ -7,11 +7,15 @@ defmodule BeamBpy.Lease do
   alias BeamBpy.Error
   alias BeamBpy.Pool.Load
 
-  # The longest time from the end of a connection to the end of the process, in milliseconds.
-  @time_of_an_end 2_000
+  # A program that has ended closes its connection first; its worker learns of the end after this time, in milliseconds,
+  # at the latest.
+  @time_of_an_end 500
+
+  # The longest time that a program needs to end after SIGKILL, in milliseconds.
+  @time_of_a_kill 2_000
 
   @enforce_keys [:node, :worker]
-  defstruct @enforce_keys ++ [:pool, :ref, timeout: 30_000, progress_timeout: :infinity]
+  defstruct @enforce_keys ++ [:pool, :ref, :monitor, timeout: 30_000, progress_timeout: :infinity]
 
   @typedoc "`timeout` and `progress_timeout` are the defaults of the pool, in milliseconds."
   @type t :: %__MODULE__{
@@ -19,6 +23,7 @@ defmodule BeamBpy.Lease do
           worker: pid() | nil,
           pool: pid() | nil,
           ref: reference() | nil,
+          monitor: reference() | nil,
           timeout: timeout(),
           progress_timeout: timeout()
         }
@@ -39,11 +44,15 @@ defmodule BeamBpy.Lease do
     cond do
       node_name?(target) -> {:ok, %__MODULE__{node: target, worker: nil}}
       Load.full?(target) -> {:error, full(target)}
-      true -> GenServer.call(target, {:checkout, options}, :infinity)
+      true -> target |> GenServer.call({:checkout, options}, :infinity) |> monitored()
     end
   catch
     :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(target, reason)}
   end
+
+  # `lost/2` needs the reason of the worker's end, which only those learn who monitored it before.
+  defp monitored({:ok, lease}), do: {:ok, %{lease | monitor: Process.monitor(lease.worker)}}
+  defp monitored(error), do: error
 
   @doc "Whether a target is the name of a node, and not that of a process."
   @spec node_name?(BeamBpy.target()) :: boolean()
@@ -74,34 +83,53 @@ defmodule BeamBpy.Lease do
 
   @doc "Gives a lease back."
   @spec checkin(t(), outcome()) :: :ok
-  def checkin(%__MODULE__{pool: nil}, _outcome), do: :ok
+  def checkin(lease, outcome) do
+    if lease.monitor, do: Process.demonitor(lease.monitor, [:flush])
+    tell_pool(lease, outcome)
+  end
 
-  def checkin(%__MODULE__{pool: pool, ref: ref}, outcome),
+  defp tell_pool(%__MODULE__{pool: nil}, _outcome), do: :ok
+
+  defp tell_pool(%__MODULE__{pool: pool, ref: ref}, outcome),
     do: GenServer.cast(pool, {:checkin, ref, outcome})
 
   @doc """
-  Why a call of this lease has lost its connection.
+  Gives a lease back whose call has lost its connection. Returns the reason.
 
-  If the program has ended, its worker knows the reason soon after the connection does.
+  If the program has ended, its worker knows why. If not, its handler may still run, so a pool replaces the Blender.
   """
-  @spec lost(t(), Error.t()) :: Error.t()
-  def lost(%__MODULE__{worker: nil}, error), do: error
+  @spec give_up(t(), Error.t()) :: Error.t()
+  def give_up(%__MODULE__{monitor: nil}, error), do: error
 
-  def lost(%__MODULE__{worker: worker}, error) do
-    monitor = Process.monitor(worker)
+  def give_up(lease, error) do
+    reason = end_of_worker(lease, @time_of_an_end)
+    tell_pool(lease, {:kill, "the connection was lost"})
 
+    if reason == nil and lease.pool != nil do
+      # The name of the node is free again when the caller gets the error.
+      end_of_worker(lease, @time_of_a_kill)
+    end
+
+    Process.demonitor(lease.monitor, [:flush])
+    explain(reason, error)
+  end
+
+  defp end_of_worker(%__MODULE__{monitor: monitor}, time) do
     receive do
-      {:DOWN, ^monitor, :process, _pid, {:shutdown, %Error{kind: :crashed} = crash}} ->
-        %{crash | function: error.function, node: error.node}
-
-      {:DOWN, ^monitor, :process, _pid, _reason} ->
-        %{error | kind: :crashed, text: "the program ended during the call"}
+      {:DOWN, ^monitor, :process, _pid, reason} -> reason
     after
-      @time_of_an_end ->
-        Process.demonitor(monitor, [:flush])
-        error
+      time -> nil
     end
   end
+
+  defp explain(nil, error), do: error
+
+  defp explain({:shutdown, %Error{kind: :crashed} = crash}, error) do
+    %{crash | function: error.function, node: error.node}
+  end
+
+  defp explain(_reason, error),
+    do: %{error | kind: :crashed, text: "the program ended during the call"}
 
   @doc "The error of a caller that has waited too long for a lease."
   @spec too_late(keyword()) :: Error.t()

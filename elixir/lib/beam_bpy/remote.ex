@@ -129,7 +129,7 @@ defmodule BeamBpy.Remote do
   @spec without_name() :: String.t()
   def without_name do
     "this BEAM has no node name, so it cannot connect to a node: start it with `--name app@127.0.0.1`, or call " <>
-      "`Node.start(:\"app@127.0.0.1\")` first"
+      "`Node.start(:\"app@127.0.0.1\")` first, which needs a running epmd (`epmd -daemon`)"
   end
 
   defp same_kind_of_name?(node) do
