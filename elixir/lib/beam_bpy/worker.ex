@@ -335,7 +335,10 @@ defmodule BeamBpy.Worker do
   end
 
   defp told({:ready, name}, %{phase: :booting} = state) do
-    if name == Atom.to_string(state.node), do: probe(%{state | phase: :connecting}), else: state
+    # What the program printed before says nothing about a later end.
+    if name == Atom.to_string(state.node),
+      do: probe(%{state | phase: :connecting, lines: :queue.new()}),
+      else: state
   end
 
   defp told({:progress, progress}, state) do
