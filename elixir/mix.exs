@@ -12,6 +12,7 @@ defmodule BeamBpy.MixProject do
       elixirc_paths: elixirc_paths(Mix.env()),
       start_permanent: Mix.env() == :prod,
       deps: [],
+      aliases: [test: &test/1],
       description: "Supervised Blenders, and a pool of them, as nodes of the BEAM",
       package: package(),
       docs: docs()
@@ -24,6 +25,12 @@ defmodule BeamBpy.MixProject do
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]
+
+  # The file is not in the package, so it is read only when the tests run.
+  defp test(args) do
+    Code.require_file("test/own_epmd.exs", __DIR__)
+    apply(BeamBpy.OwnEpmd, :test, [args])
+  end
 
   defp package do
     [

@@ -1,1 +1,2 @@
-ExUnit.start()
+BeamBpy.TestRun.start()
+ExUnit.start(exclude: BeamBpy.TestRun.excluded())

@@ -1,0 +1,59 @@
+defmodule Kino do
+  @moduledoc """
+  A stand-in for the library Kino, with the functions that the notebooks of this project use.
+
+  What a notebook shows goes to the process that runs its code, as the message `{:kino, shown}`.
+  """
+
+  def render(term) do
+    send(self(), {:kino, term})
+    term
+  end
+
+  def start_child(spec), do: DynamicSupervisor.start_child(supervisor(), spec)
+
+  def start_child!(spec) do
+    {:ok, pid} = start_child(spec)
+    pid
+  end
+
+  # Livebook has one supervisor for each notebook. Here, one belongs to each process that runs a notebook.
+  defp supervisor do
+    Process.get(Kino) ||
+      (
+        {:ok, pid} = DynamicSupervisor.start_link(strategy: :one_for_one)
+        Process.put(Kino, pid)
+        pid
+      )
+  end
+
+  defmodule Markdown do
+    @moduledoc false
+    def new(text) when is_binary(text), do: {:markdown, text}
+  end
+
+  defmodule Text do
+    @moduledoc false
+    def new(text) when is_binary(text), do: {:text, text}
+  end
+
+  defmodule Image do
+    @moduledoc false
+    def new(<<0x89, "PNG", _rest::binary>> = content, :png), do: {:image, content}
+    def new(<<0xFF, 0xD8, _rest::binary>> = content, :jpeg), do: {:image, content}
+  end
+
+  defmodule Frame do
+    @moduledoc false
+    defstruct [:owner]
+    def new(_options \\ []), do: %__MODULE__{owner: self()}
+    def render(frame, term), do: show(frame, term)
+    def append(frame, term), do: show(frame, term)
+    def clear(frame), do: show(frame, nil)
+
+    defp show(frame, term) do
+      send(frame.owner, {:kino, {:frame, term}})
+      :ok
+    end
+  end
+end
