@@ -83,10 +83,11 @@ test-otp27: $(VENV)/ready ## Run the tests with Erlang 27 and Elixir 1.18, in a 
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
 
 bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentation: BLENDER=path, default Blender 4.3 in a Debian 13
-	@tools/need erlang compiler $(if $(BLENDER),screen)
+	@tools/need elixir erlang compiler $(if $(BLENDER),screen)
 	PYTHONPATH=. $(PY) bench/atom_cache.py
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 	PYTHONPATH=. $(PY) bench/without.py
+	PYTHONPATH=. $(PY) bench/elixir_calls.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
 bench-without: $(VENV)/ready ## Measure the value of each optimisation: switch off one at a time

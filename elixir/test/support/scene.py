@@ -1,6 +1,7 @@
 """Handlers for the tests of meshes, images and curves: those of Scene Handlers, and one that loads a picture."""
 
 import bpy
+
 import scene_handlers
 from beam_bpy import BeamServer
 
