@@ -8,7 +8,6 @@ from beam_bpy.cli.load_handlers import HandlersError, load_handlers
 from beam_bpy.cli.log_output import add_log_options, configure_log
 from beam_bpy.cli.metrics import metrics_server
 from beam_bpy.cli.output import (
-    FAILURE,
     INTERRUPTED,
     SUCCESS,
     USAGE,
@@ -18,14 +17,16 @@ from beam_bpy.cli.output import (
     say,
     unbreakable_output,
 )
+from beam_bpy.cli.owner import Owner, OwnerError, add_owner_options
 from beam_bpy.cli.service_manager import notify
-from beam_bpy.errors import SettingsError
+from beam_bpy.errors import ServerError, SettingsError
 from beam_bpy.logger import log
 
 EXIT_CODES = """\
 When the node is ready, it prints one line to standard output. If that cannot be written, the node serves all the same.
-SIGTERM or SIGINT (Ctrl-C) stops the node. Exit codes: 0 a signal or a handler stopped the node, 1 it cannot start,
-2 wrong arguments or the handlers cannot be loaded, 130 Ctrl-C before the node was ready."""
+SIGTERM or SIGINT (Ctrl-C) stops the node, and with --until-stdin-closes the end of standard input does. Exit codes:
+0 the node was stopped on request, 1 it cannot start, 2 wrong arguments or the handlers cannot be loaded, 130 Ctrl-C
+before the node was ready. After 1 and 2, the last line on standard error says why."""
 
 
 def add_serving_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="answer http://127.0.0.1:PORT/metrics in the text format of Prometheus",
     )
+    add_owner_options(parser)
 
 
 def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
@@ -56,31 +58,39 @@ def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], s
     """
     prepare_streams()
     configure_log(options)
+    owner = Owner(options.kill_after)
     try:
+        if options.until_stdin_closes:
+            owner.watch()
         with unbreakable_output(lambda sentence: log.warning("%s", sentence)):
-            return _serve(server, options, start)
+            return _serve(server, owner, options, start)
+    except OwnerError as error:
+        return complain(str(error))
     except HandlersError as error:
         return complain(str(error), USAGE)
     except KeyboardInterrupt:
         return complain("stopped before the node was ready", INTERRUPTED)
 
 
-def _serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
+def _serve(server: BeamServer, owner: Owner, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
     load_handlers(options.handlers, server)
     try:
         with metrics_server(server, options.metrics):
             problem = start()
             if problem is not None:
-                # A server logs why it cannot start. Other reasons, such as those of Blender, are said here.
-                return FAILURE if problem == server.last_error else complain(problem)
-            server.serve_forever(lambda: _announce(server))
+                # A server has logged it. But a supervisor reads the last line, which has the same form for all reasons.
+                return complain(problem)
+            server.serve_forever(lambda: _announce(server, owner))
             notify("STOPPING=1")
             return SUCCESS
-    except SettingsError as error:
+    except (SettingsError, ServerError) as error:
         return complain(str(error))
 
 
-def _announce(server: BeamServer) -> None:
+def _announce(server: BeamServer, owner: Owner) -> None:
+    if owner.gone:  # The server did not run yet when it was asked to stop.
+        server.stop()
+        return
     notify(f"READY=1\nSTATUS={server.get_address()}")
     try:
         say(f"{server.get_address()} is ready")

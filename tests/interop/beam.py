@@ -67,7 +67,11 @@ def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT
 
 
 class Output:
-    """The lines that a child process prints, read on a thread of their own."""
+    """The lines that a child process prints, read on a thread of their own.
+
+    Attributes:
+        over: True when the child, and each process that has its output from it, has ended.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class Output:
         self._ended = ended
         self._changed = threading.Condition()
         self._lines: list[str] = []
-        self._over = False
+        self.over = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -91,7 +95,7 @@ class Output:
     def wait_for(self, part: str) -> str:
         """The first line that holds `part`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._find(part) or self._over, TIMEOUT)
+            self._changed.wait_for(lambda: self._find(part) or self.over, TIMEOUT)
             line = self._find(part)
         assert line is not None, f"{part!r} was never printed, only:\n{self.text()}"
         return line
@@ -117,7 +121,7 @@ class Output:
             self._line(line)
         self._ended()
         with self._changed:
-            self._over = True
+            self.over = True
             self._changed.notify_all()
 
 
