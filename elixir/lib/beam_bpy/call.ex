@@ -22,7 +22,13 @@ defmodule BeamBpy.Call do
       {:ok, lease} ->
         case finish(lease, attempt(lease, mfargs, options, started)) do
           {:error, %Error{kind: kind}} when kind in [:crashed, :not_connected] and retries > 0 ->
-            run(target, mfargs, options, started, retries - 1)
+            run(
+              target,
+              mfargs,
+              Keyword.put_new(options, :timeout, lease.timeout),
+              started,
+              retries - 1
+            )
 
           result ->
             result
