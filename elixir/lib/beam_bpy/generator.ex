@@ -65,7 +65,7 @@ defmodule BeamBpy.Generator do
 
     body = [
       moduledoc(),
-      "@target #{inspect(target)}\n\n",
+      if(functions == [], do: [], else: "@target #{inspect(target)}\n\n"),
       Enum.map(functions, fn {name, description} -> functions(name, description, names) end),
       comment(left_out)
     ]
@@ -83,8 +83,8 @@ defmodule BeamBpy.Generator do
     `mix beam_bpy.gen` has written this module from the descriptions of the handlers. Don't edit it: run the task again.
 
     Each function returns `{:ok, result}` or `{:error, error}` with a `BeamBpy.Error`. The function with the same name and
-    `!` returns the result itself, or raises the error. A function whose name begins with `stream_` returns a stream of
-    `{:progress, term}` and finally `{:ok, result}` or `{:error, error}`.
+    `!` returns the result itself, or raises the error. A function whose name begins with `stream_` returns the stream of
+    `BeamBpy.stream/4`.
 
     The last parameter of each function is a keyword list of options:
 
@@ -116,7 +116,7 @@ defmodule BeamBpy.Generator do
 
   defp function_name(%{name: name, module: module}, counts) do
     if counts[name] > 1 and module != nil do
-      prefix = module |> String.replace(".", "_") |> Macro.underscore()
+      prefix = module |> Macro.underscore() |> String.replace(~r/[^a-z0-9_]/, "_")
       "#{prefix}_#{name}"
     else
       name
@@ -206,10 +206,10 @@ defmodule BeamBpy.Generator do
       heredoc("@doc", doc(description, variables, optional)),
       "@spec #{name}(#{Enum.join(types, ", ")}) :: {:ok, #{result}} | {:error, BeamBpy.Error.t()}\n",
       "def #{name}(#{head}) do\nBeamBpy.Generated.call#{call}\nend\n\n",
-      heredoc(
-        "@doc",
-        "Like `#{name}/#{length(types)}`, but returns the result itself, and raises `BeamBpy.Error`."
-      ),
+      "@doc " <>
+        quoted(
+          "Like `#{name}/#{length(types)}`, but returns the result itself, and raises `BeamBpy.Error`."
+        ) <> "\n",
       "@spec #{name}!(#{Enum.join(types, ", ")}) :: #{result}\n",
       "def #{name}!(#{head}) do\nBeamBpy.Generated.call!#{call}\nend\n\n",
       if(description.options.long, do: stream(name, head, call, types, names), else: [])
@@ -223,10 +223,10 @@ defmodule BeamBpy.Generator do
       "# `BeamBpy.stream/4` shows the progress of `#{name}`: another handler has the name `#{stream}`.\n\n"
     else
       [
-        heredoc(
-          "@doc",
-          "Like `#{name}/#{length(types)}`, but returns a stream of its progress and of its result."
-        ),
+        "@doc " <>
+          quoted(
+            "Like `#{name}/#{length(types)}`, but returns a stream of its progress and of its result."
+          ) <> "\n",
         "@spec #{stream}(#{Enum.join(types, ", ")}) :: Enumerable.t()\n",
         "def #{stream}(#{head}) do\nBeamBpy.Generated.stream#{call}\nend\n\n"
       ]
@@ -277,7 +277,7 @@ defmodule BeamBpy.Generator do
   end
 
   defp atom(text) do
-    if text =~ ~r/\A[a-z_][a-zA-Z0-9_]*\z/, do: ":" <> text, else: ":" <> quoted(text)
+    if text =~ ~r/\A[a-zA-Z_][a-zA-Z0-9_]*\z/, do: ":" <> text, else: ":" <> quoted(text)
   end
 
   defp argument_types(variables, optional) do
@@ -376,7 +376,7 @@ defmodule BeamBpy.Generator do
   defp escape(text) do
     Regex.replace(~r/[^\P{C}\n]|[\p{Zl}\p{Zp}]/u, text, fn character ->
       <<codepoint::utf8>> = character
-      "\\x{#{Integer.to_string(codepoint, 16)}}"
+      "\\u{#{Integer.to_string(codepoint, 16)}}"
     end)
   end
 end

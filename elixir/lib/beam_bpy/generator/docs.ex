@@ -151,7 +151,8 @@ defmodule BeamBpy.Generator.Docs do
       |> Enum.reduce([], fn line, items ->
         cond do
           match?({_, _}, named(line)) -> [named(line) | items]
-          line == "" or String.starts_with?(line, " ") -> append(items, line)
+          line == "" -> items
+          String.starts_with?(line, " ") -> append(items, line)
           true -> [{nil, line} | items]
         end
       end)
