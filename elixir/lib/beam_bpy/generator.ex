@@ -277,7 +277,7 @@ defmodule BeamBpy.Generator do
   end
 
   defp atom(text) do
-    if text =~ ~r/\A[a-zA-Z_][a-zA-Z0-9_]*\z/, do: ":" <> text, else: ":" <> quoted(text)
+    if text =~ ~r/\A[a-zA-Z_][a-zA-Z0-9_]*[!?]?\z/, do: ":" <> text, else: ":" <> quoted(text)
   end
 
   defp argument_types(variables, optional) do

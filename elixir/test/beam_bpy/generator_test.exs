@@ -424,11 +424,20 @@ defmodule BeamBpy.GeneratorTest do
     end
   end
 
-  test "a thousand handlers" do
-    handlers = for number <- 1..1_000, do: handler("handler_#{number}", doc: "Does #{number}.")
+  test "thousands of handlers" do
+    handlers = for number <- 1..3_000, do: handler("handler_#{number}", doc: "Does #{number}.")
+    source = Generator.source("A", handlers, Pool)
 
-    # Elixir counts the functions with `!` and the ones without options.
-    assert handlers |> functions() |> length() == 4_000
+    {_ast, definitions} =
+      source
+      |> Code.string_to_quoted!()
+      |> Macro.prewalk(0, fn
+        {:def, _, _} = definition, count -> {definition, count + 1}
+        other, count -> {other, count}
+      end)
+
+    assert definitions == 6_000
+    assert handlers |> Enum.take(100) |> functions() |> length() == 400
   end
 
   test "the order of the descriptions has no effect" do

@@ -62,6 +62,11 @@ def long(count: int = 2) -> Generator[int, None, str]:
     return "done"
 
 
+def slow(count: int = 1) -> Generator[int, None, str]:
+    yield from range(count)
+    return "done"
+
+
 def fails() -> None:
     raise ValueError("always")
 
@@ -87,7 +92,7 @@ def injected(text):
 
 
 def register(server):
-    for handler in (everything, look_at, words, long, fails):
+    for handler in (everything, look_at, words, long, slow, fails):
         server.expose(owner="odd")(handler)
     server.expose(echo, name="say")
     server.register_handler("count", lambda args: len(args))

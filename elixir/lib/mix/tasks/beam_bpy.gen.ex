@@ -10,13 +10,21 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   the Python functions, so IEx completes them and `h MyApp.Scene.create_cube` shows how to call them.
   `BeamBpy.Generator` describes how types and names are translated.
 
-  The node has to run. Run the task again when the handlers change.
+  The node has to run. With `--python` or `--blender` instead of `--node`, the task starts a program with the handlers,
+  asks it, and ends it:
+
+      mix beam_bpy.gen MyApp.Scene --python --handlers priv/handlers.py --target MyApp.Blender
+
+  Run the task again when the handlers change.
 
   ## Options
 
     * `--node` - the name of the node, `name@host`.
+    * `--python` - starts `python3` with the packages `bpy` and `beam-bpy`; see `BeamBpy.Worker`.
+    * `--blender` - starts `blender` with the extension.
+    * `--handlers` - a Python file or module with handlers, for `--python` and `--blender`. The option can be repeated.
     * `--target` - the pool, worker or node that the functions call by default, such as `MyApp.Blender`. The default is
-      the node.
+      the node of `--node`.
     * `--only` - the module or the owner of the handlers to write. The default is all handlers. The option can be
       repeated.
     * `--output` - the file. The default is made from the name of the module.
@@ -40,6 +48,9 @@ defmodule Mix.Tasks.BeamBpy.Gen do
 
   @switches [
     node: :string,
+    python: :boolean,
+    blender: :boolean,
+    handlers: :keep,
     target: :string,
     only: :keep,
     output: :string,
@@ -52,8 +63,11 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   @impl true
   def run(arguments) do
     {module, options} = parse(arguments)
+    target = target(options)
+    {:ok, _started} = Application.ensure_all_started(:beam_bpy)
+
     descriptions = options |> descriptions() |> only(Keyword.get_values(options, :only))
-    source = Generator.source(module, descriptions, target(options))
+    source = Generator.source(module, descriptions, target)
     path = options[:output] || Path.join("lib", Macro.underscore(module) <> ".ex")
 
     if options[:check] do
@@ -91,9 +105,12 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   defp module_name?(text), do: text =~ ~r/\A[A-Z][a-zA-Z0-9_]*(\.[A-Z][a-zA-Z0-9_]*)*\z/
 
   defp target(options) do
-    name = options[:target] || options[:node]
+    name = options[:target] || options[:node] || ""
 
     cond do
+      name == "" ->
+        Mix.raise("Give the pool, worker or node that the functions call: --target MyApp.Blender")
+
       module_name?(name) ->
         Module.concat([name])
 
@@ -110,11 +127,24 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   defp node_name?(text),
     do: text =~ ~r/\A[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\z/ and String.length(text) <= 255
 
-  # Where the descriptions come from.
+  # Where the descriptions come from: a node that runs, or a program that the task starts.
 
   defp descriptions(options) do
-    node = options[:node] || Mix.raise("Give the node: --node beam_bpy@127.0.0.1")
+    case {options[:node], commands(options)} do
+      {nil, [command]} ->
+        descriptions_of_program(command, Keyword.get_values(options, :handlers))
 
+      {node, []} when node != nil ->
+        descriptions_of_node(node, options)
+
+      _none_or_several ->
+        Mix.raise("Give one of --node beam_bpy@127.0.0.1, --python and --blender")
+    end
+  end
+
+  defp commands(options), do: Enum.filter([:python, :blender], &options[&1])
+
+  defp descriptions_of_node(node, options) do
     unless node_name?(node) do
       Mix.raise("--node #{node}: a node has a name and a host, such as beam_bpy@127.0.0.1")
     end
@@ -122,12 +152,38 @@ defmodule Mix.Tasks.BeamBpy.Gen do
     with_distribution(node, fn ->
       node = String.to_atom(node)
       if cookie = cookie(options), do: Node.set_cookie(node, cookie)
+      handlers_of(node)
+    end)
+  end
 
-      case BeamBpy.handlers(node) do
-        {:ok, descriptions} -> descriptions
-        {:error, error} -> Mix.raise(Exception.message(error))
+  # The program ends with its worker. The task traps exits, so that it reports a start that failed in a sentence.
+  defp descriptions_of_program(command, handlers) do
+    with_distribution("worker@127.0.0.1", fn ->
+      trapped = Process.flag(:trap_exit, true)
+
+      try do
+        case BeamBpy.Worker.start_link(command: command, handlers: handlers) do
+          {:ok, worker} -> use_worker(worker)
+          {:error, {:shutdown, %BeamBpy.Error{} = error}} -> Mix.raise(Exception.message(error))
+          {:error, reason} -> Mix.raise("The program did not start: #{inspect(reason)}")
+        end
+      after
+        Process.flag(:trap_exit, trapped)
       end
     end)
+  end
+
+  defp use_worker(worker) do
+    handlers_of(worker)
+  after
+    if Process.alive?(worker), do: GenServer.stop(worker)
+  end
+
+  defp handlers_of(target) do
+    case BeamBpy.handlers(target) do
+      {:ok, descriptions} -> descriptions
+      {:error, error} -> Mix.raise(Exception.message(error))
+    end
   end
 
   # A BEAM without a name takes a hidden one of the kind of the node's name. It does not listen, so it needs no epmd.
