@@ -13,11 +13,11 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]:
-    """A map with the atoms `name`, `module`, `owner`, `doc`, `parameters` and `options` as keys.
+    """A map with the atoms `name`, `module`, `owner`, `doc`, `parameters`, `returns` and `options` as keys.
 
     `parameters` is a list of maps with the keys `name`, `kind` (`positional`, or `variadic` for any number of
     arguments), `type` (the annotation as text, or nil), `required` and, for an optional parameter, `default`.
-    `options` is a map of the handler's options.
+    `returns` is the annotation of the result as text, or nil. `options` is a map of the handler's options.
 
     A function of an application is described whatever it says of itself, so that one function cannot hide the others.
     """
@@ -27,6 +27,7 @@ def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]
         owner=_default(handler.owner, encoder),
         doc=_doc(handler),
         parameters=[*parameters_of(handler, encoder)],
+        returns=_returns(handler),
         options=_map(
             inline=handler.inline,
             binaries=Atom(handler.binaries.__name__),
@@ -66,6 +67,13 @@ def signature_of(handler: Handler) -> list[inspect.Parameter]:
     except Exception:  # noqa: BLE001 - an object's __signature__ may raise anything
         return []
     return [one for one in parameters if one.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _returns(handler: Handler) -> str | None:
+    try:
+        return _annotation(inspect.signature(handler.function).return_annotation)
+    except Exception:  # noqa: BLE001 - an object's __signature__ may raise anything
+        return None
 
 
 def _doc(handler: Handler) -> str | None:

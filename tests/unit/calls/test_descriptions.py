@@ -51,6 +51,7 @@ def test_a_function_with_annotations_and_a_docstring(server):
         parameter("size", type="float", required=False, default=2.0),
         parameter("layers", "variadic", "int", required=False),
     ]
+    assert found[A("returns")] == "str"
     options = found[A("options")]
     assert options == {
         A("inline"): False,
@@ -69,14 +70,17 @@ def test_a_function_without_annotations(server):
 
     found = described(server)["plain"]
 
-    assert (found[A("doc")], found[A("module")], found[A("owner")]) == (None, None, None)
+    assert [found[A(key)] for key in ("doc", "module", "owner", "returns")] == [None] * 4
     assert found[A("parameters")] == [parameter("first"), parameter("second", required=False, default=None)]
 
 
 def test_a_long_handler_says_so(server):
     server.expose(count)
 
-    assert described(server)["count"][A("options")][A("long")] is True
+    found = described(server)["count"]
+
+    assert found[A("options")][A("long")] is True
+    assert found[A("returns")] == "collections.abc.Generator[int, None, str]"
 
 
 def test_a_default_without_a_term_is_its_text(server):
