@@ -36,7 +36,7 @@ defmodule BeamBpy.MixProject do
     [
       licenses: ["MIT"],
       links: %{"Source" => @source_url},
-      files: ~w(lib priv guides mix.exs README.md LICENSE .formatter.exs)
+      files: ~w(lib mix.exs README.md LICENSE .formatter.exs) ++ Path.wildcard("{guides,priv}")
     ]
   end
 
