@@ -31,7 +31,7 @@ PY := $(VENV)/bin/python
 TEST_BLENDER = $(PY) tests/blender/run_inside.py && $(PY) -m pytest tests/blender/outside
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-beam test-in-blender unit unit-windows interop blender test-blender test-gui test-otp27 bench bench-without bench-against chaos hostile soak fuzz audit zip repo lint types check format clean
+.PHONY: help run test test-beam test-in-blender unit unit-windows interop blender test-blender test-gui test-otp27 test-elixir bench bench-without bench-against chaos hostile soak fuzz audit zip repo lint types check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,10 @@ test-gui: $(VENV)/ready zip ## Run the tests in a Blender with a window: BLENDER
 test-otp27: $(VENV)/ready ## Run the tests with Erlang 27 and Elixir 1.18, in a Debian 13 that root builds in a folder
 	@tools/need elixir erlang
 	BEAM_ROOT="$$(tools/debian13 beam)" $(PY) -m pytest tests/interop
+
+test-elixir: $(VENV)/ready zip ## Test and check the Elixir package in elixir/, here and in a Debian 13 that root builds in a folder
+	@tools/need elixir erlang
+	$(PY) tools/test_elixir.py
 
 bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentation: BLENDER=path, default Blender 4.3 in a Debian 13
 	@tools/need elixir erlang compiler $(if $(BLENDER),screen)

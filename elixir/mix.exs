@@ -7,6 +7,7 @@ defmodule BeamBpy.MixProject do
   def project do
     [
       app: :beam_bpy,
+      name: "BeamBpy",
       version: @version,
       elixir: "~> 1.14",
       elixirc_paths: elixirc_paths(Mix.env()),
@@ -14,6 +15,7 @@ defmodule BeamBpy.MixProject do
       deps: [],
       aliases: [test: &test/1],
       description: "Supervised Blenders, and a pool of them, as nodes of the BEAM",
+      source_url: @source_url,
       package: package(),
       docs: docs()
     ]
@@ -36,15 +38,22 @@ defmodule BeamBpy.MixProject do
     [
       licenses: ["MIT"],
       links: %{"Source" => @source_url},
-      files: ~w(lib priv guides mix.exs README.md LICENSE .formatter.exs)
+      files: ~w(lib mix.exs README.md LICENSE .formatter.exs) ++ Path.wildcard("{guides,priv}")
     ]
   end
 
   defp docs do
     [
       main: "readme",
-      source_ref: "v#{@version}",
-      extras: ["README.md" | Path.wildcard("guides/*.{md,livemd}")]
+      # The project is in a folder of its repository.
+      source_url_pattern: "#{@source_url}/blob/v#{@version}/elixir/%{path}#L%{line}",
+      extras: ["README.md" | Path.wildcard("guides/*.{md,livemd}")],
+      groups_for_extras: [Guides: ~r"^guides/"],
+      groups_for_modules: [
+        Blenders: [BeamBpy, BeamBpy.Worker, BeamBpy.Pool],
+        Values: [BeamBpy.Mesh, BeamBpy.Image, BeamBpy.Curve],
+        "Errors and events": [BeamBpy.Error, BeamBpy.Telemetry]
+      ]
     ]
   end
 end

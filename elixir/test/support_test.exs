@@ -34,4 +34,27 @@ defmodule BeamBpy.SupportTest do
     OsProcess.kill(os_pid, "TERM")
     assert_ended(os_pid)
   end
+
+  @tag :blender
+  test "a Blender program with the extension answers", %{folder: folder} do
+    python = """
+    import bpy
+
+
+    def register(server):
+        server.expose(lambda: list(bpy.data.objects.keys()), name="names")
+    """
+
+    file = handlers_file(folder, python)
+    name = unique_node("blender")
+    args = ~w(--background --command beam_bpy serve --handlers #{file} --node #{name})
+    env = [{~c"BPY_BEAM_COOKIE", to_charlist(Node.get_cookie())}]
+    port = Port.open({:spawn_executable, blender()}, [:binary, args: args, env: env])
+    {:os_pid, os_pid} = Port.info(port, :os_pid)
+    eventually(fn -> Node.connect(name) end)
+    assert {:ok, names} = BeamBpy.call(name, :names)
+    assert "Cube" in names
+    OsProcess.kill(os_pid)
+    assert_ended(os_pid)
+  end
 end

@@ -53,7 +53,7 @@ defmodule BeamBpy.Case do
   end
 
   @doc "Waits until a function returns a value that is neither nil nor false, and returns the value."
-  @spec eventually((() -> value), non_neg_integer()) :: value when value: term()
+  @spec eventually((... -> value), non_neg_integer()) :: value when value: term()
   def eventually(condition, timeout \\ 30_000) do
     cond do
       value = condition.() ->

@@ -1,29 +1,28 @@
 defmodule BeamBpy.SceneNode do
   @moduledoc "A Blender with the scene handlers, for tests. The Python module `bpy` of the repository runs it."
 
-  @repository Path.expand("../../..", __DIR__)
+  alias BeamBpy.{OsProcess, TestRun}
+
   @handlers Path.expand("scene.py", __DIR__)
   @boot_timeout 60_000
 
   @doc "Starts the program for the tests of a module, and returns its node. Call it in `setup_all`."
   @spec start!() :: node()
   def start! do
-    node = :"scene_#{System.os_time()}@127.0.0.1"
-    cookie = if Node.alive?(), do: Node.get_cookie(), else: :"cookie_#{System.os_time()}"
-    port = open(node, cookie)
+    node = :"scene_#{TestRun.unique()}@127.0.0.1"
+    port = open(node)
     {:os_pid, os_pid} = Port.info(port, :os_pid)
-    ExUnit.Callbacks.on_exit(fn -> System.cmd("kill", ["-KILL", "#{os_pid}"]) end)
+    ExUnit.Callbacks.on_exit(fn -> OsProcess.kill(os_pid) end)
     wait_until_ready(port, [])
-    connect(node, cookie)
+    true = Node.connect(node)
     node
   end
 
-  defp open(node, cookie) do
-    python = Path.join(@repository, ".venv/bin/python")
+  defp open(node) do
     args = ~w(-m beam_bpy.cli serve --handlers #{@handlers} --node #{node})
-    env = [{'BPY_BEAM_COOKIE', Atom.to_charlist(cookie)}]
-    options = [:binary, :exit_status, :stderr_to_stdout, args: args, env: env, cd: @repository]
-    Port.open({:spawn_executable, python}, options)
+    env = [{~c"BPY_BEAM_COOKIE", Atom.to_charlist(Node.get_cookie())}]
+    options = [:binary, :exit_status, :stderr_to_stdout, args: args, env: env]
+    Port.open({:spawn_executable, TestRun.python()}, options)
   end
 
   defp wait_until_ready(port, output) do
@@ -40,14 +39,5 @@ defmodule BeamBpy.SceneNode do
     after
       @boot_timeout -> raise "the program is not ready:\n#{output}"
     end
-  end
-
-  defp connect(node, cookie) do
-    if not Node.alive?() do
-      {:ok, _pid} = Node.start(:"tests_#{System.os_time()}@127.0.0.1")
-      Node.set_cookie(cookie)
-    end
-
-    true = Node.connect(node)
   end
 end

@@ -80,7 +80,7 @@ defmodule BeamBpy.TestRun do
   end
 
   @doc "Waits at most `timeout` milliseconds until a condition is true. Returns whether it is."
-  @spec eventually((() -> as_boolean(term())), non_neg_integer()) :: boolean()
+  @spec eventually((... -> as_boolean(term())), non_neg_integer()) :: boolean()
   def eventually(condition, timeout \\ 10_000) do
     cond do
       condition.() ->
