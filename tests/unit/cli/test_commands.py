@@ -38,6 +38,13 @@ def exits(capsys, *arguments):
     return caught.value.code, printed.out, printed.err
 
 
+def assert_last_line(err, reason):
+    """What a supervisor reads."""
+    last = err.splitlines()[-1]
+    assert last.startswith("beam-bpy: ")
+    assert reason in last
+
+
 def raises(error):
     def fail(args):
         raise error
@@ -291,16 +298,56 @@ class TestServe:
 
     def test_a_port_that_is_taken(self, capsys, caplog):
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            code, out, _err = run(capsys, "serve", "--node", NAME, "--port", str(taken.getsockname()[1]))
+            code, out, err = run(capsys, "serve", "--node", NAME, "--port", str(taken.getsockname()[1]))
 
         assert (code, out) == (1, "")
         assert "is taken by another program" in caplog.text
+        assert_last_line(err, "is taken by another program")
+
+    def test_a_name_that_is_taken(self, server, capsys):
+        code, out, err = run(capsys, "serve", "--node", NAME)
+
+        assert (code, out) == (1, "")
+        assert_last_line(err, f"the name {NAME!r} is taken")
 
     def test_no_epmd_when_only_the_hosts_will_do(self, capsys, caplog):
-        code, out, _err = run(capsys, "serve", "--node", NAME, "--epmd", "host")
+        code, out, err = run(capsys, "serve", "--node", NAME, "--epmd", "host")
 
         assert (code, out) == (1, "")
         assert "epmd does not answer" in caplog.text
+        assert_last_line(err, "epmd does not answer")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("def register(server):\n    x = = 1\n", "cannot be loaded: SyntaxError in {file}, line 2: invalid syntax"),
+            ("\nraise OSError('no disk')\n", "cannot be loaded: OSError in {file}, line 2: no disk"),
+            ("import sys\nsys.exit('no licence')\n", "cannot be loaded: SystemExit in {file}, line 2: no licence"),
+            (
+                "def register(server):\n    raise RuntimeError('first\\nsecond')\n",
+                "cannot be registered: RuntimeError in {file}, line 2: first second",
+            ),
+            ("register = 1\n", "have no function register(server)"),
+            (None, "cannot be loaded: FileNotFoundError: [Errno 2] No such file or directory: {file!r}"),
+        ],
+        ids=["syntax", "raises", "exits", "register-raises", "no-register", "missing"],
+    )
+    def test_why_handlers_cannot_be_used(self, capsys, tmp_path, text, reason):
+        file = tmp_path / "broken_handlers.py"
+        if text is not None:
+            file.write_text(text)
+
+        code, out, err = run(capsys, "serve", "--handlers", str(file))
+
+        assert (code, out) == (2, "")
+        assert err == f"beam-bpy: the handlers {str(file)!r} {reason.format(file=str(file))}\n"
+
+    @pytest.mark.parametrize("time", ["nan", "-1", "-0.1", "inf", "soon", "", "1e300"])
+    def test_a_time_to_kill_after_that_is_no_time(self, capsys, time):
+        code, _out, err = exits(capsys, "serve", f"--kill-after={time}")
+
+        assert code == 2
+        assert f"{time!r} is not a time" in err.splitlines()[-1]
 
 
 class TestOptions:

@@ -23,6 +23,7 @@ def render():
     scene.render.engine = "CYCLES"
     scene.cycles.samples = 1_000_000
     scene.cycles.use_adaptive_sampling = False
+    scene.cycles.use_denoising = False
     bpy.app.handlers.render_pre.append(lambda *_: print("the handler runs", flush=True))
     bpy.ops.render.render()
 
