@@ -21,7 +21,7 @@ defmodule BeamBpy.SceneNode do
   defp open(node, cookie) do
     python = Path.join(@repository, ".venv/bin/python")
     args = ~w(-m beam_bpy.cli serve --handlers #{@handlers} --node #{node})
-    env = [{'BPY_BEAM_COOKIE', Atom.to_charlist(cookie)}]
+    env = [{~c"BPY_BEAM_COOKIE", Atom.to_charlist(cookie)}]
     options = [:binary, :exit_status, :stderr_to_stdout, args: args, env: env, cd: @repository]
     Port.open({:spawn_executable, python}, options)
   end
