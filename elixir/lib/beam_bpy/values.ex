@@ -161,8 +161,12 @@ defmodule BeamBpy.Values do
 
   defp append_all([], binary, _type), do: binary
 
+  # A match of the binary, such as `with <<binary::binary>> <- ...`, would make each append copy it.
   defp append_all([number | numbers], binary, type) do
-    with <<binary::binary>> <- put(binary, type, number), do: append_all(numbers, binary, type)
+    case put(binary, type, number) do
+      nil -> nil
+      binary -> append_all(numbers, binary, type)
+    end
   end
 
   # The binary with one more number, or nil if the number does not fit the type.
