@@ -1,10 +1,18 @@
 defmodule BeamBpy.ValuesInBlenderTest do
   use ExUnit.Case, async: false
 
-  alias BeamBpy.{Curve, Error, Image, Mesh, SceneNode}
+  alias BeamBpy.{Curve, Error, Image, Mesh, TestRun, Worker}
+
+  @handlers Path.expand("../support/scene.py", __DIR__)
 
   setup_all do
-    %{node: SceneNode.start!()}
+    worker =
+      start_supervised!(
+        {Worker, command: {:python, TestRun.python()}, handlers: [@handlers], log: false}
+      )
+
+    {:ok, node} = Worker.node_of(worker)
+    %{node: node, worker: worker}
   end
 
   @square [{0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {0, 1, 0}]
@@ -297,10 +305,10 @@ defmodule BeamBpy.ValuesInBlenderTest do
     end
   end
 
-  test "the code of the guide runs", %{node: node} do
+  test "the code of the guide runs", %{worker: worker} do
     guide = File.read!(Path.expand("../../guides/values.md", __DIR__))
     blocks = for [_, code] <- Regex.scan(~r/^```elixir\n(.*?)^```$/ms, guide), do: code
     assert length(blocks) == 10
-    Code.eval_string(Enum.join(blocks, "\n"), [blender: node], file: "guides/values.md")
+    Code.eval_string(Enum.join(blocks, "\n"), [blender: worker], file: "guides/values.md")
   end
 end
