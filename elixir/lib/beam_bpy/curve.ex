@@ -66,7 +66,7 @@ defmodule BeamBpy.Curve do
 
       iex> {:error, error} = BeamBpy.Curve.new([{1, 0.0}, {10, "high"}])
       iex> Exception.message(error)
-      "element 1 of the keyframes has to be a tuple of 2 numbers of the type float32, not [10, \\"high\\"]"
+      "element 1 of the keyframes has to be a tuple of 2 values of the type float32, not {10, \\"high\\"}"
   """
   @spec new(Enumerable.t() | {binary(), binary()}, keyword()) ::
           {:ok, t()} | {:error, Exception.t()}

@@ -10,7 +10,8 @@ defmodule BeamBpy.Image do
       File.write!("ramp.png", BeamBpy.Image.to_png(image))
 
   The pixels are in Blender's order: row by row from the **bottom to the top**, and from left to right. There are 1
-  channel (grey), 3 (red, green, blue) or 4 (with alpha). The size of the binary decides the `type` of the numbers:
+  channel (grey), 3 (red, green, blue) or 4 (with alpha). The size of the binary decides the type of the numbers, which
+  `type/1` returns:
 
   | type | bytes per channel | |
   |---|---|---|
@@ -34,14 +35,13 @@ defmodule BeamBpy.Image do
           width: pos_integer(),
           height: pos_integer(),
           channels: 1 | 3 | 4,
-          type: :uint8 | :float32,
           pixels: binary(),
           color_space: String.t() | nil,
           alpha_mode: String.t() | nil
         }
 
-  @enforce_keys [:width, :height, :channels, :type, :pixels]
-  defstruct [:width, :height, :channels, :type, :pixels, :color_space, :alpha_mode]
+  @enforce_keys [:width, :height, :channels, :pixels]
+  defstruct [:width, :height, :channels, :pixels, :color_space, :alpha_mode]
 
   @parts [:width, :height, :channels, :pixels, :color_space, :alpha_mode]
 
@@ -52,8 +52,8 @@ defmodule BeamBpy.Image do
   parts do not fit together.
 
       iex> {:ok, image} = BeamBpy.Image.new(2, 1, 3, <<255, 0, 0, 0, 0, 255>>)
-      iex> image.type
-      :uint8
+      iex> image.pixels
+      <<255, 0, 0, 0, 0, 255>>
 
       iex> {:error, error} = BeamBpy.Image.new(2, 2, 3, <<255, 0, 0>>)
       iex> Exception.message(error)
@@ -83,15 +83,22 @@ defmodule BeamBpy.Image do
       raise ArgumentError, "an image has 1, 3 or 4 channels, not #{Values.shown(channels)}"
     end
 
-    %__MODULE__{
+    if not is_binary(pixels) do
+      raise ArgumentError, "the pixels have to be a binary, not #{Values.shown(pixels)}"
+    end
+
+    image = %__MODULE__{
       width: width,
       height: height,
       channels: channels,
-      type: type(pixels, width, height, channels),
       pixels: pixels,
       color_space: word(options, :color_space),
       alpha_mode: word(options, :alpha_mode)
     }
+
+    # The size is right if it belongs to a type.
+    _type = type(image)
+    image
   end
 
   @doc """
@@ -180,6 +187,30 @@ defmodule BeamBpy.Image do
   end
 
   @doc """
+  The type of the numbers: `:uint8` or `:float32`. Raises an `ArgumentError` if the binary has the size of neither.
+
+      iex> BeamBpy.Image.type(BeamBpy.Image.new!(1, 1, 1, <<0.5::float-32-little>>))
+      :float32
+  """
+  @spec type(t()) :: :uint8 | :float32
+  def type(%__MODULE__{width: width, height: height, channels: channels, pixels: pixels}) do
+    count = width * height * channels
+
+    cond do
+      byte_size(pixels) == count ->
+        :uint8
+
+      byte_size(pixels) == 4 * count ->
+        :float32
+
+      true ->
+        raise ArgumentError,
+              "#{width}x#{height} pixels of #{channels} channels need #{count} bytes of uint8 or #{4 * count} bytes " <>
+                "of float32, not #{byte_size(pixels)} bytes"
+    end
+  end
+
+  @doc """
   The channels of a pixel, as a tuple. `x` counts from the left and `y` from the **bottom**, both from 0.
 
   The numbers are integers for `:uint8` and floats for `:float32`. Raises an `ArgumentError` if the pixel does not
@@ -197,10 +228,11 @@ defmodule BeamBpy.Image do
             "there is no pixel (#{x}, #{y}) in an image of #{width}x#{height} pixels"
     end
 
-    size = image.channels * bytes(image.type)
+    type = type(image)
+    size = image.channels * bytes(type)
     place = (y * width + x) * size
     bytes = binary_part(image.pixels, place, size)
-    numbers = numbers(image.type, bytes)
+    numbers = numbers(type, bytes)
 
     if length(numbers) != image.channels do
       rest = binary_part(image.pixels, place, byte_size(image.pixels) - place)
@@ -222,14 +254,8 @@ defmodule BeamBpy.Image do
       BeamBpy.Image.new(1, 1, 3, <<255, 0, 0>>)
   """
   @spec to_png(t()) :: binary()
-  def to_png(%__MODULE__{type: :uint8} = image) do
-    PNG.encode(image.width, image.height, image.channels, image.pixels)
-  end
-
-  def to_png(%__MODULE__{type: :float32} = image) do
-    premultiplied = image.alpha_mode == "premul"
-    bytes = to_srgb(image.pixels, image.channels, premultiplied, <<>>, image.pixels)
-    PNG.encode(image.width, image.height, image.channels, bytes)
+  def to_png(%__MODULE__{} = image) do
+    PNG.encode(image.width, image.height, image.channels, bytes_of_png(image, type(image)))
   end
 
   @doc """
@@ -260,26 +286,6 @@ defmodule BeamBpy.Image do
         "#{what} has to be an integer of at least 1, not #{Values.shown(value)}"
       )
 
-  defp type(pixels, width, height, channels) when is_binary(pixels) do
-    count = width * height * channels
-
-    cond do
-      byte_size(pixels) == count ->
-        :uint8
-
-      byte_size(pixels) == 4 * count ->
-        :float32
-
-      true ->
-        raise ArgumentError,
-              "#{width}x#{height} pixels of #{channels} channels need #{count} bytes of uint8 or #{4 * count} bytes " <>
-                "of float32, not #{byte_size(pixels)} bytes"
-    end
-  end
-
-  defp type(pixels, _width, _height, _channels),
-    do: raise(ArgumentError, "the pixels have to be a binary, not #{Values.shown(pixels)}")
-
   defp word(options, name), do: options[name] && Values.text(options[name], Atom.to_string(name))
 
   # Read numbers
@@ -292,6 +298,12 @@ defmodule BeamBpy.Image do
   defp numbers(:float32, bytes), do: for(<<number::float-32-little <- bytes>>, do: number)
 
   # Convert to sRGB
+
+  defp bytes_of_png(image, :uint8), do: image.pixels
+
+  defp bytes_of_png(image, :float32) do
+    to_srgb(image.pixels, image.channels, image.alpha_mode == "premul", <<>>, image.pixels)
+  end
 
   defp to_srgb(<<grey::float-32-little, rest::binary>>, 1, premultiplied, done, all) do
     to_srgb(rest, 1, premultiplied, <<done::binary, srgb(grey)>>, all)

@@ -389,6 +389,7 @@ defmodule BeamBpy.Mesh do
 
   # Blender returns meshes with faces of one size as triangles or quads, so this function does the same.
   defp face_parts(faces) do
+    Values.check_enumerable(faces, "faces has to be a list of lists of vertex indices")
     faces = Enum.map(faces, &corners/1)
 
     case faces |> Enum.map(&length/1) |> Enum.uniq() do

@@ -14,9 +14,11 @@ defmodule BeamBpy.Values do
   def named(given, allowed, what) do
     keys = Map.new(allowed, &{Atom.to_string(&1), &1})
 
-    for {name, value} <- pairs(given, what), value != nil, into: %{} do
-      {Map.get(keys, name) || raise(ArgumentError, unknown(name, what, allowed)), value}
-    end
+    for {name, value} <- pairs(given, what),
+        key = Map.get(keys, name) || raise(ArgumentError, unknown(name, what, allowed)),
+        value != nil,
+        into: %{},
+        do: {key, value}
   end
 
   @doc "The pairs of a map or a keyword list. Names become binaries."
@@ -49,6 +51,18 @@ defmodule BeamBpy.Values do
   def list(value, _what) when is_list(value), do: value
   def list(value, what), do: raise(ArgumentError, "#{what} has to be a list, not #{shown(value)}")
 
+  @doc "Checks that a value is enumerable and has an order: `sentence` says what it has to be."
+  @spec check_enumerable(term(), String.t()) :: :ok
+  def check_enumerable(value, sentence) do
+    # A map without a struct is enumerable, but its pairs have no order.
+    if is_list(value) or is_function(value, 2) or
+         (is_struct(value) and Enumerable.impl_for(value) != nil) do
+      :ok
+    else
+      raise ArgumentError, "#{sentence}, not #{shown(value)}"
+    end
+  end
+
   @doc """
   The numbers as a binary, `width` of them for each element.
 
@@ -61,10 +75,7 @@ defmodule BeamBpy.Values do
   end
 
   def pack(values, type, width, what) do
-    if not enumerable?(values) do
-      raise ArgumentError,
-            "#{what} has to be a binary of #{type} or a list of numbers, not #{shown(values)}"
-    end
+    check_enumerable(values, "#{what} has to be a binary of #{type}, or a list of numbers")
 
     values
     |> Enum.reduce(<<>>, &append(&2, &1, type, width, what))
@@ -137,26 +148,20 @@ defmodule BeamBpy.Values do
     inspect(value, limit: 8, printable_limit: 60)
   end
 
-  # A map without a struct is enumerable, but its pairs have no order.
-  defp enumerable?(values) do
-    is_list(values) or (is_struct(values) and Enumerable.impl_for(values) != nil) or
-      is_function(values, 2)
-  end
+  defp append(binary, element, type, width, what) do
+    appended =
+      case element do
+        numbers when is_tuple(numbers) and tuple_size(numbers) == width ->
+          append_all(Tuple.to_list(numbers), binary, type)
 
-  defp append(binary, element, type, width, what) when is_tuple(element) do
-    append(binary, Tuple.to_list(element), type, width, what)
-  end
+        numbers when is_list(numbers) and length(numbers) == width ->
+          append_all(numbers, binary, type)
 
-  defp append(binary, element, type, width, what) when is_list(element) do
-    if length(element) != width,
-      do: raise(ArgumentError, wrong(binary, element, type, width, what))
+        number ->
+          put(binary, type, number)
+      end
 
-    append_all(element, binary, type) ||
-      raise(ArgumentError, wrong(binary, element, type, width, what))
-  end
-
-  defp append(binary, number, type, width, what) do
-    put(binary, type, number) || raise(ArgumentError, wrong(binary, number, type, width, what))
+    appended || raise ArgumentError, wrong(binary, element, type, width, what)
   end
 
   defp append_all([], binary, _type), do: binary
@@ -187,12 +192,9 @@ defmodule BeamBpy.Values do
 
   defp wrong(binary, element, type, width, what) do
     place = div(byte_size(binary), @bytes[type] * width)
-
-    "element #{place} of #{what} has to be #{numbers(width)} of the type #{type}, not #{shown(element)}"
+    values = if width == 1, do: "a value", else: "a tuple of #{width} values"
+    "element #{place} of #{what} has to be #{values} of the type #{type}, not #{shown(element)}"
   end
-
-  defp numbers(1), do: "a number"
-  defp numbers(width), do: "a tuple of #{width} numbers"
 
   defp check_multiple(binary, type, width, what) do
     case rem(byte_size(binary), @bytes[type] * width) do

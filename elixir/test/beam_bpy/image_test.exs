@@ -21,8 +21,19 @@ defmodule BeamBpy.ImageTest do
 
   describe "new/5" do
     test "takes the type from the size of the binary" do
-      assert Image.new!(2, 2, 4, <<0::128>>).type == :uint8
-      assert Image.new!(2, 2, 4, <<0::512>>).type == :float32
+      assert Image.type(Image.new!(2, 2, 4, <<0::128>>)) == :uint8
+      assert Image.type(Image.new!(2, 2, 4, <<0::512>>)) == :float32
+    end
+
+    test "the type follows the pixels that the user sets" do
+      image = Image.new!(1, 1, 1, <<255>>)
+      image = %{image | pixels: <<1.0::float-32-little>>}
+      assert {Image.type(image), Image.pixel(image, 0, 0)} == {:float32, {1.0}}
+      assert {:ok, %{pixels: <<255>>}} = Image.from_png(Image.to_png(image))
+
+      for read <- [&Image.type/1, &Image.pixel(&1, 0, 0), &Image.to_png/1] do
+        assert_raise ArgumentError, fn -> read.(%{image | pixels: <<0, 0>>}) end
+      end
     end
 
     test "takes the settings as atoms or binaries" do

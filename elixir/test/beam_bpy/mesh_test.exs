@@ -76,6 +76,16 @@ defmodule BeamBpy.MeshTest do
       end
     end
 
+    # If each element copied the binary so far, these would copy hundreds of gigabytes.
+    test "accept long lists" do
+      positions = for n <- 1..100_000, do: {n, 0.5, -n}
+      faces = for n <- 0..99_997, do: [n, n + 1, n + 2]
+      mesh = Mesh.new!(vertices: positions, faces: faces)
+      assert Mesh.bounds(mesh) == {{1.0, 0.5, -100_000.0}, {100_000.0, 0.5, -1.0}}
+      assert Enum.to_list(Mesh.faces(mesh)) == faces
+      assert mesh |> Mesh.map_vertices(& &1) |> Mesh.vertex_count() == 100_000
+    end
+
     test "a binary is not copied" do
       binary = :binary.copy(@one, 3 * 1000)
       assert :erts_debug.same(Mesh.new!(vertices: binary).vertices, binary)
@@ -167,6 +177,9 @@ defmodule BeamBpy.MeshTest do
     {"no map", 5},
     {"a list", [1, 2]},
     {"an unknown part", [vertices: [], colours: []]},
+    {"an unknown part that is nil", [vertices: [], colours: nil]},
+    {"faces that are a number", [vertices: [], faces: 5]},
+    {"faces that are a binary", [vertices: [], faces: <<0::96>>]},
     {"too few bytes", [vertices: <<1, 2, 3>>]},
     {"two numbers for a position", [vertices: [{1, 2}]]},
     {"four numbers for a position", [vertices: [{1, 2, 3}, {1, 2, 3, 4}]]},

@@ -1,10 +1,18 @@
 defmodule BeamBpy.ValuesInBlenderTest do
   use ExUnit.Case, async: false
 
-  alias BeamBpy.{Curve, Error, Image, Mesh, SceneNode}
+  alias BeamBpy.{Curve, Error, Image, Mesh, TestRun, Worker}
+
+  @handlers Path.expand("../support/scene.py", __DIR__)
 
   setup_all do
-    %{node: SceneNode.start!()}
+    worker =
+      start_supervised!(
+        {Worker, command: {:python, TestRun.python()}, handlers: [@handlers], log: false}
+      )
+
+    {:ok, node} = Worker.node_of(worker)
+    %{node: node, worker: worker}
   end
 
   @square [{0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {0, 1, 0}]
@@ -188,7 +196,10 @@ defmodule BeamBpy.ValuesInBlenderTest do
         image = Image.new!(5, 3, channels, pixels)
         assert {:ok, ^name} = Image.upload(image, node, name)
         found = Image.download!(node, name)
-        assert {found.width, found.height, found.channels, found.type} == {5, 3, 4, image.type}
+
+        assert {found.width, found.height, found.channels, Image.type(found)} ==
+                 {5, 3, 4, Image.type(image)}
+
         if channels == 4, do: assert(found.pixels == pixels)
 
         if channels == 3,
@@ -207,7 +218,7 @@ defmodule BeamBpy.ValuesInBlenderTest do
 
       assert {:ok, "Settings"} = Image.upload(image, node, "Settings", pack: true)
       assert Image.download!(node, "Settings") == image
-      assert Image.download!(node, "Settings", type: :float32).type == :float32
+      assert Image.type(Image.download!(node, "Settings", type: :float32)) == :float32
       assert {:error, %Error{kind: :python}} = Image.download(node, "Settings", type: :int16)
       assert {:error, %Error{kind: :python}} = Image.download(node, "Nobody")
       assert_raise Error, fn -> Image.download!(node, "Nobody") end
@@ -297,10 +308,10 @@ defmodule BeamBpy.ValuesInBlenderTest do
     end
   end
 
-  test "the code of the guide runs", %{node: node} do
+  test "the code of the guide runs", %{worker: worker} do
     guide = File.read!(Path.expand("../../guides/values.md", __DIR__))
     blocks = for [_, code] <- Regex.scan(~r/^```elixir\n(.*?)^```$/ms, guide), do: code
     assert length(blocks) == 10
-    Code.eval_string(Enum.join(blocks, "\n"), [blender: node], file: "guides/values.md")
+    Code.eval_string(Enum.join(blocks, "\n"), [blender: worker], file: "guides/values.md")
   end
 end
