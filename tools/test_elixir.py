@@ -30,8 +30,20 @@ PACKAGE_FOLDERS = ("lib", "guides", "priv")
 """What the package for hex.pm holds, as far as it exists, beside these files."""
 PACKAGE_FILES = ("mix.exs", "README.md", "LICENSE", ".formatter.exs")
 
-COPIED = ("elixir", "beam_bpy", "vendor_term_codec", "examples")
-"""What the tests in the Debian 13 need from the repository, beside the zips in dist/."""
+NOT_COPIED = (
+    ".git",
+    ".venv*",
+    ".*_cache",
+    ".hypothesis",
+    "build",
+    "dist",
+    "out",
+    "_build",
+    "doc",
+    "__pycache__",
+    "*.tar",
+)
+"""What the tests in the Debian 13 do not need from the repository."""
 
 PLT_APPLICATIONS = ("erts", "kernel", "stdlib", "compiler", "crypto", "elixir", "logger", "mix", "ex_unit", "iex")
 """The applications whose types dialyzer knows."""
@@ -140,12 +152,10 @@ def test_in_debian13() -> None:
 
 @contextlib.contextmanager
 def _copy(root: Path) -> Iterator[Path]:
-    """A new folder in the other system with the parts of the repository that the steps need."""
+    """A new folder in the other system with a copy of the repository."""
     with tempfile.TemporaryDirectory(prefix="beam-bpy-elixir-", dir=root / "tmp") as made:
         home = Path(made)
-        ignored = shutil.ignore_patterns("_build", "doc", "__pycache__", "*.tar")
-        for name in COPIED:
-            shutil.copytree(REPOSITORY / name, home / name, ignore=ignored)
+        shutil.copytree(REPOSITORY, home, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
         yield home
 
 
