@@ -3,6 +3,8 @@ defmodule BeamBpy.ValuesInBlenderTest do
 
   alias BeamBpy.{Curve, Error, Image, Mesh, SceneNode}
 
+  @moduletag :bpy
+
   setup_all do
     %{node: SceneNode.start!()}
   end
