@@ -52,7 +52,8 @@ defmodule BeamBpy.MixProject do
       groups_for_modules: [
         Blenders: [BeamBpy, BeamBpy.Worker, BeamBpy.Pool],
         Values: [BeamBpy.Mesh, BeamBpy.Image, BeamBpy.Curve],
-        "Errors and events": [BeamBpy.Error, BeamBpy.Telemetry]
+        "Errors and events": [BeamBpy.Error, BeamBpy.Telemetry],
+        "Generated modules": [BeamBpy.Generated, BeamBpy.Generator]
       ]
     ]
   end

@@ -173,12 +173,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def make_reproducible(packed: Path, target: Path) -> None:
     """Copy an archive, with its files in alphabetical order, and with fixed times and modes."""
-    with zipfile.ZipFile(packed) as found, zipfile.ZipFile(target, "w") as made:
+    # Another command may read the target now, so the new file gets its name when it is complete.
+    new = target.with_name(f"{target.name}.{os.getpid()}")
+    with zipfile.ZipFile(packed) as found, zipfile.ZipFile(new, "w") as made:
         for name in sorted(found.namelist()):
             entry = zipfile.ZipInfo(name, _STAMP)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             made.writestr(entry, found.read(name))
+    new.replace(target)
 
 
 def write_bill(package: Path) -> Path:

@@ -1,2 +1,2 @@
 BeamBpy.TestRun.start()
-ExUnit.start(exclude: BeamBpy.TestRun.excluded())
+ExUnit.start(capture_log: true, exclude: BeamBpy.TestRun.excluded())

@@ -5,6 +5,8 @@ defmodule BeamBpy.ValuesInBlenderTest do
 
   @handlers Path.expand("../support/scene.py", __DIR__)
 
+  @moduletag :bpy
+
   setup_all do
     worker =
       start_supervised!(
