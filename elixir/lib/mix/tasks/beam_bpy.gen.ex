@@ -162,7 +162,7 @@ defmodule Mix.Tasks.BeamBpy.Gen do
       trapped = Process.flag(:trap_exit, true)
 
       try do
-        case BeamBpy.Worker.start_link(command: command, handlers: handlers) do
+        case BeamBpy.Worker.start_link(command: command, handlers: handlers, log: false) do
           {:ok, worker} -> use_worker(worker)
           {:error, {:shutdown, %BeamBpy.Error{} = error}} -> Mix.raise(Exception.message(error))
           {:error, reason} -> Mix.raise("The program did not start: #{inspect(reason)}")
@@ -174,13 +174,16 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   end
 
   defp use_worker(worker) do
-    handlers_of(worker)
+    case BeamBpy.Worker.node_of(worker) do
+      {:ok, node} -> handlers_of(node)
+      {:error, error} -> Mix.raise(Exception.message(error))
+    end
   after
     if Process.alive?(worker), do: GenServer.stop(worker)
   end
 
-  defp handlers_of(target) do
-    case BeamBpy.handlers(target) do
+  defp handlers_of(node) do
+    case BeamBpy.handlers(node) do
       {:ok, descriptions} -> descriptions
       {:error, error} -> Mix.raise(Exception.message(error))
     end
