@@ -5,7 +5,7 @@ defmodule BeamBpy.GeneratorTest do
   import ExUnit.CaptureIO
 
   alias BeamBpy.Generator
-  alias BeamBpy.Generator.Typespec
+  alias BeamBpy.Generator.{Docs, Typespec}
 
   doctest BeamBpy.Generated
 
@@ -338,6 +338,48 @@ defmodule BeamBpy.GeneratorTest do
 
                * `ValueError` - if not.\
              """
+    end
+  end
+
+  describe "docstrings of any form" do
+    @lines [
+      "Args:",
+      "Returns:",
+      "Raises:",
+      "Example:",
+      "Yields:",
+      "",
+      "text",
+      "    name: text",
+      "    name:",
+      "        more: text",
+      "      text",
+      "    a, b (c): text",
+      "  : ",
+      "\ttab: x",
+      "    >>> call()",
+      "    (",
+      ":"
+    ]
+
+    test "contain all their words" do
+      :rand.seed(:exsss, {1, 2, 3})
+
+      for _ <- 1..2_000 do
+        lines =
+          for number <- 1..:rand.uniform(8),
+              do: String.replace(Enum.random(@lines), "text", "text#{number}")
+
+        parameters = [
+          parameter("name", required: false, default: 1),
+          parameter("b"),
+          parameter("end")
+        ]
+
+        doc = doc(handler("a", doc: Enum.join(lines, "\n"), parameters: parameters))
+
+        for line <- lines, [word] <- Regex.scan(~r/text\d/, line), do: assert(doc =~ word)
+      end
     end
   end
 
