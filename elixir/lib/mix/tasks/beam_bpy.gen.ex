@@ -64,16 +64,37 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   def run(arguments) do
     {module, options} = parse(arguments)
     target = target(options)
+    path = path(module, options)
     {:ok, _started} = Application.ensure_all_started(:beam_bpy)
 
     descriptions = options |> descriptions() |> only(Keyword.get_values(options, :only))
-    source = Generator.source(module, descriptions, target)
-    path = options[:output] || Path.join("lib", Macro.underscore(module) <> ".ex")
+    source = module |> Generator.source(descriptions, target) |> formatted(path)
 
     if options[:check] do
       check(path, source, module)
     else
       Mix.Generator.create_file(path, source, force: options[:force] || false)
+    end
+  end
+
+  # As `mix format` writes it, so that `--check` does not fail because of the line length of the project.
+  defp formatted(source, path) do
+    {formatter, _options} = Mix.Tasks.Format.formatter_for_file(path)
+    formatter.(source)
+  end
+
+  defp path(module, options) do
+    cond do
+      options[:output] ->
+        options[:output]
+
+      Mix.Project.umbrella?() ->
+        Mix.raise(
+          "Run the task in the folder of one application, or give --output: this is the folder of an umbrella"
+        )
+
+      true ->
+        Path.join("lib", Macro.underscore(module) <> ".ex")
     end
   end
 

@@ -60,6 +60,17 @@ defmodule Mix.Tasks.BeamBpy.GenTest do
              functions(Path.join(folder, "lib/my_app/deep/scene_handlers.ex"))
   end
 
+  test "the file is formatted as the project says", %{node: node, folder: folder} do
+    File.cd!(folder, fn ->
+      File.write!(".formatter.exs", "[line_length: 60]")
+      Gen.run(["A", "--node", node])
+      source = File.read!("lib/a.ex")
+
+      assert source == IO.iodata_to_binary([Code.format_string!(source, line_length: 60), "\n"])
+      refute source =~ "def hello!(name, options \\\\ []) do\n    BeamBpy.Generated.call!(@target"
+    end)
+  end
+
   test "only the handlers of modules and owners", %{node: node, output: output} do
     for {only, expected} <- [
           {["Physics"], [:move, :move!]},
