@@ -144,8 +144,8 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def say_bytes(data: bytes, times: int) -> None:
-    """Print bytes as they are."""
+def say_bytes(data: str, times: int) -> None:
+    """Print the bytes of these code points, as they are."""
     for _ in range(times):
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(data.encode("latin-1"))
     sys.stdout.buffer.flush()

@@ -388,7 +388,8 @@ defmodule BeamBpy.Pool.Server do
       pool: state.name
     ]
 
-    spec = Supervisor.child_spec({Worker, state.worker_options ++ own}, restart: :temporary)
+    options = Keyword.merge(state.worker_options, own)
+    spec = Supervisor.child_spec({Worker, options}, restart: :temporary)
 
     case DynamicSupervisor.start_child(state.workers, spec) do
       {:ok, pid} ->
