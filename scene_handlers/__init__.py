@@ -9,6 +9,7 @@ the names are still valid.
 The extension also publishes events of Blender; see `events`.
 """
 
+import atexit
 import importlib.metadata
 import logging
 from collections.abc import Callable
@@ -71,16 +72,24 @@ STREAMING: Handlers = (geometry.move_vertices,)
 """Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
 
 
-def register() -> None:
-    """Register the handlers and start to publish events. Blender calls this when the user enables the extension.
+def register(server: "BeamServer | None" = None) -> None:
+    """Register the handlers and start to publish events.
 
-    After an update of Beam-BPy, Python keeps its old modules until Blender ends. Then nothing is registered: handlers
-    of a new version may need the new modules, and Blender would disable an extension that raises an exception.
+    Blender calls this without a server when the user enables the extension. `serve --handlers scene_handlers` calls it
+    with a server, in a Python program that has the packages bpy and beam-bpy.
+
+    After an update of Beam-BPy, Blender's Python keeps its old modules until Blender ends. Then nothing is registered:
+    handlers of a new version may need the new modules, and Blender would disable an extension that raises an exception.
     """
-    server = _server()
-    if _core_was_updated():
-        log.warning("Beam-BPy was updated: restart Blender. Until then, Scene Handlers has no handlers")
-        return
+    if server is None:
+        server = _server()
+        if _core_was_updated():
+            log.warning("Beam-BPy was updated: restart Blender. Until then, Scene Handlers has no handlers")
+            return
+    else:
+        # Blender disables its extensions when it ends. In a program nobody does, and with functions in
+        # bpy.app.handlers the bpy module does not end.
+        atexit.register(events.unregister)
     for handler in READING:
         server.expose(owner=__package__)(handler)
     for handler in RENDERING:

@@ -45,8 +45,9 @@ _state: _State | None = None
 
 
 def register(server: "BeamServer") -> None:
-    """Start to publish events with this server."""
+    """Start to publish events with this server, and no longer with another one."""
     global _state
+    unregister()
     _state = _State(server)
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).append(handler)

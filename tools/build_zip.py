@@ -93,7 +93,6 @@ def check_wheel(folder: Path, name: str) -> None:
 def stage_scene_handlers(folder: Path) -> None:
     """Copy the files of the extension scene_handlers to `folder`."""
     _copy_sources(ROOT / "scene_handlers", folder)
-    shutil.copy(ROOT / "LICENSE", folder)
 
 
 def packaging_tool() -> list[str]:
@@ -163,7 +162,7 @@ def _build_wheel(folder: Path) -> Path:
 
 
 def _copy_sources(source: Path, folder: Path) -> None:
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", "pyproject.toml"))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

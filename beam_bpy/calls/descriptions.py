@@ -43,10 +43,11 @@ def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]
 
 def parameters_of(handler: Handler, encoder: ErlangVariantEncoder) -> Iterator[dict[Atom, Any]]:
     """The parameters that a caller can give; see `describe`."""
-    if not handler.spread:
+    parameters = signature_of(handler)
+    if not handler.spread or parameters is None:
         yield _map(name="args", kind=Atom("variadic"), type=None, required=False)
         return
-    for parameter in signature_of(handler):
+    for parameter in parameters:
         variadic = parameter.kind is inspect.Parameter.VAR_POSITIONAL
         optional = variadic or parameter.default is not inspect.Parameter.empty
         described = _map(
@@ -60,12 +61,12 @@ def parameters_of(handler: Handler, encoder: ErlangVariantEncoder) -> Iterator[d
         yield described
 
 
-def signature_of(handler: Handler) -> list[inspect.Parameter]:
-    """The parameters that a caller can give; none for a function written in C that has no signature."""
+def signature_of(handler: Handler) -> list[inspect.Parameter] | None:
+    """The parameters that a caller can give; None for a function written in C that has no signature."""
     try:
         parameters = inspect.signature(handler.function).parameters.values()
     except Exception:  # noqa: BLE001 - an object's __signature__ may raise anything
-        return []
+        return None
     return [one for one in parameters if one.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
 
 

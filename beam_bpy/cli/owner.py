@@ -89,6 +89,7 @@ class Owner:
     def _wait(self, owners_end: int) -> None:
         _read_to_end(owners_end)
         self.gone = True
+        _end_a_hanging_exit(self._kill_after + 2 * _LOG_TIME)
         if callable(signal.getsignal(signal.SIGTERM)):
             _thread.interrupt_main(signal.SIGTERM)
         logged = threading.Event()
@@ -110,6 +111,15 @@ def _seconds(text: str) -> float:
         if 0 <= seconds <= threading.TIMEOUT_MAX:  # Not for nan.
             return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is not a time: write a number of seconds, 0 or above")
+
+
+def _end_a_hanging_exit(seconds: float) -> None:
+    """Let the system end this process by SIGALRM, in case that Python hangs while it ends and runs no more threads.
+
+    The bpy module does so if a program leaves functions in bpy.app.handlers.
+    """
+    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _die_with_parent() -> None:

@@ -98,10 +98,8 @@ defmodule BeamBpy do
   @spec stream(target(), atom(), [term()], [call_option()]) :: Enumerable.t()
   def stream(target, function, args \\ [], options \\ [])
       when is_atom(function) and is_list(args) do
-    if options[:retries],
-      do: raise(ArgumentError, "a stream has no option :retries, because its events would repeat")
-
-    {mfargs, options} = prepare(function, args, options)
+    # `:retries` is not among them, because the events would repeat.
+    {mfargs, options} = prepare(function, args, options, @call_options -- [:retries])
 
     Stream.resource(
       fn -> start_stream(target, mfargs, options) end,
@@ -110,45 +108,48 @@ defmodule BeamBpy do
     )
   end
 
+  # The state of a stream is `{call, span}`. The call is a `Progress`, an error, or :ended.
   defp start_stream(target, mfargs, options) do
+    span = start_span(target, mfargs)
     started = Call.now()
 
     case Lease.checkout(target, Call.checkout_options(options, started)) do
       {:ok, lease} ->
         timeout = Call.rest(options[:timeout] || lease.timeout, started)
-
-        Progress.start(
-          lease,
-          mfargs,
-          timeout,
-          options[:progress_timeout] || lease.progress_timeout
-        )
+        progress_timeout = options[:progress_timeout] || lease.progress_timeout
+        {Progress.start(lease, mfargs, timeout, progress_timeout), span}
 
       {:error, error} ->
-        {:error, %{error | function: error.function || Remote.name(mfargs)}}
+        {{:error, %{error | function: error.function || Remote.name(mfargs)}}, span}
     end
   end
 
-  defp next_event({:error, error}), do: {[{:error, error}], :ended}
-  defp next_event(:ended), do: {:halt, :ended}
+  defp next_event({:ended, span}), do: {:halt, {:ended, span}}
+  defp next_event({{:error, _error} = result, span}), do: last_event(result, span)
 
-  defp next_event(progress) do
+  defp next_event({progress, span}) do
     case Progress.next(progress) do
       {tag, _value} = event when tag in [:progress, :render] ->
-        {[event], progress}
+        {[event], {progress, span}}
 
       result ->
         Progress.cancel(progress)
-        {[Call.finish(progress.lease, result)], :ended}
+        progress.lease |> Call.finish(result) |> last_event(span)
     end
   end
 
-  defp end_stream(:ended), do: :ok
+  defp last_event(result, span) do
+    stop_span(span, outcome_of(result))
+    {[result], {:ended, span}}
+  end
 
-  defp end_stream(progress) do
+  defp end_stream({%Progress{} = progress, span}) do
     Progress.cancel(progress)
     Lease.checkin(progress.lease, :check)
+    stop_span(span, %{result: :cancelled, error: nil})
   end
+
+  defp end_stream(_ended), do: :ok
 
   @doc """
   Makes several calls in one message. The node runs them in order, without other calls between them, and creates one
@@ -200,7 +201,7 @@ defmodule BeamBpy do
           {:ok, result} | {:error, Error.t()}
         when result: term()
   def checkout(target, function, options \\ []) when is_function(function, 1) do
-    options = Keyword.validate!(options, [:timeout, :affinity])
+    options = Call.validate!(options, [:timeout, :affinity])
 
     with {:ok, lease} <- Lease.checkout(target, options) do
       try do
@@ -253,20 +254,25 @@ defmodule BeamBpy do
   @spec handlers(target()) :: {:ok, [map()]} | {:error, Error.t()}
   def handlers(target), do: call(target, :describe_handlers)
 
-  defp prepare(function, args, options) do
-    {module, options} =
-      options |> Keyword.validate!(@call_options) |> Keyword.pop(:module, Blender)
-
+  defp prepare(function, args, options, names \\ @call_options) do
+    {module, options} = options |> Call.validate!(names) |> Keyword.pop(:module, Blender)
     {{module, function, args}, options}
   end
 
-  defp observed(target, {module, function, args}, run) do
-    metadata = %{target: target, module: module, function: function, arity: length(args)}
-    started = Telemetry.start([:call], metadata)
+  defp observed(target, mfargs, run) do
+    span = start_span(target, mfargs)
     result = run.()
-    Telemetry.stop([:call], started, Map.merge(metadata, outcome_of(result)))
+    stop_span(span, outcome_of(result))
     result
   end
+
+  defp start_span(target, {module, function, args}) do
+    metadata = %{target: target, module: module, function: function, arity: length(args)}
+    {Telemetry.start([:call], metadata), metadata}
+  end
+
+  defp stop_span({started, metadata}, outcome),
+    do: Telemetry.stop([:call], started, Map.merge(metadata, outcome))
 
   defp outcome_of({:ok, _result}), do: %{result: :ok, error: nil}
   defp outcome_of({:error, error}), do: %{result: error.kind, error: error}

@@ -183,6 +183,25 @@ def test_standard_input_closes_while_handlers_are_loaded(serve: Serve, tmp_path:
     assert " is ready" not in served.output.text()
 
 
+def test_the_end_of_python_hangs(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "hanging_handlers.py").write_text(
+        "import time\n"
+        "class Hangs:\n"
+        "    def __del__(self, sleep=time.sleep):\n"
+        "        print('it hangs', flush=True)\n"
+        "        sleep(3600)\n"
+        "hangs = Hangs()\n"
+        "def register(server): pass\n"
+    )
+    served = serve("--kill-after", "0.5", handlers="hanging_handlers.py")
+    served.output.wait_for(" is ready")
+
+    served.close_standard_input()
+
+    served.output.wait_for("it hangs")
+    assert served.process.wait(TIMEOUT) == -signal.SIGALRM
+
+
 def test_handlers_do_not_read_what_the_owner_writes(serve: Serve, erl: Erl) -> None:
     served = serve()
     served.output.wait_for(" is ready")

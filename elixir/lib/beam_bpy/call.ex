@@ -11,6 +11,34 @@ defmodule BeamBpy.Call do
           affinity: term()
         ]
 
+  # The longest time in which a supervisor starts a worker again, in milliseconds.
+  @time_of_a_restart 5_000
+
+  # The longest time that a timer can have.
+  @longest 4_294_967_295
+
+  @doc "Whether a value is a time in milliseconds, or `:infinity`."
+  defguard is_time(value)
+           when value == :infinity or (is_integer(value) and value >= 0 and value <= @longest)
+
+  @doc "Raises `ArgumentError` for an option that a call does not have, and for a value that it cannot have."
+  @spec validate!(keyword(), [atom()]) :: keyword()
+  def validate!(options, names) do
+    options = Keyword.validate!(options, names)
+
+    for {key, value} <- options, not valid?(key, value) do
+      raise ArgumentError, "the option #{inspect(key)} of a call cannot be #{inspect(value)}"
+    end
+
+    options
+  end
+
+  defp valid?(key, nil) when key in [:timeout, :progress_timeout], do: true
+  defp valid?(key, time) when key in [:timeout, :progress_timeout], do: is_time(time)
+  defp valid?(:retries, retries), do: is_integer(retries) and retries >= 0
+  defp valid?(:module, module), do: is_atom(module)
+  defp valid?(:affinity, _term), do: true
+
   @doc "Makes a call. Of `BeamBpy.call/4`, the options are validated and the telemetry is sent there."
   @spec run(BeamBpy.target(), Remote.mfargs(), options()) :: {:ok, term()} | {:error, Error.t()}
   def run(target, mfargs, options),
@@ -22,13 +50,9 @@ defmodule BeamBpy.Call do
       {:ok, lease} ->
         case finish(lease, attempt(lease, mfargs, options, started)) do
           {:error, %Error{kind: kind}} when kind in [:crashed, :not_connected] and retries > 0 ->
-            run(
-              target,
-              mfargs,
-              Keyword.put_new(options, :timeout, lease.timeout),
-              started,
-              retries - 1
-            )
+            options = Keyword.put_new(options, :timeout, lease.timeout)
+            Lease.await(target, min(@time_of_a_restart, rest(options[:timeout], started)))
+            run(target, mfargs, options, started, retries - 1)
 
           result ->
             result

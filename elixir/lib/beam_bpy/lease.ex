@@ -4,7 +4,7 @@ defmodule BeamBpy.Lease do
   #
   # A pool monitors the process that has a lease. If that process dies, the lease ends.
 
-  alias BeamBpy.Error
+  alias BeamBpy.{Error, Telemetry}
   alias BeamBpy.Pool.Load
 
   # A program that has ended closes its connection first; its worker learns of the end after this time, in milliseconds,
@@ -43,20 +43,39 @@ defmodule BeamBpy.Lease do
   def checkout(target, options) do
     cond do
       node_name?(target) -> {:ok, %__MODULE__{node: target, worker: nil}}
-      Load.full?(target) -> {:error, full(target)}
+      Load.full?(target) -> refused(target)
       true -> target |> GenServer.call({:checkout, options}, :infinity) |> monitored()
     end
   catch
     :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(target, reason)}
   end
 
-  # `lost/2` needs the reason of the worker's end, which only those learn who monitored it before.
+  defp refused(pool) do
+    measurements = %{queue_time: 0, waiting: Load.read(pool).waiting}
+    Telemetry.execute([:pool, :queue], measurements, %{pool: pool, result: :full})
+    {:error, full(pool)}
+  end
+
+  # `give_up/2` needs the reason of the worker's end, which only those learn who monitored it before.
   defp monitored({:ok, lease}), do: {:ok, %{lease | monitor: Process.monitor(lease.worker)}}
   defp monitored(error), do: error
 
   @doc "Whether a target is the name of a node, and not that of a process."
   @spec node_name?(BeamBpy.target()) :: boolean()
   def node_name?(target), do: is_atom(target) and String.contains?(Atom.to_string(target), "@")
+
+  @doc "Waits, at most so many milliseconds, until a worker that has ended runs again under its name."
+  @spec await(BeamBpy.target(), timeout()) :: :ok
+  def await(target, time) when is_atom(target) and time > 0 do
+    if node_name?(target) or GenServer.whereis(target) != nil do
+      :ok
+    else
+      Process.sleep(min(time, 20))
+      await(target, time - 20)
+    end
+  end
+
+  def await(_target, _time), do: :ok
 
   @doc """
   Asks a pool or a worker for its nodes that are ready. For each further one, the calling process gets
@@ -131,13 +150,10 @@ defmodule BeamBpy.Lease do
   defp explain(_reason, error),
     do: %{error | kind: :crashed, text: "the program ended during the call"}
 
-  @doc "The error of a caller that has waited too long for a lease."
-  @spec too_late(keyword()) :: Error.t()
-  def too_late(options) do
-    %Error{
-      kind: :timeout,
-      text: "no Blender became free within #{options[:timeout]} milliseconds"
-    }
+  @doc "The error of a caller that has waited too long for a lease, in milliseconds."
+  @spec too_late(timeout()) :: Error.t()
+  def too_late(timeout) do
+    %Error{kind: :timeout, text: "no Blender became free within #{timeout} milliseconds"}
   end
 
   defp no_server(server, :noproc) do

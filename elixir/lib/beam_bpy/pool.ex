@@ -50,7 +50,10 @@ defmodule BeamBpy.Pool do
 
   use Supervisor
 
+  import BeamBpy.Call, only: [is_time: 1]
+
   alias BeamBpy.{Pool, Worker}
+  alias BeamBpy.Worker.Secrets
 
   @defaults [
     name: nil,
@@ -66,6 +69,7 @@ defmodule BeamBpy.Pool do
     group: nil
   ]
   @names Keyword.keys(@defaults)
+  @worker_names Worker.option_names() -- [:name, :node_name]
 
   @type option ::
           {:name, atom()}
@@ -85,7 +89,7 @@ defmodule BeamBpy.Pool do
   def child_spec(options) do
     %{
       id: {__MODULE__, options[:name]},
-      start: {__MODULE__, :start_link, [options]},
+      start: {__MODULE__, :start_link, [Secrets.hide(options)]},
       type: :supervisor
     }
   end
@@ -122,24 +126,27 @@ defmodule BeamBpy.Pool do
 
   defp validate!(options) do
     {options, worker_options} = Keyword.split(options, @names)
-    options = Keyword.validate!(options, @defaults)
-    options = Keyword.update!(options, :max, &(&1 || max(options[:min], 1)))
+    options = Keyword.merge(@defaults, options)
 
-    for key <- [:node_name, :owner, :pool], Keyword.has_key?(worker_options, key) do
-      raise ArgumentError, "the pool chooses the option #{inspect(key)} of its workers itself"
+    for {key, _value} <- worker_options, key not in @worker_names do
+      raise ArgumentError,
+            "a pool has no option #{inspect(key)}; its options are #{inspect(@names ++ @worker_names)}"
     end
 
-    for {key, value} <- options, not valid?(key, value, options) do
-      raise ArgumentError, "the option #{inspect(key)} of a pool cannot be #{inspect(value)}"
+    # Whether `:max` is valid depends on `:min`, which comes first in `@names`.
+    for key <- @names, not valid?(key, options[key], options) do
+      raise ArgumentError,
+            "the option #{inspect(key)} of a pool cannot be #{inspect(options[key])}"
     end
 
-    Worker.validate!(worker_options)
-    {options, worker_options}
+    {Keyword.update!(options, :max, &(&1 || max(options[:min], 1))),
+     Worker.validate!(worker_options)}
   end
 
   defp valid?(:name, name, _options), do: is_atom(name) and name != nil
   defp valid?(:group, group, _options), do: is_atom(group)
   defp valid?(:min, min, _options), do: is_integer(min) and min >= 0
+  defp valid?(:max, nil, _options), do: true
   defp valid?(:max, max, options), do: is_integer(max) and max >= max(options[:min], 1)
   defp valid?(:max_waiting, count, _options), do: is_integer(count) and count >= 0
   defp valid?(:cancel_timeout, time, _options), do: is_integer(time) and time >= 0
@@ -152,6 +159,5 @@ defmodule BeamBpy.Pool do
       end)
   end
 
-  defp valid?(_timeout, value, _options),
-    do: value == :infinity or (is_integer(value) and value >= 0)
+  defp valid?(_timeout, value, _options), do: is_time(value)
 end

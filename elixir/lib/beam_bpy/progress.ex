@@ -2,45 +2,86 @@ defmodule BeamBpy.Progress do
   @moduledoc false
   # A call whose progress its caller receives.
   #
-  # A linked process makes the call, because `:erpc.call` blocks. If the caller dies or stops to enumerate, that process
-  # ends, and the node then closes the handler.
+  # A process of its own makes the call and passes on what it reports, so that nothing of a call that has ended or was
+  # cancelled reaches the caller's mailbox. When that process ends, the node closes the handler.
 
   alias BeamBpy.{Call, Error, Lease, Remote}
 
-  @enforce_keys [:lease, :mfargs, :tag, :runner, :deadline, :progress_timeout]
+  @enforce_keys [:lease, :mfargs, :tag, :relay, :monitor, :progress_timeout]
   defstruct @enforce_keys
 
-  @type t :: %__MODULE__{}
+  @type t :: %__MODULE__{
+          lease: Lease.t(),
+          mfargs: Remote.mfargs(),
+          tag: reference(),
+          relay: pid(),
+          monitor: reference(),
+          progress_timeout: timeout()
+        }
   @type event :: {:progress, term()} | {:render, map()} | {:ok, term()} | {:error, Error.t()}
 
   @doc "Starts a call with this lease. Times are in milliseconds."
   @spec start(Lease.t(), Remote.mfargs(), timeout(), timeout()) :: t()
   def start(lease, mfargs, timeout, progress_timeout) do
     {caller, tag} = {self(), make_ref()}
-    if lease.worker, do: GenServer.cast(lease.worker, {:watch, caller, :progress})
-
-    runner =
-      spawn_link(fn ->
-        send(caller, {tag, Remote.call_with_progress(lease.node, mfargs, timeout, {caller, tag})})
-      end)
+    {relay, monitor} = spawn_monitor(fn -> relay(caller, tag, lease, mfargs, timeout) end)
 
     %__MODULE__{
       lease: lease,
       mfargs: mfargs,
       tag: tag,
-      runner: runner,
-      deadline: if(timeout == :infinity, do: :infinity, else: Call.now() + timeout),
+      relay: relay,
+      monitor: monitor,
       progress_timeout: progress_timeout
     }
   end
 
+  defp relay(caller, tag, lease, mfargs, timeout) do
+    state = %{
+      caller: caller,
+      monitor: Process.monitor(caller),
+      tag: tag,
+      node: lease.node,
+      mfargs: mfargs,
+      started: Call.now(),
+      timeout: timeout
+    }
+
+    if lease.worker, do: GenServer.cast(lease.worker, {:watch, self(), :progress})
+    pass_on(Remote.request_with_progress(lease.node, mfargs, tag), state)
+  end
+
+  defp pass_on(request, %{tag: tag, monitor: monitor} = state) do
+    receive do
+      {:progress, ^tag, value} ->
+        tell(state, {:progress, value})
+        pass_on(request, state)
+
+      {:beam_bpy_render, _node, render} ->
+        tell(state, {:render, render})
+        pass_on(request, state)
+
+      {:DOWN, ^monitor, :process, _caller, _reason} ->
+        :ok
+
+      message ->
+        case Remote.response(message, request, state.node, state.mfargs) do
+          :no_response -> pass_on(request, state)
+          result -> tell(state, result)
+        end
+    after
+      Call.rest(state.timeout, state.started) ->
+        tell(state, {:error, Remote.too_late(state.node, state.mfargs, state.timeout)})
+    end
+  end
+
+  defp tell(%{caller: caller, tag: tag}, event), do: send(caller, {tag, event})
+
   @doc "Waits for the next event. `{:ok, _}` or `{:error, _}` is the last one."
   @spec next(t()) :: event()
-  def next(%__MODULE__{tag: tag, lease: %{node: node}} = progress) do
+  def next(%__MODULE__{tag: tag} = progress) do
     receive do
-      {:progress, ^tag, value} -> {:progress, value}
-      {:beam_bpy_render, ^node, render} -> {:render, render}
-      {^tag, result} -> result
+      {^tag, event} -> event
     after
       progress.progress_timeout -> {:error, no_progress(progress)}
     end
@@ -48,18 +89,17 @@ defmodule BeamBpy.Progress do
 
   @doc "Ends a call that may still run, and removes its messages."
   @spec cancel(t()) :: :ok
-  def cancel(%__MODULE__{lease: lease, runner: runner, tag: tag}) do
-    Process.unlink(runner)
-    Process.exit(runner, :kill)
-    if lease.worker, do: GenServer.cast(lease.worker, {:unwatch, self(), :progress})
-    flush(tag, lease.node)
+  def cancel(%__MODULE__{relay: relay, monitor: monitor, tag: tag}) do
+    Process.exit(relay, :kill)
+
+    receive do
+      {:DOWN, ^monitor, :process, _relay, _reason} -> flush(tag)
+    end
   end
 
-  defp flush(tag, node) do
+  defp flush(tag) do
     receive do
-      {:progress, ^tag, _value} -> flush(tag, node)
-      {:beam_bpy_render, ^node, _render} -> flush(tag, node)
-      {^tag, _result} -> flush(tag, node)
+      {^tag, _event} -> flush(tag)
     after
       0 -> :ok
     end

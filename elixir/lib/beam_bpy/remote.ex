@@ -8,21 +8,29 @@ defmodule BeamBpy.Remote do
 
   @doc "Calls a handler. `timeout` is in milliseconds."
   @spec call(node(), mfargs(), timeout()) :: {:ok, term()} | {:error, Error.t()}
-  def call(node, mfargs, timeout), do: call_as(node, mfargs, timeout, mfargs)
-
-  @doc "Calls a handler, and sends its reports of progress to `receiver`, as `{:progress, tag, value}`."
-  @spec call_with_progress(node(), mfargs(), timeout(), {pid(), term()}) ::
-          {:ok, term()} | {:error, Error.t()}
-  def call_with_progress(node, {module, function, args} = mfargs, timeout, receiver) do
-    wrapped = {module, :call_with_progress, [receiver, Atom.to_string(function), args]}
-    call_as(node, wrapped, timeout, mfargs)
-  end
-
-  # An error names `mfargs`.
-  defp call_as(node, {module, function, args}, timeout, mfargs) do
+  def call(node, {module, function, args} = mfargs, timeout) do
     {:ok, :erpc.call(node, module, function, args, timeout)}
   catch
     class, reason -> {:error, error(class, reason, node, mfargs, timeout)}
+  end
+
+  @doc """
+  Calls a handler without waiting. The calling process gets the reports of progress, as `{:progress, tag, value}`, and
+  then a message for `response/4`.
+  """
+  @spec request_with_progress(node(), mfargs(), term()) :: :erpc.request_id()
+  def request_with_progress(node, {module, function, args}, tag) do
+    args = [{self(), tag}, Atom.to_string(function), args]
+    :erpc.send_request(node, module, :call_with_progress, args)
+  end
+
+  @doc "The result of a request, if this message has it."
+  @spec response(term(), :erpc.request_id(), node(), mfargs()) ::
+          {:ok, term()} | {:error, Error.t()} | :no_response
+  def response(message, request, node, mfargs) do
+    with {:response, result} <- :erpc.check_response(message, request), do: {:ok, result}
+  catch
+    class, reason -> {:error, error(class, reason, node, mfargs, nil)}
   end
 
   @doc "The text `Module.function/arity`."
@@ -71,14 +79,8 @@ defmodule BeamBpy.Remote do
     exception_error(reason, node, mfargs)
   end
 
-  defp error(:error, {:erpc, :timeout}, node, mfargs, timeout) do
-    %Error{
-      kind: :timeout,
-      function: name(mfargs),
-      node: node,
-      text: "there was no answer within #{timeout} milliseconds"
-    }
-  end
+  defp error(:error, {:erpc, :timeout}, node, mfargs, timeout),
+    do: too_late(node, mfargs, timeout)
 
   defp error(:error, {:erpc, :noconnection}, node, mfargs, _timeout) do
     %Error{
@@ -103,6 +105,17 @@ defmodule BeamBpy.Remote do
 
   defp error(class, reason, node, mfargs, _timeout) do
     %Error{kind: :erlang, function: name(mfargs), node: node, reason: {class, reason}}
+  end
+
+  @doc "The error of a call that was not finished in time."
+  @spec too_late(node(), mfargs(), timeout()) :: Error.t()
+  def too_late(node, mfargs, timeout) do
+    %Error{
+      kind: :timeout,
+      function: name(mfargs),
+      node: node,
+      text: "there was no answer within #{timeout} milliseconds"
+    }
   end
 
   @doc "A sentence that says why a node cannot be reached, as far as this node can find out."

@@ -6,7 +6,7 @@ defmodule BeamBpy.Subscription do
 
   alias BeamBpy.{Lease, Remote}
 
-  # Milliseconds between two attempts to reach a node that nobody on this BEAM supervises.
+  # Milliseconds between two attempts to subscribe.
   @pause 1_000
 
   def start_link({subscriber, target, topic}),
@@ -33,7 +33,13 @@ defmodule BeamBpy.Subscription do
 
   @impl true
   def handle_info({:beam_bpy_worker, :ready, node}, state) do
-    ask(node, :subscribe, state)
+    follow(node, state)
+    {:noreply, state}
+  end
+
+  def handle_info({:follow, node}, state) do
+    # A node that has ended meanwhile tells when it is ready again.
+    if node in nodes(state), do: follow(node, state)
     {:noreply, state}
   end
 
@@ -69,9 +75,15 @@ defmodule BeamBpy.Subscription do
   defp begin_server(state) do
     with {:ok, nodes, pid} <- Lease.watch(state.target) do
       Process.monitor(pid)
-      for node <- nodes, do: ask(node, :subscribe, state)
+      for node <- nodes, do: follow(node, state)
       {:ok, %{state | server: pid}}
     end
+  end
+
+  # A Blender that is busy, or that ends now, may give no answer.
+  defp follow(node, state) do
+    with {:error, _error} <- ask(node, :subscribe, state),
+         do: Process.send_after(self(), {:follow, node}, @pause)
   end
 
   defp nodes(state) do

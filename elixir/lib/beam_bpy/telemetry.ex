@@ -8,7 +8,7 @@ defmodule BeamBpy.Telemetry do
 
   | event | metadata |
   |---|---|
-  | `[:beam_bpy, :call, :start \\| :stop]` | `target`, `module`, `function`, `arity`; at the end also `result` (`:ok`, or the kind of the error) and `error` |
+  | `[:beam_bpy, :call, :start \\| :stop]` | `target`, `module`, `function`, `arity`; at the end also `result` (`:ok`, the kind of the error, or `:cancelled` for a stream that was not read to its end) and `error` |
   | `[:beam_bpy, :worker, :start \\| :stop \\| :exception]` | `node`, `pool`; `:stop` is an end on request; `:exception` is a crash or a failed start, with `error` |
   | `[:beam_bpy, :worker, :ready]` | `node`, `pool`; the measurement `duration` is the time of the start |
   | `[:beam_bpy, :pool, :queue]` | `pool`, `result` (`:ok`, `:full`, `:timeout`, `:cancelled` or `:error`); the measurements are `queue_time`, in native units, and `waiting`, the number of callers that wait now |

@@ -30,11 +30,13 @@ defmodule BeamBpy.Worker do
   cookie in the environment.
   """
 
-  use GenServer, shutdown: 15_000
+  use GenServer
   require Logger
 
-  alias BeamBpy.{Error, Remote, Telemetry}
-  alias BeamBpy.Worker.{Command, OSProcess, Output}
+  import BeamBpy.Call, only: [is_time: 1]
+
+  alias BeamBpy.{Error, Lease, Remote, Telemetry}
+  alias BeamBpy.Worker.{Command, Name, OSProcess, Output, Secrets}
 
   @kept_lines 20
   @defaults [
@@ -65,6 +67,26 @@ defmodule BeamBpy.Worker do
           | {:boot_timeout, pos_integer()}
           | {:kill_after, non_neg_integer()}
           | {:log, Logger.level() | false}
+
+  @levels [:emergency, :alert, :critical, :error, :warning, :notice, :info, :debug]
+
+  # The longest time that a program needs to end after SIGKILL, in milliseconds.
+  @time_of_a_kill 5_000
+
+  # The default of `:timeout` of calls, as in `BeamBpy.call/4`.
+  @timeout 30_000
+
+  @doc false
+  def option_names, do: Keyword.keys(@defaults)
+
+  @doc false
+  def child_spec(options) do
+    %{
+      id: {__MODULE__, options[:name]},
+      start: {__MODULE__, :start_link, [Secrets.hide(options)]},
+      shutdown: Keyword.get(options, :kill_after, @defaults[:kill_after]) + 2 * @time_of_a_kill
+    }
+  end
 
   @doc """
   Starts a program and a process that watches it.
@@ -99,33 +121,51 @@ defmodule BeamBpy.Worker do
   @doc false
   # `owner` is the process that gets `{:worker_ready, pid, node}`; `pool` is the name of its pool.
   def validate!(options) do
-    options = Keyword.validate!(options, @defaults ++ [owner: nil, pool: nil])
+    options = options |> known!() |> Secrets.hide()
 
-    Enum.each(options, fn {key, value} ->
-      valid?(key, value) ||
-        raise ArgumentError, "the option #{inspect(key)} of a worker cannot be #{inspect(value)}"
-    end)
+    for {key, value} <- options, not valid?(key, Secrets.reveal(value)) do
+      raise ArgumentError,
+            "the option #{inspect(key)} of a worker cannot be #{Secrets.show(key, value)}"
+    end
 
     options
   end
 
-  defp valid?(:command, [program | args]), do: Enum.all?([program | args], &is_binary/1)
+  # `Keyword.validate!/2` would show all options in its error, also the secret ones.
+  defp known!(options) do
+    case Keyword.validate(options, @defaults ++ [owner: nil, pool: nil]) do
+      {:ok, options} ->
+        options
+
+      {:error, [key | _]} ->
+        raise ArgumentError,
+              "a worker has no option #{inspect(key)}; its options are #{inspect(option_names())}"
+    end
+  end
+
+  defp valid?(:command, [_program | _args] = words), do: Enum.all?(words, &is_binary/1)
   defp valid?(:command, {kind, path}), do: kind in [:blender, :python] and is_binary(path)
   defp valid?(:command, command), do: command in [:blender, :python]
   defp valid?(:handlers, handlers), do: is_list(handlers) and Enum.all?(handlers, &is_binary/1)
 
   defp valid?(key, value) when key in [:blend_file, :node_name],
-    do: is_nil(value) or is_binary(value)
+    do: is_nil(value) or (is_binary(value) and value != "")
 
-  defp valid?(:env, env), do: is_map(env) or is_list(env)
+  defp valid?(:env, env) when is_map(env) or is_list(env), do: Enum.all?(env, &variable?/1)
+  defp valid?(:env, env), do: is_nil(env)
+  defp valid?(:cookie, cookie), do: is_atom(cookie)
   defp valid?(:boot_timeout, time), do: is_integer(time) and time > 0
   defp valid?(:kill_after, time), do: is_integer(time) and time >= 0
+  defp valid?(:log, level), do: level == false or level in @levels
   defp valid?(_key, _value), do: true
+
+  defp variable?({name, value}), do: is_binary(name) and (is_nil(value) or is_binary(value))
+  defp variable?(_other), do: false
 
   @doc "The node of a worker. Waits until it is ready."
   @spec node_of(GenServer.server(), timeout()) :: {:ok, node()} | {:error, Error.t()}
-  def node_of(worker, timeout \\ 60_000) do
-    with {:ok, %{node: node}} <- BeamBpy.Lease.checkout(worker, timeout: timeout), do: {:ok, node}
+  def node_of(worker, timeout \\ 60_000) when is_time(timeout) do
+    with {:ok, %{node: node}} <- Lease.checkout(worker, timeout: timeout), do: {:ok, node}
   end
 
   @doc "The identifier of the operating system process, or nil."
@@ -147,32 +187,44 @@ defmodule BeamBpy.Worker do
     Process.flag(:trap_exit, true)
     node = choose_node(options)
 
-    with :ok <- check_distribution(),
-         {:ok, command} <- Command.build(options, Atom.to_string(node)),
-         {:ok, process} <- OSProcess.start(command) do
-      metadata = %{node: node, pool: options[:pool]}
+    metadata = %{node: node, pool: options[:pool]}
+    started = Telemetry.start([:worker], metadata)
 
-      {:ok,
-       %{
-         options: options,
-         node: node,
-         process: process,
-         # :booting until the line of the ready node, :connecting until the node answers, then :ready.
-         phase: :booting,
-         # nil, or {:ask | :kill, sentence}: why the program was asked to end.
-         ending: nil,
-         probe: nil,
-         boot_timer: Process.send_after(self(), :boot_timeout, options[:boot_timeout]),
-         kill_timer: nil,
-         waiting: [],
-         watchers: %{},
-         lines: :queue.new(),
-         partial: "",
-         metadata: metadata,
-         started: Telemetry.start([:worker], metadata)
-       }}
-    else
-      {:error, error} -> {:stop, {:shutdown, error}}
+    case start_program(options, node) do
+      {:ok, process} ->
+        {:ok,
+         %{
+           options: options,
+           node: node,
+           process: process,
+           # :booting until the line of the ready node, :connecting until the node answers, then :ready, and
+           # :reconnecting after the connection was lost.
+           phase: :booting,
+           # nil, or {:ask | :kill, sentence}: why the program was asked to end.
+           ending: nil,
+           probe: nil,
+           boot_timer: Process.send_after(self(), :boot_timeout, options[:boot_timeout]),
+           waiting: [],
+           watchers: %{},
+           lines: :queue.new(),
+           partial: "",
+           metadata: metadata,
+           started: started
+         }}
+
+      {:error, error} ->
+        error = %{error | node: node}
+        failed(error, started, metadata)
+        {:stop, {:shutdown, error}}
+    end
+  end
+
+  defp start_program(options, node) do
+    with :ok <- check_distribution(),
+         {:ok, command} <- Command.build(options, Atom.to_string(node)) do
+      # Without this, this node would use its own cookie for the connection.
+      if cookie = Secrets.reveal(options[:cookie]), do: Node.set_cookie(node, cookie)
+      OSProcess.start(command)
     end
   end
 
@@ -183,8 +235,8 @@ defmodule BeamBpy.Worker do
   end
 
   defp choose_node(options) do
-    name = options[:node_name] || BeamBpy.Worker.Name.default(options[:name])
-    String.to_atom("#{name}@#{BeamBpy.Worker.Name.host()}")
+    name = options[:node_name] || Name.default(options[:name])
+    String.to_atom("#{name}@#{Name.host()}")
   end
 
   @impl true
@@ -193,11 +245,13 @@ defmodule BeamBpy.Worker do
   end
 
   def handle_call({:checkout, options}, from, state) do
-    timer =
-      options[:timeout] != :infinity &&
-        Process.send_after(self(), {:too_late, from}, options[:timeout])
+    timeout = options[:timeout] || @timeout
 
-    {:noreply, %{state | waiting: [{from, timer, options} | state.waiting]}}
+    timer =
+      if timeout != :infinity,
+        do: Process.send_after(self(), {:too_late, from, timeout}, timeout)
+
+    {:noreply, %{state | waiting: [{from, timer} | state.waiting]}}
   end
 
   def handle_call(:os_pid, _from, state), do: {:reply, state.process.os_pid, state}
@@ -209,12 +263,12 @@ defmodule BeamBpy.Worker do
   @impl true
   def handle_cast({:end, how, sentence}, state), do: {:noreply, end_program(state, how, sentence)}
 
-  def handle_cast({:watch, pid, what}, state), do: {:noreply, watch(state, pid, what)}
+  def handle_cast({:watch, pid, what}, state) do
+    # The process has asked the pool, which may not know yet that this node is ready.
+    if what == :ready and state.phase == :ready,
+      do: send(pid, {:beam_bpy_worker, :ready, state.node})
 
-  def handle_cast({:unwatch, pid, what}, state) do
-    {gone, watchers} = Enum.split_with(state.watchers, &match?({_monitor, {^pid, ^what}}, &1))
-    for {monitor, _watcher} <- gone, do: Process.demonitor(monitor, [:flush])
-    {:noreply, %{state | watchers: Map.new(watchers)}}
+    {:noreply, watch(state, pid, what)}
   end
 
   @impl true
@@ -230,6 +284,9 @@ defmodule BeamBpy.Worker do
     {:stop, reason_of_end(state, nil), state}
   end
 
+  # The programs that send signals have ports, too.
+  def handle_info({:EXIT, port, _reason}, state) when is_port(port), do: {:noreply, state}
+
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
 
   def handle_info({:probed, probe, result}, %{probe: probe} = state) do
@@ -240,7 +297,7 @@ defmodule BeamBpy.Worker do
 
   def handle_info({:nodedown, node}, %{node: node, ending: nil, phase: :ready} = state) do
     # The connection was cut while the program may still run. The next probe connects again, or says why it cannot.
-    {:noreply, probe(%{state | phase: :connecting})}
+    {:noreply, probe(%{state | phase: :reconnecting})}
   end
 
   def handle_info({:nodedown, _node}, state), do: {:noreply, state}
@@ -259,11 +316,9 @@ defmodule BeamBpy.Worker do
     {:noreply, state}
   end
 
-  def handle_info({:too_late, from}, state) do
-    {late, waiting} = Enum.split_with(state.waiting, &match?({^from, _timer, _options}, &1))
-
-    for {from, _timer, options} <- late,
-        do: GenServer.reply(from, {:error, BeamBpy.Lease.too_late(options)})
+  def handle_info({:too_late, from, timeout}, state) do
+    {late, waiting} = Enum.split_with(state.waiting, &match?({^from, _timer}, &1))
+    for {from, _timer} <- late, do: GenServer.reply(from, {:error, Lease.too_late(timeout)})
 
     {:noreply, %{state | waiting: waiting}}
   end
@@ -277,13 +332,16 @@ defmodule BeamBpy.Worker do
   @impl true
   def terminate(reason, state) do
     error = end_now(reason, state)
-    for {from, _timer, _options} <- state.waiting, do: GenServer.reply(from, {:error, error})
+    for {from, _timer} <- state.waiting, do: GenServer.reply(from, {:error, error})
 
-    if match?({:shutdown, %Error{}}, reason) do
-      Telemetry.exception([:worker], state.started, Map.put(state.metadata, :error, error))
-    else
-      Telemetry.stop([:worker], state.started, state.metadata)
-    end
+    if match?({:shutdown, %Error{}}, reason),
+      do: failed(error, state.started, state.metadata),
+      else: Telemetry.stop([:worker], state.started, state.metadata)
+  end
+
+  defp failed(error, started, metadata) do
+    Logger.error("#{error.node}: #{error.text}", beam_bpy_node: error.node)
+    Telemetry.exception([:worker], started, Map.put(metadata, :error, error))
   end
 
   # The program has ended by itself.
@@ -295,7 +353,7 @@ defmodule BeamBpy.Worker do
 
     unless ended?(state.process, state.options[:kill_after]) do
       OSProcess.kill(state.process)
-      ended?(state.process, 5_000)
+      ended?(state.process, @time_of_a_kill)
     end
 
     OSProcess.close(state.process)
@@ -312,17 +370,19 @@ defmodule BeamBpy.Worker do
   end
 
   defp watch(state, pid, what) do
-    %{state | watchers: Map.put(state.watchers, Process.monitor(pid), {pid, what})}
+    if {pid, what} in Map.values(state.watchers),
+      do: state,
+      else: %{state | watchers: Map.put(state.watchers, Process.monitor(pid), {pid, what})}
   end
 
   ## Output
 
   # A line that is longer than the buffer of the port comes in parts.
   defp output(:noeol, text, state),
-    do: %{state | partial: String.slice(state.partial <> text, 0, 100_000)}
+    do: %{state | partial: Output.append(state.partial, text)}
 
   defp output(:eol, text, state) do
-    line = Output.to_text(state.partial <> text)
+    line = Output.to_text(Output.append(state.partial, text))
     log(line, state)
     lines = :queue.in(line, state.lines)
     lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
@@ -363,18 +423,11 @@ defmodule BeamBpy.Worker do
   defp probed(%{ending: nil} = state, {:ok, _health}) do
     Node.monitor(state.node, true)
     Process.cancel_timer(state.boot_timer)
+    if state.phase == :connecting, do: started(state)
     state = %{state | phase: :ready}
-
-    Telemetry.execute(
-      [:worker, :ready],
-      %{duration: System.monotonic_time() - state.started},
-      state.metadata
-    )
-
-    if owner = state.options[:owner], do: send(owner, {:worker_ready, self(), state.node})
     notify(state, :ready, {:beam_bpy_worker, :ready, state.node})
 
-    for {from, timer, _options} <- Enum.reverse(state.waiting) do
+    for {from, timer} <- Enum.reverse(state.waiting) do
       timer && Process.cancel_timer(timer)
       GenServer.reply(from, {:ok, lease(state)})
     end
@@ -385,7 +438,13 @@ defmodule BeamBpy.Worker do
   defp probed(%{ending: nil} = state, {:error, error}), do: end_program(state, :kill, error.text)
   defp probed(state, _result), do: state
 
-  defp lease(state), do: %BeamBpy.Lease{node: state.node, worker: self()}
+  defp started(state) do
+    duration = System.monotonic_time() - state.started
+    Telemetry.execute([:worker, :ready], %{duration: duration}, state.metadata)
+    if owner = state.options[:owner], do: send(owner, {:worker_ready, self(), state.node})
+  end
+
+  defp lease(state), do: %Lease{node: state.node, worker: self()}
 
   defp notify(state, what, message) do
     for {_monitor, {pid, ^what}} <- state.watchers, do: send(pid, message)
@@ -403,24 +462,21 @@ defmodule BeamBpy.Worker do
 
   defp end_program(state, :ask, sentence) do
     OSProcess.ask_to_end(state.process)
-    timer = Process.send_after(self(), :kill, state.options[:kill_after])
-    %{state | ending: {:ask, sentence}, kill_timer: timer}
+    Process.send_after(self(), :kill, state.options[:kill_after])
+    %{state | ending: {:ask, sentence}}
   end
 
   defp reason_of_end(%{ending: {:ask, _sentence}}, _status), do: :normal
 
-  defp reason_of_end(%{ending: {:kill, sentence}} = state, status) when status in [nil, 137] do
-    kind =
-      if state.phase == :booting or state.phase == :connecting, do: :not_connected, else: :crashed
+  defp reason_of_end(%{ending: {:kill, sentence}} = state, status) when status in [nil, 137],
+    do: ended_with(state, status, sentence)
 
+  defp reason_of_end(state, status),
+    do: ended_with(state, status, end_sentence(status, state.lines))
+
+  defp ended_with(state, status, sentence) do
+    kind = if state.phase in [:booting, :connecting], do: :not_connected, else: :crashed
     {:shutdown, %Error{kind: kind, node: state.node, reason: status, text: sentence}}
-  end
-
-  defp reason_of_end(state, status) do
-    kind = if state.phase == :booting, do: :not_connected, else: :crashed
-
-    {:shutdown,
-     %Error{kind: kind, node: state.node, reason: status, text: end_sentence(status, state.lines)}}
   end
 
   defp end_sentence(status, lines) do
@@ -428,7 +484,7 @@ defmodule BeamBpy.Worker do
 
     case Enum.filter(:queue.to_list(lines), &(String.trim(&1) != "")) do
       [] -> ended
-      lines -> "#{ended}; its last output: #{List.last(lines)}"
+      lines -> "#{ended}; its last output: #{lines |> List.last() |> String.slice(0, 1_000)}"
     end
   end
 end

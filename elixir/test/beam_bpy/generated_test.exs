@@ -26,11 +26,12 @@ defmodule BeamBpy.GeneratedTest do
     %{source: source, beam: Path.join(folder, "Elixir.OddHandlers.beam")}
   end
 
-  # Compiles to a file, because the documentation is in the file.
+  # Compiles to a file, because IEx reads the documentation and the types from the file.
   defp compile(source, folder) do
     File.mkdir_p!(folder)
-    docs = Code.get_compiler_option(:docs)
+    before = Map.take(Code.compiler_options(), [:docs, :debug_info])
     Code.put_compiler_option(:docs, true)
+    Code.put_compiler_option(:debug_info, true)
 
     warnings =
       capture_io(:stderr, fn ->
@@ -39,7 +40,7 @@ defmodule BeamBpy.GeneratedTest do
         end
       end)
 
-    Code.put_compiler_option(:docs, docs)
+    for {option, value} <- before, do: Code.put_compiler_option(option, value)
     Code.prepend_path(folder)
     assert warnings == ""
   end

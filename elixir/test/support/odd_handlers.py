@@ -1,8 +1,11 @@
 """Handlers with the names, parameters, annotations and docstrings that a generator of source code has to survive."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import Enum
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from beam_bpy import BeamServer
 
 ATTACKS = ['"""', "#{System.halt(77)}", "\\", "\nend\nSystem.halt(77)\n", "\u202e", "\u2028", "\x00", "`", "'''"]
 """Texts that would become code, or would stop the compiler, if they were not escaped."""
@@ -18,7 +21,7 @@ def everything(
     number: float = 1.5,
     choice: Literal["a", "b"] = "a",
     mode: Mode = Mode.FAST,
-    nothing: Optional[int] = None,
+    nothing: int | None = None,
     *more: int,
 ) -> tuple[int, list[str]]:
     """Return how many arguments came, and their types.
@@ -52,7 +55,18 @@ def look_at(target: str, options: dict[str, Any], default: int = 1) -> dict[str,
     return {"target": target, "options": options, "default": default}
 
 
-def words(end: int, fn: int, when: int, Größe: int, größe: int, X: int, _x: int, __module__: int, arg_: int, 名: int):
+def words(
+    end: int,
+    fn: int,
+    when: int,
+    Größe: int,  # noqa: N803
+    größe: int,
+    X: int,  # noqa: N803
+    _x: int,
+    __module__: int,
+    arg_: int,
+    名: int,  # noqa: N803
+) -> list[int]:
     return [end, fn, when, Größe, größe, X, _x, __module__, arg_, 名]
 
 
@@ -75,15 +89,15 @@ def echo(*args: Any) -> list[Any]:
     return list(args)
 
 
-def named(name):
-    def function(*args):
+def named(name: str | None) -> Callable[..., Any]:
+    def function(*args: Any) -> list[Any]:
         return [name, *args]
 
     return function
 
 
-def injected(text):
-    def function(value=text, *rest):
+def injected(text: str) -> Callable[..., Any]:
+    def function(value: Any = text, *rest: Any) -> Any:
         return value
 
     function.__doc__ = f"{text}\n\nArgs:\n    value: {text}\n    {text}: {text}"
@@ -91,12 +105,15 @@ def injected(text):
     return function
 
 
-def register(server):
+ODD_NAMES = ("send", "node", "self", "length", "if", "def", "case", "end", "Ping", "größe", "my name", "+", "a#{1}")
+
+
+def register(server: "BeamServer") -> None:
     for handler in (everything, look_at, words, long, slow, fails):
         server.expose(owner="odd")(handler)
     server.expose(echo, name="say")
     server.register_handler("count", lambda args: len(args))
-    for name in ("send", "node", "self", "length", "if", "def", "case", "end", "Ping", "größe", "my name", "+", "a#{1}", "save!"):
+    for name in (*ODD_NAMES, "save!"):
         server.register_handler(name, lambda args, name=name: [name, *args])
     for module in (None, "Physics", "physics.rigid", "Deep.Module"):
         server.expose(named(module), name="move", module=module)

@@ -96,7 +96,7 @@ def test_a_handler_that_takes_the_list_of_arguments(server):
 def test_a_function_of_c_without_a_signature(server):
     server.expose(max, name="max")
 
-    assert described(server)["max"][A("parameters")] == []
+    assert described(server)["max"][A("parameters")] == [parameter("args", "variadic", required=False)]
 
 
 def test_a_handler_is_described_to_those_who_may_call_it(server):

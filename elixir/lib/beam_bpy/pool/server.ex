@@ -13,6 +13,9 @@ defmodule BeamBpy.Pool.Server do
   @longest_pause 10_000
   @first_pause 500
 
+  # Milliseconds after which a Blender that is one of `:min` looks again whether it is still needed.
+  @idle_pause 1_000
+
   defstruct [
     :name,
     :options,
@@ -20,6 +23,7 @@ defmodule BeamBpy.Pool.Server do
     :workers,
     :slots,
     :last_error,
+    nameless: false,
     queue: %Queue{},
     leases: %{},
     watchers: %{}
@@ -56,6 +60,7 @@ defmodule BeamBpy.Pool.Server do
 
   @impl true
   def handle_call({:checkout, options}, {caller, _tag} = from, state) do
+    state = if Node.alive?(), do: start_as_node(state), else: state
     timeout = options[:timeout] || state.options.timeout
 
     waiter = %{
@@ -87,10 +92,15 @@ defmodule BeamBpy.Pool.Server do
           state in [:idle, :busy, :checking],
           do: node
 
-    for {_number, %{pid: worker}} when is_pid(worker) <- state.slots, do: watch(worker, pid, what)
+    if {pid, what} in Map.values(state.watchers) do
+      {:reply, nodes, state}
+    else
+      for {_number, %{pid: worker}} when is_pid(worker) <- state.slots,
+          do: watch(worker, pid, what)
 
-    {:reply, nodes,
-     %{state | watchers: Map.put(state.watchers, Process.monitor(pid), {pid, what})}}
+      watchers = Map.put(state.watchers, Process.monitor(pid), {pid, what})
+      {:reply, nodes, %{state | watchers: watchers}}
+    end
   end
 
   def handle_call(:info, _from, state) do
@@ -160,9 +170,8 @@ defmodule BeamBpy.Pool.Server do
     end
   end
 
-  def handle_info({:try_again, number}, state) do
-    {:noreply, state |> put(%{state.slots[number] | state: :off}) |> grow() |> publish()}
-  end
+  def handle_info({:try_again, number}, state),
+    do: {:noreply, state |> try_again(number) |> grow() |> publish()}
 
   def handle_info(_message, state), do: {:noreply, state}
 
@@ -191,7 +200,7 @@ defmodule BeamBpy.Pool.Server do
 
     case why do
       :cancelled -> :ok
-      :timeout -> GenServer.reply(waiter.from, {:error, Lease.too_late(timeout: waiter.timeout)})
+      :timeout -> GenServer.reply(waiter.from, {:error, Lease.too_late(waiter.timeout)})
       :error -> GenServer.reply(waiter.from, {:error, state.last_error})
     end
 
@@ -234,7 +243,8 @@ defmodule BeamBpy.Pool.Server do
     }
 
     GenServer.reply(waiter.from, {:ok, lease})
-    slot = %{slot | state: :busy, ref: ref, affinity: waiter.affinity}
+    slot.timer && Process.cancel_timer(slot.timer, async: true, info: false)
+    slot = %{slot | state: :busy, ref: ref, timer: nil, affinity: waiter.affinity}
 
     queue_event(
       %{put(state, slot) | leases: Map.put(state.leases, ref, slot.number)},
@@ -272,7 +282,8 @@ defmodule BeamBpy.Pool.Server do
     {number, leases} = Map.pop(state.leases, ref)
     state = %{state | leases: leases}
 
-    check(state, state.slots[number])
+    slot = state.slots[number]
+    check(state, %{slot | calls: slot.calls + 1})
   end
 
   defp used_up?(state, slot) do
@@ -336,17 +347,19 @@ defmodule BeamBpy.Pool.Server do
   defp idle(state), do: for({_number, %{state: :idle} = slot} <- state.slots, do: slot)
 
   defp idle(state, slot) do
-    ref = make_ref()
-
-    if state.options.idle_shutdown_after != :infinity do
-      Process.send_after(self(), {:idle, slot.number, ref}, state.options.idle_shutdown_after)
-    end
-
-    state |> put(%{slot | state: :idle, ref: ref, idle_since: System.monotonic_time()}) |> serve()
+    slot = %{slot | state: :idle, ref: make_ref(), idle_since: System.monotonic_time()}
+    state |> put(wait_for_a_call(slot, state.options.idle_shutdown_after)) |> serve()
   end
 
+  defp wait_for_a_call(slot, :infinity), do: slot
+
+  defp wait_for_a_call(slot, time),
+    do: %{slot | timer: Process.send_after(self(), {:idle, slot.number, slot.ref}, time)}
+
   defp idle_too_long(state, slot) do
-    if live(state) > state.options.min, do: stop(state, slot), else: idle(state, slot)
+    if live(state) > state.options.min,
+      do: stop(state, slot),
+      else: put(state, wait_for_a_call(slot, max(state.options.idle_shutdown_after, @idle_pause)))
   end
 
   defp stop(state, slot) do
@@ -375,7 +388,8 @@ defmodule BeamBpy.Pool.Server do
       pool: state.name
     ]
 
-    spec = Supervisor.child_spec({Worker, state.worker_options ++ own}, restart: :temporary)
+    options = Keyword.merge(state.worker_options, own)
+    spec = Supervisor.child_spec({Worker, options}, restart: :temporary)
 
     case DynamicSupervisor.start_child(state.workers, spec) do
       {:ok, pid} ->
@@ -419,8 +433,25 @@ defmodule BeamBpy.Pool.Server do
     pause = min(@longest_pause, @first_pause * Integer.pow(2, min(failures, 10) - 1))
     Process.send_after(self(), {:try_again, slot.number}, pause)
     slot = %Slot{number: slot.number, state: :failed, failures: failures}
-    state = put(%{state | last_error: start_error(state, reason)}, slot)
+    error = start_error(state, reason)
+    state = put(%{state | last_error: error, nameless: not Node.alive?()}, slot)
     if hopeless?(state), do: refuse_all(state), else: state
+  end
+
+  # Another message may have made the pool try again already.
+  defp try_again(state, number) do
+    case state.slots[number] do
+      %{state: :failed} = slot -> put(state, %{slot | state: :off})
+      _slot -> state
+    end
+  end
+
+  # This BEAM was no node when the pool tried to start Blenders, and now it is one.
+  defp start_as_node(%{nameless: false} = state), do: state
+
+  defp start_as_node(state) do
+    numbers = Map.keys(state.slots)
+    numbers |> Enum.reduce(%{state | nameless: false}, &try_again(&2, &1)) |> grow()
   end
 
   defp start_error(state, {:shutdown, %Error{} = error}) do

@@ -10,8 +10,10 @@ defmodule BeamBpy.Pool.Slot do
     pid: nil,
     monitor: nil,
     node: nil,
-    # The lease of a busy slot; the reference of a check, a timer or an attempt in other states.
+    # The lease of a busy slot; the reference of a check, or of an idle time, in other states.
     ref: nil,
+    # The timer of an idle time.
+    timer: nil,
     affinity: nil,
     calls: 0,
     failures: 0,
@@ -26,6 +28,7 @@ defmodule BeamBpy.Pool.Slot do
           monitor: reference() | nil,
           node: node() | nil,
           ref: reference() | nil,
+          timer: reference() | nil,
           affinity: term(),
           calls: non_neg_integer(),
           failures: non_neg_integer(),

@@ -3,6 +3,7 @@ defmodule BeamBpy.Worker.Command do
   # The command line, and the environment, of the program of a worker.
 
   alias BeamBpy.Error
+  alias BeamBpy.Worker.Secrets
 
   @enforce_keys [:program, :args, :env]
   defstruct @enforce_keys
@@ -52,18 +53,24 @@ defmodule BeamBpy.Worker.Command do
   end
 
   defp environment(options) do
-    cookie = options[:cookie] || Node.get_cookie()
+    cookie = Secrets.reveal(options[:cookie]) || Node.get_cookie()
     file = options[:blend_file]
 
     [{"BPY_BEAM_COOKIE", to_string(cookie)}, {"BEAM_BPY_BLEND_FILE", file && Path.expand(file)}]
     |> Map.new()
-    |> Map.merge(Map.new(options[:env]))
+    |> Map.merge(Map.new(Secrets.reveal(options[:env]) || %{}))
     |> Enum.map(fn {name, value} ->
       {to_charlist(name), if(value, do: to_charlist(value), else: false)}
     end)
   end
 
   defp missing(program) do
+    if File.regular?(program),
+      do: "the file #{program} is not executable: allow its execution with `chmod +x`",
+      else: not_found(program)
+  end
+
+  defp not_found(program) do
     "there is no program #{inspect(program)}: install it, add its folder to PATH, or give its path, " <>
       "for example `command: {:blender, \"/opt/blender/blender\"}`"
   end

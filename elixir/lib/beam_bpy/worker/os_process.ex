@@ -27,11 +27,31 @@ defmodule BeamBpy.Worker.OSProcess do
         nil -> nil
       end
 
-    {:ok, %__MODULE__{port: port, os_pid: os_pid}}
+    process = %__MODULE__{port: port, os_pid: os_pid}
+    guard(process, self())
+    {:ok, process}
   rescue
-    error in ErlangError ->
-      text = "the program #{program} cannot be started: #{:file.format_error(error.original)}"
+    error in [ErlangError, ArgumentError] ->
+      text = "the program #{program} cannot be started: #{cannot_start(error)}"
       {:error, %Error{kind: :not_connected, text: text}}
+  end
+
+  defp cannot_start(%ErlangError{original: reason}), do: :file.format_error(reason)
+
+  defp cannot_start(_error),
+    do: "an argument or an environment variable has a value that the system refuses"
+
+  # A process that is killed cannot end its program. The program would end by itself, but only some seconds later, and
+  # the next program needs the name of its node.
+  defp guard(process, worker) do
+    spawn(fn ->
+      monitor = Process.monitor(worker)
+
+      receive do
+        {:DOWN, ^monitor, :process, _pid, :killed} -> kill(process)
+        {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
+      end
+    end)
   end
 
   @doc "Asks the program to end: with SIGTERM, or by closing its standard input where there are no signals."
@@ -78,7 +98,7 @@ defmodule BeamBpy.Worker.OSProcess do
     "the program was ended by signal 9 (SIGKILL); the system also sends this signal when memory runs out"
   end
 
-  def exit_sentence(status) when status > 128 do
+  def exit_sentence(status) when status in 129..192 do
     "the program was ended by signal #{status - 128}#{signal_name(status - 128)}"
   end
 

@@ -33,10 +33,33 @@ defmodule BeamBpy.Worker.Output do
     end
   end
 
-  @doc "A line as text. Bytes that are not UTF-8, as in names of files, are read as Latin-1."
+  @doc """
+  A line as text. Bytes that are not UTF-8, as in names of files, are read as Latin-1.
+
+      iex> BeamBpy.Worker.Output.to_text(<<"caf", 0xE9>>)
+      "café"
+  """
   @spec to_text(binary()) :: String.t()
   def to_text(line) do
     if String.valid?(line), do: line, else: :unicode.characters_to_binary(line, :latin1)
+  end
+
+  # Bytes. What follows in the same line is dropped.
+  @longest_line 65_536
+
+  @doc "Adds a part of a line to its beginning. A program that never ends its line does not fill the memory."
+  @spec append(binary(), binary()) :: binary()
+  def append(line, part) do
+    room = max(@longest_line - byte_size(line), 0)
+    if byte_size(part) <= room, do: line <> part, else: line <> cut(part, room)
+  end
+
+  # Not in the middle of a character, which is a byte of the form 11xxxxxx and some of the form 10xxxxxx.
+  defp cut(part, size) do
+    case part do
+      <<kept::binary-size(size), 0b10::2, _rest::bitstring>> when size > 0 -> cut(kept, size - 1)
+      <<kept::binary-size(size), _rest::binary>> -> kept
+    end
   end
 
   defp samples(text) do

@@ -64,16 +64,37 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   def run(arguments) do
     {module, options} = parse(arguments)
     target = target(options)
+    path = path(module, options)
     {:ok, _started} = Application.ensure_all_started(:beam_bpy)
 
     descriptions = options |> descriptions() |> only(Keyword.get_values(options, :only))
-    source = Generator.source(module, descriptions, target)
-    path = options[:output] || Path.join("lib", Macro.underscore(module) <> ".ex")
+    source = module |> Generator.source(descriptions, target) |> formatted(path)
 
     if options[:check] do
       check(path, source, module)
     else
       Mix.Generator.create_file(path, source, force: options[:force] || false)
+    end
+  end
+
+  # As `mix format` writes it, so that `--check` does not fail because of the line length of the project.
+  defp formatted(source, path) do
+    {formatter, _options} = Mix.Tasks.Format.formatter_for_file(path)
+    formatter.(source)
+  end
+
+  defp path(module, options) do
+    cond do
+      options[:output] ->
+        options[:output]
+
+      Mix.Project.umbrella?() ->
+        Mix.raise(
+          "Run the task in the folder of one application, or give --output: this is the folder of an umbrella"
+        )
+
+      true ->
+        Path.join("lib", Macro.underscore(module) <> ".ex")
     end
   end
 
@@ -162,7 +183,7 @@ defmodule Mix.Tasks.BeamBpy.Gen do
       trapped = Process.flag(:trap_exit, true)
 
       try do
-        case BeamBpy.Worker.start_link(command: command, handlers: handlers) do
+        case BeamBpy.Worker.start_link(command: command, handlers: handlers, log: false) do
           {:ok, worker} -> use_worker(worker)
           {:error, {:shutdown, %BeamBpy.Error{} = error}} -> Mix.raise(Exception.message(error))
           {:error, reason} -> Mix.raise("The program did not start: #{inspect(reason)}")
@@ -174,13 +195,16 @@ defmodule Mix.Tasks.BeamBpy.Gen do
   end
 
   defp use_worker(worker) do
-    handlers_of(worker)
+    case BeamBpy.Worker.node_of(worker) do
+      {:ok, node} -> handlers_of(node)
+      {:error, error} -> Mix.raise(Exception.message(error))
+    end
   after
     if Process.alive?(worker), do: GenServer.stop(worker)
   end
 
-  defp handlers_of(target) do
-    case BeamBpy.handlers(target) do
+  defp handlers_of(node) do
+    case BeamBpy.handlers(node) do
       {:ok, descriptions} -> descriptions
       {:error, error} -> Mix.raise(Exception.message(error))
     end

@@ -60,6 +60,17 @@ defmodule Mix.Tasks.BeamBpy.GenTest do
              functions(Path.join(folder, "lib/my_app/deep/scene_handlers.ex"))
   end
 
+  test "the file is formatted as the project says", %{node: node, folder: folder} do
+    File.cd!(folder, fn ->
+      File.write!(".formatter.exs", "[line_length: 60]")
+      Gen.run(["A", "--node", node])
+      source = File.read!("lib/a.ex")
+
+      assert source == IO.iodata_to_binary([Code.format_string!(source, line_length: 60), "\n"])
+      refute source =~ "def hello!(name, options \\\\ []) do\n    BeamBpy.Generated.call!(@target"
+    end)
+  end
+
   test "only the handlers of modules and owners", %{node: node, output: output} do
     for {only, expected} <- [
           {["Physics"], [:move, :move!]},
@@ -150,7 +161,7 @@ defmodule Mix.Tasks.BeamBpy.GenTest do
 
   describe "a BEAM without a name" do
     # A mix task of another BEAM.
-    defp task(arguments, environment \\ []) do
+    defp task(arguments, environment) do
       code = "Mix.start(); Mix.Tasks.BeamBpy.Gen.run(System.argv()); false = Node.alive?()"
       ebin = :beam_bpy |> Application.app_dir("ebin") |> to_string()
 
@@ -203,7 +214,7 @@ defmodule Mix.Tasks.BeamBpy.GenTest do
       assert {text, 1} =
                task(["--check" | arguments] ++ [broken], [{"PATH", path}, {name, value}])
 
-      assert text =~ "(Mix)"
+      assert text =~ broken
       assert OsProcess.with_environment(marker) == []
     end
   end
