@@ -370,13 +370,8 @@ defmodule BeamBpy.GeneratorTest do
           for number <- 1..:rand.uniform(8),
               do: String.replace(Enum.random(@lines), "text", "text#{number}")
 
-        parameters = [
-          parameter("name", required: false, default: 1),
-          parameter("b"),
-          parameter("end")
-        ]
-
-        doc = doc(handler("a", doc: Enum.join(lines, "\n"), parameters: parameters))
+        parameters = [{"name", "name", "1"}, {"b", "b", nil}, {"end", "end_", nil}]
+        doc = Docs.markdown(Enum.join(lines, "\n"), parameters, [])
 
         for line <- lines, [word] <- Regex.scan(~r/text\d/, line), do: assert(doc =~ word)
       end
