@@ -25,6 +25,8 @@ def register(server: BeamServer) -> None:
         server.expose(handler)
     for handler in (abort, end, end_by_signal, eat_memory, keep_memory, count, steps, leave_a_note, say, say_bytes):
         server.expose(handler)
+    for handler in (crash_once, note_and_fail):
+        server.expose(handler)
     server.expose(module="Other")(whole_name)
 
 
@@ -149,3 +151,17 @@ def say_bytes(data: str, times: int) -> None:
     for _ in range(times):
         sys.stdout.buffer.write(data.encode("latin-1"))
     sys.stdout.buffer.flush()
+
+
+def crash_once(path: str) -> int:
+    """End as after a failed assertion in C, if the file does not exist."""
+    if not os.path.exists(path):
+        note(path, "crashed")
+        os.abort()
+    return os.getpid()
+
+
+def note_and_fail(path: str) -> None:
+    """Add a line to a file, and raise an exception."""
+    note(path, "called")
+    raise ValueError("failed")
