@@ -143,7 +143,7 @@ format: $(TYPES)/ready ## Format the code with ruff
 	$(TYPES)/bin/ruff format .
 
 clean: ## Remove all environments and all files that the other commands have created
-	rm -rf build dist out $(VENV) $(INSIDE) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
+	rm -rf build dist out elixir/_build elixir/doc $(VENV) $(INSIDE) $(TYPES) $(FUZZ) $(BENCH) $(AUDIT)
 
 $(VENV)/ready: pyproject.toml Makefile tools/need
 	@tools/need venv blender-libraries

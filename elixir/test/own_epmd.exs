@@ -16,7 +16,7 @@ defmodule BeamBpy.OwnEpmd do
     colors = if IO.ANSI.enabled?(), do: ["--color"], else: []
 
     {_output, status} =
-      System.cmd("mix", ["test" | args] ++ colors,
+      System.cmd("mix", ["test" | colors ++ args],
         env: [{"ERL_EPMD_PORT", to_string(free_port())}],
         into: IO.binstream(:stdio, :line)
       )

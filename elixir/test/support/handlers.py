@@ -119,7 +119,7 @@ def count(number: int, pause: float) -> Iterator[int]:
     for each in range(number):
         time.sleep(pause)
         yield each
-    return number  # noqa: B901
+    return number
 
 
 def steps(path: str, pause: float) -> Iterator[int]:
