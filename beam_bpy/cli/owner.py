@@ -1,11 +1,12 @@
 """The option `--until-stdin-closes`: a node ends with its owner, the program that has started it.
 
-Two means, because neither is enough:
+Three means, because none is enough:
 
 - The owner holds the other end of standard input. When the owner ends or closes it, a thread asks the server to stop,
   and ends the process some seconds later.
 - A handler can hold Python's GIL in C code, as a render of Blender may for an hour, and then no thread of Python runs.
   So Linux is asked to kill this process when its parent ends: PR_SET_PDEATHSIG of prctl(2).
+- Python can hang while it ends, and then no thread runs either. So SIGALRM ends the process a little later.
 """
 
 import _thread
@@ -50,7 +51,7 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=_KILL_AFTER,
         metavar="SECONDS",
-        help="how long a handler may go on after standard input has closed; then the process ends whatever it does "
+        help="with --until-stdin-closes, how long a handler may go on after standard input has closed; then the process ends whatever it does "
         f"(default: {_KILL_AFTER:g})",
     )
 
