@@ -51,8 +51,8 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=_KILL_AFTER,
         metavar="SECONDS",
-        help="with --until-stdin-closes, how long a handler may go on after standard input has closed; then the process ends whatever it does "
-        f"(default: {_KILL_AFTER:g})",
+        help="with --until-stdin-closes: how long a handler may go on after standard input has closed; then the process "
+        f"ends whatever the handler does (default: {_KILL_AFTER:g})",
     )
 
 
