@@ -5,12 +5,14 @@ script for `blender -b`, or a program with the bpy module, calls `beam_bpy.get_b
 """
 
 import argparse
+import sys
 
 import bpy
 
 from beam_bpy import get_beam_server
 from beam_bpy.cli import serving
 from beam_bpy.cli.output import SUCCESS, USAGE
+from beam_bpy.cli.owner import OPTION, die_with_parent
 from beam_bpy.cli.serving import EXIT_CODES, add_serving_options
 from beam_bpy.cli.setting_options import add_setting_options, given_settings
 
@@ -75,6 +77,8 @@ def register() -> None:
     if _IS_MODULE:
         # If the command is still registered when Python ends, the bpy module crashes or hangs.
         return
+    if COMMAND in sys.argv and OPTION in sys.argv:
+        die_with_parent()  # Blender opens a file, which may take minutes, before it runs the command.
     _command = bpy.utils.register_cli_command(COMMAND, main)  # type: ignore[func-returns-value]
 
 

@@ -1,5 +1,6 @@
 """Descriptions of handlers, which every node gives to callers of `describe_handlers`."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -79,10 +80,20 @@ def _returns(handler: Handler) -> str | None:
 
 def _doc(handler: Handler) -> str | None:
     try:
-        doc = inspect.getdoc(handler.function)
+        doc = inspect.getdoc(_documented(handler.function))
     except Exception:  # noqa: BLE001 - an object's __doc__ may raise anything
         return None
     return doc and valid_text(doc)
+
+
+def _documented(function: Callable[..., Any]) -> Any:
+    """The object whose docstring is that of a handler: a partial and an instance would have that of their class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    call = type(function).__call__
+    return call if call.__doc__ else function
 
 
 def _annotation(annotation: Any) -> str | None:

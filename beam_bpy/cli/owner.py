@@ -1,11 +1,12 @@
 """The option `--until-stdin-closes`: a node ends with its owner, the program that has started it.
 
-Two means, because neither is enough:
+Three means, because none is enough:
 
 - The owner holds the other end of standard input. When the owner ends or closes it, a thread asks the server to stop,
   and ends the process some seconds later.
 - A handler can hold Python's GIL in C code, as a render of Blender may for an hour, and then no thread of Python runs.
   So Linux is asked to kill this process when its parent ends: PR_SET_PDEATHSIG of prctl(2).
+- Python can hang while it ends, and then no thread runs either. So SIGALRM ends the process a little later.
 """
 
 import _thread
@@ -20,6 +21,8 @@ import threading
 import time
 
 from beam_bpy.logger import log
+
+OPTION = "--until-stdin-closes"
 
 _KILL_AFTER = 5.0
 """The default of `--kill-after`, in seconds."""
@@ -39,7 +42,7 @@ class OwnerError(Exception):
 def add_owner_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of both `serve` commands about the end of the owner."""
     parser.add_argument(
-        "--until-stdin-closes",
+        OPTION,
         action="store_true",
         help="stop the node, as SIGTERM does, when standard input closes: the owner, the program that has started the "
         "node, has ended or has closed the pipe. What standard input contains is discarded. On Linux, the system also "
@@ -50,9 +53,24 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=_KILL_AFTER,
         metavar="SECONDS",
-        help="how long a handler may go on after standard input has closed; then the process ends whatever it does "
-        f"(default: {_KILL_AFTER:g})",
+        help="with --until-stdin-closes: how long a handler may go on after standard input has closed; then the "
+        f"process ends whatever the handler does (default: {_KILL_AFTER:g})",
     )
+
+
+def die_with_parent() -> None:
+    """On Linux, let the system kill this process when the thread that has started it ends. Elsewhere, do nothing.
+
+    Call this on the main thread: Linux forgets the request of another thread when that thread ends.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    except (ImportError, OSError, AttributeError) as error:  # A Python without ctypes, a C library without prctl.
+        log.debug("the system cannot be asked to end this process with its parent: %s", error)
 
 
 class Owner:
@@ -82,7 +100,9 @@ class Owner:
         Raises:
             OwnerError: standard input is not connected to an owner, or the parent of this process has ended already.
         """
-        _die_with_parent()
+        die_with_parent()
+        if os.getppid() != _PARENT_AT_START:
+            raise OwnerError("the program that has started this one has ended already")
         owners_end = _take_standard_input()
         threading.Thread(target=self._wait, args=(owners_end,), name="beam_bpy owner", daemon=True).start()
 
@@ -120,20 +140,6 @@ def _end_a_hanging_exit(seconds: float) -> None:
     """
     if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
         signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _die_with_parent() -> None:
-    if sys.platform != "linux":
-        return
-    try:
-        import ctypes
-
-        # The main thread has to ask: the request of another thread is forgotten when that thread ends.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-    except (ImportError, OSError, AttributeError) as error:  # A Python without ctypes, a C library without prctl.
-        log.debug("the system cannot be asked to end this process with its parent: %s", error)
-    if os.getppid() != _PARENT_AT_START:
-        raise OwnerError("the program that has started this one has ended already")
 
 
 def _take_standard_input() -> int:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from blender_process import Environment, seen
+from blender_process import PROGRAM, Environment, seen
 from erlang import ErlError, erl
 
 TIMEOUT = 60
@@ -114,9 +114,12 @@ def serve(
     handlers = folder / "owner_handlers.py"
     handlers.write_text(HANDLERS)
 
-    def start(*arguments: str, owned: bool = False) -> Served:
+    def start(*arguments: str, owned: bool = False, first: Sequence[str] = ()) -> Served:
         owner = [sys.executable, "-c", OWNER] if owned else []
         command = own_command("serve", "--until-stdin-closes", "--handlers", seen(handlers), *arguments)
+        if first:
+            place = command.index("--command")
+            command[place:place] = first
         started.append(Served([*owner, *command], environment, folder))
         return started[-1]
 
@@ -152,6 +155,19 @@ def test_a_handler_that_does_not_return(serve: Callable[..., Served], handler: s
 def test_the_owner_is_killed(serve: Callable[..., Served], handler: str) -> None:
     served = serve("--kill-after", "600", owned=True)
     served.call(handler)
+
+    served.process.kill()
+
+    assert served.end_of_output(5)
+
+
+def test_the_owner_is_killed_while_blender_starts(serve: Callable[..., Served], folder: Path) -> None:
+    holds = "import ctypes; print('Blender starts', flush=True); ctypes.PyDLL(None).sleep(3600)"
+    (folder / "slow_handlers.py").write_text(holds)
+    # The bpy module has no command line, and opens no file before its handlers are loaded.
+    slow = {"first": ["--python-expr", holds]} if PROGRAM else {}
+    served = serve("--handlers", seen(folder / "slow_handlers.py"), owned=True, **slow)
+    served.wait_for("Blender starts")
 
     served.process.kill()
 

@@ -1,8 +1,11 @@
 """`describe_handlers`, which every node answers."""
 
+import functools
 from collections.abc import Generator
 from fractions import Fraction
+from typing import Literal, Optional
 
+import pytest
 from support import Client
 
 from beam_bpy import Atom, BeamServer
@@ -91,6 +94,77 @@ def test_a_default_without_a_term_is_its_text(server):
 
 def test_a_handler_that_takes_the_list_of_arguments(server):
     assert described(server)["echo"][A("parameters")] == [parameter("args", "variadic", required=False)]
+
+
+class Counter:
+    """Counts."""
+
+    def __call__(self, by: int = 1) -> int:
+        """Add to the count."""
+
+    def read(self) -> int:
+        """The count."""
+
+
+class Silent:
+    """Answers nothing."""
+
+    def __call__(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("function", "doc", "names", "returns"),
+    [
+        (functools.partial(cube, "Crate"), "Add a cube.\n\nIts size is in metres.", ["size", "layers"], "str"),
+        (
+            functools.partial(functools.partial(cube), "Crate"),
+            "Add a cube.\n\nIts size is in metres.",
+            ["size", "layers"],
+            "str",
+        ),
+        (Counter(), "Add to the count.", ["by"], "int"),
+        (functools.partial(Counter(), 2), "Add to the count.", [], "int"),
+        (Counter().read, "The count.", [], "int"),
+        (Silent(), "Answers nothing.", [], None),
+    ],
+    ids=["partial", "partial-without-doc", "instance", "partial-of-instance", "method", "class-doc"],
+)
+def test_a_callable_has_the_docstring_of_what_is_called(server, function, doc, names, returns):
+    server.expose(function, name="called")
+
+    found = described(server)["called"]
+
+    assert found[A("doc")] == doc
+    assert [one[A("name")] for one in found[A("parameters")]] == names
+    assert found[A("returns")] == returns
+
+
+def signatures(
+    union: int | None,
+    optional: Optional[str] = None,  # noqa: UP045 - as users write it
+    choice: Literal["cube", "cone"] = "cube",
+    numbers: dict[str, list[float]] = {},  # noqa: B006
+    *rest: int | str,
+    keyword: int = 3,
+    **more: int,
+) -> list[str] | None:
+    pass
+
+
+def test_types_are_those_that_the_author_has_written(server):
+    server.expose(signatures)
+
+    found = described(server)["signatures"]
+
+    assert found[A("parameters")] == [
+        parameter("union", type="int | None"),
+        parameter("optional", type="Optional[str]", required=False, default=None),
+        parameter("choice", type="Literal['cube', 'cone']", required=False, default="cube"),
+        parameter("numbers", type="dict[str, list[float]]", required=False, default={}),
+        parameter("rest", "variadic", "int | str", required=False),
+    ]
+    assert found[A("returns")] == "list[str] | None"
 
 
 def test_a_function_of_c_without_a_signature(server):
