@@ -1,146 +1,142 @@
-defmodule BeamBpy.CallTest do
-  use BeamBpy.Case, async: true
+for kind <- [:pool, :worker, :node] do
+  defmodule Module.concat(BeamBpy.CallTest, Macro.camelize("#{kind}")) do
+    use BeamBpy.Case, async: true
 
-  @moduletag :capture_log
+    @moduletag :capture_log
 
-  import BeamBpy.Workers
+    import BeamBpy.Workers
 
-  alias BeamBpy.{Error, Pool, Worker}
+    alias BeamBpy.{Error, Worker}
 
-  doctest BeamBpy.Error
-
-  # Each of these tests runs for each kind of target.
-  for kind <- [:pool, :worker, :node] do
-    describe "a call to a #{kind}" do
-      setup do
-        %{target: start_target(unquote(kind))}
-      end
-
-      test "has the result of the handler", %{target: target} do
-        assert BeamBpy.call(target, :echo, [%{list: [1, 2.5, nil, "text"]}]) ==
-                 {:ok, %{list: [1, 2.5, nil, "text"]}}
-
-        assert BeamBpy.call!(target, :echo, ["ä"]) == "ä"
-        assert BeamBpy.call(target, :whole_name, [], module: Other) == {:ok, "Other.whole_name"}
-        assert {:ok, handlers} = BeamBpy.handlers(target)
-        assert "echo" in Enum.map(handlers, &to_string(&1.name))
-      end
-
-      test "has an error for a Python exception, with its type, message and traceback", %{
-        target: target
-      } do
-        assert {:error, %Error{kind: :python, type: "ValueError", text: "no object"} = error} =
-                 BeamBpy.call(target, :fail, ["no object"])
-
-        assert error.traceback =~ "raise ValueError"
-
-        assert Exception.message(error) =~
-                 "Blender.fail/1 on #{error.node} raised ValueError: no object"
-
-        assert_raise Error, ~r/no object/, fn -> BeamBpy.call!(target, :fail, ["no object"]) end
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "has an error for a handler that does not exist", %{target: target} do
-        assert {:error, %Error{kind: :undef, function: "Blender.no_such_handler/1"} = error} =
-                 BeamBpy.call(target, :no_such_handler, [1])
-
-        assert sentence?(error)
-      end
-
-      test "has an error for wrong arguments", %{target: target} do
-        assert {:error, %Error{} = error} = BeamBpy.call(target, :echo, [1, 2, 3])
-        assert sentence?(error)
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "has an error when its time is over", %{target: target} do
-        assert {:error, %Error{kind: :timeout} = error} =
-                 BeamBpy.call(target, :wait, [2], timeout: 300)
-
-        assert sentence?(error)
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "has an error when there is no progress", %{target: target} do
-        options = [progress_timeout: 700]
-        assert BeamBpy.call(target, :count, [4, 0.25], options) == {:ok, 4}
-
-        assert {:error, %Error{kind: :timeout} = error} =
-                 BeamBpy.call(target, :wait, [3], options)
-
-        assert error.text =~ "700"
-        refute_received _any_message
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "has an error when the memory is not enough", %{target: target} do
-        assert {:error, %Error{kind: :python, type: "MemoryError"}} =
-                 BeamBpy.call(target, :eat_memory)
-
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "leaves no message in the mailbox of its caller, also of one that traps exits", %{
-        target: target
-      } do
-        Process.flag(:trap_exit, true)
-        assert BeamBpy.call(target, :count, [3, 0.01], progress_timeout: 10_000) == {:ok, 3}
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-        assert {:error, _} = BeamBpy.call(target, :fail, ["x"])
-        assert {:ok, _} = BeamBpy.checkout(target, &BeamBpy.call(&1, :echo, [1]))
-        assert [{:progress, 0}] = target |> BeamBpy.stream(:count, [9, 0.05]) |> Enum.take(1)
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-        assert Process.info(self(), :messages) == {:messages, []}
-      end
-
-      test "can be a batch", %{target: target} do
-        assert {:ok, [{:ok, 1}, {:error, error}, {:error, undef}, {:ok, 2}]} =
-                 BeamBpy.batch(target, echo: [1], fail: ["x"], no_such_handler: [], echo: [2])
-
-        assert %Error{kind: :python, type: "ValueError", function: "Blender.fail/1"} = error
-        assert %Error{kind: :undef} = undef
-        assert BeamBpy.batch(target, []) == {:ok, []}
-
-        assert {:ok, [{:ok, "Other.whole_name"}]} =
-                 BeamBpy.batch(target, [{:whole_name, []}], module: Other)
-
-        assert {:error, %Error{kind: :timeout}} =
-                 BeamBpy.batch(target, [{:wait, [2]}], timeout: 300)
-      end
-
-      test "can be a cast, which outlives its caller", %{target: target, folder: folder} do
-        path = Path.join(folder, "notes")
-
-        spawn(fn -> :ok = BeamBpy.cast(target, :wait_and_note, [0.3, path, "done"]) end)
-        eventually(fn -> lines(path) == ["done"] end)
-        assert BeamBpy.cast(target, :fail, ["x"]) == :ok
-        assert BeamBpy.cast(target, :no_such_handler) == :ok
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
-
-      test "can be one of several that have a Blender for themselves", %{target: target} do
-        assert {:ok, {same, same}} =
-                 BeamBpy.checkout(target, fn blender ->
-                   assert is_atom(blender)
-                   {BeamBpy.call!(blender, :process), BeamBpy.call!(blender, :process)}
-                 end)
-
-        assert catch_throw(BeamBpy.checkout(target, fn _ -> throw(:thrown) end)) == :thrown
-        assert catch_exit(BeamBpy.checkout(target, fn _ -> exit(:left) end)) == :left
-        assert_raise Error, fn -> BeamBpy.checkout(target, &BeamBpy.call!(&1, :fail, ["x"])) end
-        assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
-      end
+    setup_all do
+      %{target: start_target(unquote(kind))}
     end
-  end
 
-  for kind <- [:pool, :worker] do
-    describe "a #{kind} that continues after" do
-      setup do
-        %{target: start_target(unquote(kind))}
-      end
+    defp start_target(:pool), do: tap(start_pool(), &wait_until_idle/1)
+    defp start_target(:worker), do: tap(start_worker(), &Worker.node_of/1)
 
-      test "os.abort(), an exit, and a kill", %{target: target} do
+    defp start_target(:node) do
+      {:ok, node} = Worker.node_of(start_worker())
+      node
+    end
+
+    test "has the result of the handler", %{target: target} do
+      assert BeamBpy.call(target, :echo, [%{list: [1, 2.5, nil, "text"]}]) ==
+               {:ok, %{list: [1, 2.5, nil, "text"]}}
+
+      assert BeamBpy.call!(target, :echo, ["ä"]) == "ä"
+      assert BeamBpy.call(target, :whole_name, [], module: Other) == {:ok, "Other.whole_name"}
+      assert {:ok, handlers} = BeamBpy.handlers(target)
+      assert "echo" in Enum.map(handlers, &to_string(&1.name))
+    end
+
+    test "has an error for a Python exception, with its type, message and traceback", %{
+      target: target
+    } do
+      assert {:error, %Error{kind: :python, type: "ValueError", text: "no object"} = error} =
+               BeamBpy.call(target, :fail, ["no object"])
+
+      assert error.traceback =~ "raise ValueError"
+
+      assert Exception.message(error) =~
+               "Blender.fail/1 on #{error.node} raised ValueError: no object"
+
+      assert_raise Error, ~r/no object/, fn -> BeamBpy.call!(target, :fail, ["no object"]) end
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "has an error for a handler that does not exist", %{target: target} do
+      assert {:error, %Error{kind: :undef, function: "Blender.no_such_handler/1"} = error} =
+               BeamBpy.call(target, :no_such_handler, [1])
+
+      assert sentence?(error)
+    end
+
+    test "has an error for wrong arguments", %{target: target} do
+      assert {:error, %Error{} = error} = BeamBpy.call(target, :echo, [1, 2, 3])
+      assert sentence?(error)
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "has an error when its time is over", %{target: target} do
+      assert {:error, %Error{kind: :timeout} = error} =
+               BeamBpy.call(target, :wait, [2], timeout: 300)
+
+      assert sentence?(error)
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "has an error when there is no progress", %{target: target} do
+      options = [progress_timeout: 700]
+      assert BeamBpy.call(target, :count, [4, 0.25], options) == {:ok, 4}
+
+      assert {:error, %Error{kind: :timeout} = error} = BeamBpy.call(target, :wait, [3], options)
+
+      assert error.text =~ "700"
+      refute_received _any_message
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "has an error when the memory is not enough", %{target: target} do
+      assert {:error, %Error{kind: :python, type: "MemoryError"}} =
+               BeamBpy.call(target, :eat_memory)
+
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "leaves no message in the mailbox of its caller, also of one that traps exits", %{
+      target: target
+    } do
+      Process.flag(:trap_exit, true)
+      assert BeamBpy.call(target, :count, [3, 0.01], progress_timeout: 10_000) == {:ok, 3}
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+      assert {:error, _} = BeamBpy.call(target, :fail, ["x"])
+      assert {:ok, _} = BeamBpy.checkout(target, &BeamBpy.call(&1, :echo, [1]))
+      assert [{:progress, 0}] = target |> BeamBpy.stream(:count, [9, 0.05]) |> Enum.take(1)
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+      assert Process.info(self(), :messages) == {:messages, []}
+    end
+
+    test "can be a batch", %{target: target} do
+      assert {:ok, [{:ok, 1}, {:error, error}, {:error, undef}, {:ok, 2}]} =
+               BeamBpy.batch(target, echo: [1], fail: ["x"], no_such_handler: [], echo: [2])
+
+      assert %Error{kind: :python, type: "ValueError", function: "Blender.fail/1"} = error
+      assert %Error{kind: :undef} = undef
+      assert BeamBpy.batch(target, []) == {:ok, []}
+
+      assert {:ok, [{:ok, "Other.whole_name"}]} =
+               BeamBpy.batch(target, [{:whole_name, []}], module: Other)
+
+      assert {:error, %Error{kind: :timeout}} =
+               BeamBpy.batch(target, [{:wait, [2]}], timeout: 300)
+    end
+
+    test "can be a cast, which outlives its caller", %{target: target, folder: folder} do
+      path = Path.join(folder, "notes")
+
+      spawn(fn -> :ok = BeamBpy.cast(target, :wait_and_note, [0.3, path, "done"]) end)
+      eventually(fn -> lines(path) == ["done"] end)
+      assert BeamBpy.cast(target, :fail, ["x"]) == :ok
+      assert BeamBpy.cast(target, :no_such_handler) == :ok
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    test "can be one of several that have a Blender for themselves", %{target: target} do
+      assert {:ok, {same, same}} =
+               BeamBpy.checkout(target, fn blender ->
+                 assert is_atom(blender)
+                 {BeamBpy.call!(blender, :process), BeamBpy.call!(blender, :process)}
+               end)
+
+      assert catch_throw(BeamBpy.checkout(target, fn _ -> throw(:thrown) end)) == :thrown
+      assert catch_exit(BeamBpy.checkout(target, fn _ -> exit(:left) end)) == :left
+      assert_raise Error, fn -> BeamBpy.checkout(target, &BeamBpy.call!(&1, :fail, ["x"])) end
+      assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
+    end
+
+    if unquote(kind) != :node do
+      test "continues after os.abort(), an exit, and a kill", %{target: target} do
         for {function, args, reason} <- [
               {:abort, [], 134},
               {:end, [3], 3},
@@ -157,7 +153,7 @@ defmodule BeamBpy.CallTest do
         end
       end
 
-      test "a cut connection", %{target: target} do
+      test "continues after a cut connection", %{target: target} do
         {:ok, node} = BeamBpy.checkout(target, & &1)
 
         for disconnect <- [&:erlang.disconnect_node/1, &Node.disconnect/1] do
@@ -172,7 +168,7 @@ defmodule BeamBpy.CallTest do
         end
       end
 
-      test "a crash that a call repeats with `retries:`", %{target: target, folder: folder} do
+      test "repeats a call after a crash with `retries:`", %{target: target, folder: folder} do
         flag = Path.join(folder, "flag")
 
         # Crashes at the first call only.
@@ -192,7 +188,24 @@ defmodule BeamBpy.CallTest do
         assert length(lines(path)) == 1
       end
     end
+
+    defp running?(node),
+      do: match?({:ok, %{running: %{}}}, BeamBpy.call(node, :health, [], module: :beam_bpy))
+
+    defp sentence?(error), do: Exception.message(error) =~ ~r/\w+ \w+ \w+/
   end
+end
+
+defmodule BeamBpy.CallTest do
+  use BeamBpy.Case, async: true
+
+  @moduletag :capture_log
+
+  import BeamBpy.Workers
+
+  alias BeamBpy.{Error, Pool, Worker}
+
+  doctest BeamBpy.Error
 
   describe "a call to what is not there:" do
     test "a pool, a worker, a process that has ended" do
@@ -316,17 +329,8 @@ defmodule BeamBpy.CallTest do
     end
   end
 
-  defp running?(node) do
-    match?({:ok, %{running: %{}}}, BeamBpy.call(node, :health, [], module: :beam_bpy))
-  end
-
-  defp start_target(:pool), do: tap(start_pool(), &wait_until_idle/1)
-  defp start_target(:worker), do: tap(start_worker(), &Worker.node_of/1)
-
-  defp start_target(:node) do
-    {:ok, node} = Worker.node_of(start_worker())
-    node
-  end
+  defp running?(node),
+    do: match?({:ok, %{running: %{}}}, BeamBpy.call(node, :health, [], module: :beam_bpy))
 
   defp sentence?(error), do: Exception.message(error) =~ ~r/\w+ \w+ \w+/
 
