@@ -43,17 +43,6 @@ defmodule BeamBpy.Remote do
     Exception.format_mfa(module, function, length(args))
   end
 
-  @doc "The error of a call without an outcome after this time, in milliseconds."
-  @spec no_answer(node(), mfargs(), timeout()) :: Error.t()
-  def no_answer(node, mfargs, timeout) do
-    %Error{
-      kind: :timeout,
-      function: name(mfargs),
-      node: node,
-      text: "there was no answer within #{timeout} milliseconds"
-    }
-  end
-
   @doc "The error of a `reason` with which a called function ended, as `call_batch` reports it."
   @spec exception_error(term(), node() | nil, mfargs()) :: Error.t()
   def exception_error({:python_error, %{type: type, message: text} = map}, node, mfargs) do

@@ -1,352 +1,20 @@
 defmodule BeamBpy.SeveralMachinesTest do
   use BeamBpy.Case, async: true
-  @moduletag capture_log: true
+
+  import BeamBpy.Machines
 
   alias BeamBpy.{Error, Pool}
 
-  @handlers """
-  import os
-  import time
-
-
-  def register(server):
-      for function in (machine, nap, echo, count, until_closed, fail, end_program, write):
-          server.expose(function)
-      server.expose(lambda topic: server.publish(topic, os.environ["MACHINE"]), name="publish")
-
-
-  def machine():
-      return os.environ["MACHINE"]
-
-
-  def nap(seconds):
-      time.sleep(seconds)
-      return os.environ["MACHINE"]
-
-
-  def echo(value):
-      return value
-
-
-  def count(number):
-      for value in range(number):
-          yield value
-      return os.environ["MACHINE"]
-
-
-  def until_closed(path):
-      write(path, "started")
-      try:
-          while True:
-              yield None
-              time.sleep(0.02)
-      finally:
-          write(path, "closed")
-
-
-  def fail(text):
-      raise ValueError(text)
-
-
-  def end_program():
-      os._exit(7)
-
-
-  def write(path, text):
-      with open(path, "a") as file:
-          file.write(text + " ")
-  """
+  @moduletag capture_log: true
 
   setup %{folder: folder} do
-    %{group: unique_name("group"), handlers: handlers_file(folder, @handlers)}
-  end
-
-  # The options of a pool, which can be sent to any node.
-  defp options(context, machine, options) do
-    Keyword.merge(
-      [
-        name: unique_name("pool"),
-        group: context.group,
-        command: {:python, python()},
-        handlers: [context.handlers],
-        env: %{"MACHINE" => machine},
-        min: 1,
-        timeout: 60_000
-      ],
-      options
-    )
-  end
-
-  defp start_here(context, options \\ []) do
-    options = options(context, "here", options)
-    start_supervised!({Pool, options})
-    ready(node(), options)
-  end
-
-  defp start_there(context, peer, options \\ []) do
-    options = options(context, "there", options)
-    spec = Supervisor.child_spec({Pool, options}, [])
-    {:ok, _pid} = :erpc.call(peer, Supervisor, :start_child, [BeamBpy.Supervisor, spec])
-    ready(peer, options)
-  end
-
-  # Waits until its Blenders are ready, and until this node knows it.
-  defp ready(node, options) do
-    eventually(fn ->
-      Enum.any?(
-        known(options[:group]),
-        &(&1.node == node and &1.load.name == options[:name] and &1.load.idle >= options[:min])
-      )
-    end)
-
-    options[:name]
-  end
-
-  defp known(group), do: BeamBpy.Group.Members.pools(group)
-
-  defp info(pool, node), do: :erpc.call(node, Pool, :info, [pool])
-  defp states(pool, node), do: for(worker <- info(pool, node).workers, do: worker.state)
-  defp pids(pool, node), do: for(worker <- info(pool, node).workers, do: worker.pid)
-
-  defp idle(pool, node),
-    do: eventually(fn -> Enum.all?(states(pool, node), &(&1 == :idle)) end)
-
-  # The runners of this application on a node.
-  defp runners(node) do
-    for pid <- :erpc.call(node, Process, :list, []),
-        {:current_function, {BeamBpy.Runner, _name, _arity}} <-
-          [:erpc.call(node, Process, :info, [pid, :current_function])],
-        do: pid
-  end
-
-  defp leaves_nothing(node) do
-    eventually(fn -> runners(node) == [] and runners(node()) == [] end)
-    assert Process.info(self(), :messages) == {:messages, []}
-    assert Process.info(self(), :monitors) == {:monitors, []}
-  end
-
-  defp written(path, text),
-    do: eventually(fn -> File.exists?(path) and File.read!(path) =~ text end)
-
-  defp occupy(target) do
-    test = self()
-
-    task =
-      Task.async(fn ->
-        BeamBpy.checkout(target, fn blender ->
-          send(test, :occupied)
-          assert_receive :release, 60_000
-          BeamBpy.call!(blender, :machine)
-        end)
-      end)
-
-    assert_receive :occupied, 30_000
-    task
-  end
-
-  defp release(task) do
-    send(task.pid, :release)
-    Task.await(task, 30_000)
-  end
-
-  describe "a pool of another node" do
-    setup context do
-      peer = start_peer()
-      %{peer: peer, pool: start_there(context, peer), target: {:group, context.group}}
-    end
-
-    test "answers calls", %{target: target, peer: peer} do
-      assert BeamBpy.call(target, :machine) == {:ok, "there"}
-      assert BeamBpy.call!(target, :echo, [[1, %{"a" => "b"}]]) == [1, %{"a" => "b"}]
-
-      assert {:error, %Error{kind: :python, type: "ValueError", text: "no"}} =
-               BeamBpy.call(target, :fail, ["no"])
-
-      assert {:error, %Error{kind: :undef}} = BeamBpy.call(target, :nothing)
-      assert {:error, %Error{kind: :crashed, reason: 7}} = BeamBpy.call(target, :end_program)
-      assert BeamBpy.call(target, :machine) == {:ok, "there"}
-
-      assert {:ok, [{:ok, 1}, {:error, %Error{kind: :python}}]} =
-               BeamBpy.batch(target, [{:echo, [1]}, {:fail, ["no"]}])
-
-      assert {:ok, handlers} = BeamBpy.handlers(target)
-      assert "until_closed" in for(handler <- handlers, do: to_string(handler.name))
-      leaves_nothing(peer)
-    end
-
-    test "gets and sends large values", %{target: target} do
-      value = :binary.copy("0123456789abcdef", 500_000)
-      {:ok, result} = BeamBpy.call(target, :echo, [value])
-      assert result == value
-    end
-
-    test "is a target by its name and node, and by its pid", %{pool: pool, peer: peer} do
-      assert BeamBpy.call({pool, peer}, :machine) == {:ok, "there"}
-      pid = :erpc.call(peer, Process, :whereis, [pool])
-      assert BeamBpy.call(pid, :machine) == {:ok, "there"}
-      assert [{:progress, 0}, {:ok, "there"}] = Enum.to_list(BeamBpy.stream(pid, :count, [1]))
-
-      [worker] = pids(pool, peer)
-      assert BeamBpy.call(worker, :machine) == {:ok, "there"}
-
-      assert {:error, %Error{kind: :not_connected}} = BeamBpy.call({:nobody, peer}, :machine)
-      leaves_nothing(peer)
-    end
-
-    test "streams progress", %{target: target, peer: peer} do
-      assert Enum.to_list(BeamBpy.stream(target, :count, [3])) ==
-               [{:progress, 0}, {:progress, 1}, {:progress, 2}, {:ok, "there"}]
-
-      assert [{:error, %Error{kind: :python}}] =
-               Enum.to_list(BeamBpy.stream(target, :fail, ["no"]))
-
-      leaves_nothing(peer)
-    end
-
-    test "closes a stream that ends early", context do
-      path = Path.join(context.folder, "log")
-      [pid] = pids(context.pool, context.peer)
-
-      assert [_one, _two] =
-               context.target |> BeamBpy.stream(:until_closed, [path]) |> Enum.take(2)
-
-      written(path, "closed")
-      idle(context.pool, context.peer)
-      assert pids(context.pool, context.peer) == [pid]
-      leaves_nothing(context.peer)
-    end
-
-    test "closes the handler of a caller that is killed", context do
-      path = Path.join(context.folder, "log")
-      [pid] = pids(context.pool, context.peer)
-
-      caller =
-        spawn(fn -> BeamBpy.call(context.target, :until_closed, [path], timeout: :infinity) end)
-
-      written(path, "started")
-      Process.exit(caller, :kill)
-      written(path, "closed")
-      idle(context.pool, context.peer)
-      assert pids(context.pool, context.peer) == [pid]
-      leaves_nothing(context.peer)
-    end
-
-    test "never runs a waiting call whose caller is killed", context do
-      path = Path.join(context.folder, "log")
-      task = occupy(context.target)
-      caller = spawn(fn -> BeamBpy.call(context.target, :write, [path, "ran"]) end)
-      eventually(fn -> info(context.pool, context.peer).waiting == 1 end)
-      Process.exit(caller, :kill)
-      eventually(fn -> info(context.pool, context.peer).waiting == 0 end)
-      assert release(task) == {:ok, "there"}
-      assert BeamBpy.call(context.target, :machine) == {:ok, "there"}
-      refute File.exists?(path)
-      leaves_nothing(context.peer)
-    end
-
-    test "has its Blender killed if a call takes too long", context do
-      [pid] = pids(context.pool, context.peer)
-
-      assert {:error, %Error{kind: :timeout}} =
-               BeamBpy.call(context.target, :nap, [60], timeout: 500)
-
-      assert {:error, %Error{kind: :timeout}} =
-               BeamBpy.call(context.target, :nap, [60], progress_timeout: 300)
-
-      assert BeamBpy.call(context.target, :machine) == {:ok, "there"}
-      assert pids(context.pool, context.peer) != [pid]
-      leaves_nothing(context.peer)
-    end
-
-    test "has a queue with deadlines", context do
-      task = occupy(context.target)
-
-      assert {:error, %Error{kind: :timeout}} =
-               BeamBpy.call(context.target, :machine, [], timeout: 400)
-
-      eventually(fn -> info(context.pool, context.peer).waiting == 0 end)
-      release(task)
-      leaves_nothing(context.peer)
-    end
-
-    test "lends a Blender for several calls", context do
-      assert {:ok, {"there", {:ok, "there"}}} =
-               BeamBpy.checkout(context.target, fn blender ->
-                 assert states(context.pool, context.peer) == [:busy]
-
-                 assert [{:progress, 0}, {:ok, "there"}] =
-                          Enum.to_list(BeamBpy.stream(blender, :count, [1]))
-
-                 {BeamBpy.call!(blender, :machine), BeamBpy.call(blender, :machine)}
-               end)
-
-      assert_raise RuntimeError, fn ->
-        BeamBpy.checkout(context.target, fn _blender -> raise "no" end)
-      end
-
-      idle(context.pool, context.peer)
-      leaves_nothing(context.peer)
-    end
-
-    test "runs a cast", context do
-      path = Path.join(context.folder, "log")
-      assert BeamBpy.cast(context.target, :write, [path, "cast"]) == :ok
-      written(path, "cast")
-      leaves_nothing(context.peer)
-    end
-
-    test "sends events of topics", context do
-      for target <- [context.target, {context.pool, context.peer}] do
-        {:ok, subscription} = BeamBpy.subscribe(target, "topic")
-        BeamBpy.call!(context.target, :publish, ["topic"])
-        assert_receive {:beam_bpy_event, _node, "topic", "there"}, 10_000
-
-        # A new Blender is subscribed, too.
-        assert {:error, %Error{kind: :crashed}} = BeamBpy.call(context.target, :end_program)
-
-        eventually(fn ->
-          BeamBpy.call!(context.target, :publish, ["topic"])
-          assert_received_event("there")
-        end)
-
-        assert BeamBpy.unsubscribe(subscription) == :ok
-        flush()
-        BeamBpy.call!(context.target, :publish, ["topic"])
-        refute_receive {:beam_bpy_event, _node, "topic", _payload}, 200
-      end
-    end
-
-    test "is called by an event of this node", context do
-      test = self()
-      handler = fn _event, _times, metadata, _config -> send(test, {:stopped, metadata}) end
-      :telemetry.attach(context.group, [:beam_bpy, :call, :stop], handler, nil)
-      on_exit(fn -> :telemetry.detach(context.group) end)
-      target = context.target
-      BeamBpy.call!(target, :machine)
-      assert_receive {:stopped, %{target: ^target, function: :machine, result: :ok}}
-    end
-  end
-
-  defp assert_received_event(machine) do
-    receive do
-      {:beam_bpy_event, _node, "topic", ^machine} -> true
-    after
-      100 -> false
-    end
-  end
-
-  defp flush do
-    receive do
-      {:beam_bpy_event, _node, _topic, _payload} -> flush()
-    after
-      0 -> :ok
-    end
+    new_group(folder)
   end
 
   describe "two pools" do
     setup context do
       peer = start_peer()
-      %{peer: peer, target: {:group, context.group}}
+      %{peer: peer}
     end
 
     test "share the calls", context do
@@ -449,7 +117,7 @@ defmodule BeamBpy.SeveralMachinesTest do
 
       eventually(fn ->
         BeamBpy.call!({there, context.peer}, :publish, ["topic"])
-        assert_received_event("there")
+        event?("there")
       end)
     end
   end
@@ -457,7 +125,7 @@ defmodule BeamBpy.SeveralMachinesTest do
   describe "a node that is lost" do
     setup context do
       peer = start_peer()
-      %{peer: peer, os_pid: os_pid(peer), target: {:group, context.group}}
+      %{peer: peer, os_pid: os_pid(peer)}
     end
 
     test "gives an error to calls that ran there, and others wait elsewhere", context do
@@ -572,7 +240,7 @@ defmodule BeamBpy.SeveralMachinesTest do
       peer = start_peer()
       start_here(context, min: 2)
       start_there(context, peer, min: 2)
-      %{os_pid: os_pid(peer), target: {:group, context.group}}
+      %{os_pid: os_pid(peer)}
     end
 
     # The longest time of a caller includes the time that a busy machine needs to run it.
