@@ -188,7 +188,8 @@ defmodule BeamBpy do
           BeamBpy.call!(blender, :render_still, [%{width: 640}])
         end)
 
-  The function gets the name of the node, a target for all functions of this module. It returns `{:ok, value}`, with the
+  The function gets a target for all functions of this module: the name of the node, or, for a Blender of another
+  machine, a process. It returns `{:ok, value}`, with the
   value of the function, or `{:error, error}` if no Blender became free. If the function raises, the Blender is given
   back. A call to the pool itself inside the function needs a second Blender.
 
@@ -197,7 +198,7 @@ defmodule BeamBpy do
     * `:timeout` - the longest time to wait for a Blender, in milliseconds. The function has no limit.
     * `:affinity` - see `call/4`
   """
-  @spec checkout(target(), (node() -> result), timeout: timeout(), affinity: term()) ::
+  @spec checkout(target(), (target() -> result), timeout: timeout(), affinity: term()) ::
           {:ok, result} | {:error, Error.t()}
         when result: term()
   def checkout(target, function, options \\ []) when is_function(function, 1) do
@@ -205,7 +206,7 @@ defmodule BeamBpy do
 
     with {:ok, lease} <- Lease.checkout(target, options) do
       try do
-        {:ok, function.(lease.node)}
+        {:ok, function.(Lease.target(lease))}
       after
         Lease.checkin(lease, :check)
       end

@@ -77,6 +77,11 @@ defmodule BeamBpy.Call do
   def rest(:infinity, _started), do: :infinity
   def rest(timeout, started), do: max(0, started + timeout - now())
 
+  @doc "A time, less some milliseconds."
+  @spec less(timeout(), non_neg_integer()) :: timeout()
+  def less(:infinity, _time), do: :infinity
+  def less(timeout, time), do: max(0, timeout - time)
+
   @doc "The present time of `rest/2`."
   @spec now() :: integer()
   def now, do: System.monotonic_time(:millisecond)
@@ -85,7 +90,7 @@ defmodule BeamBpy.Call do
     timeout = rest(options[:timeout] || lease.timeout, started)
 
     case options[:progress_timeout] || lease.progress_timeout do
-      :infinity -> Remote.call(lease.node, mfargs, timeout)
+      :infinity when lease.runner == nil -> Remote.call(lease.node, mfargs, timeout)
       progress_timeout -> Progress.await(lease, mfargs, timeout, progress_timeout)
     end
   end

@@ -4,7 +4,7 @@ defmodule BeamBpy.Lease do
   #
   # A pool monitors the process that has a lease. If that process dies, the lease ends.
 
-  alias BeamBpy.{Error, Telemetry}
+  alias BeamBpy.{Error, Group, Runner, Telemetry}
   alias BeamBpy.Pool.Load
 
   # A program that has ended closes its connection first; its worker learns of the end after this time, in milliseconds,
@@ -15,24 +15,29 @@ defmodule BeamBpy.Lease do
   @time_of_a_kill 2_000
 
   @enforce_keys [:node, :worker]
-  defstruct @enforce_keys ++ [:pool, :ref, :monitor, timeout: 30_000, progress_timeout: :infinity]
+  defstruct @enforce_keys ++
+              [:pool, :ref, :monitor, :runner, timeout: 30_000, progress_timeout: :infinity]
 
-  @typedoc "`timeout` and `progress_timeout` are the defaults of the pool, in milliseconds."
+  @typedoc """
+  `timeout` and `progress_timeout` are the defaults of the pool, in milliseconds. For a pool of another node, `runner`
+  has the lease; it makes the call, because `node` accepts connections of its own machine only.
+  """
   @type t :: %__MODULE__{
           node: node(),
           worker: pid() | nil,
           pool: pid() | nil,
           ref: reference() | nil,
           monitor: reference() | nil,
+          runner: Runner.t() | nil,
           timeout: timeout(),
           progress_timeout: timeout()
         }
 
   @typedoc """
-  What becomes of the Blender: `:ok`, the call has ended; `:check`, calls may still run there; `{:kill, sentence}`, it
-  has to be replaced.
+  What becomes of the Blender: `:ok`, the call has ended; `:unused`, no call was made; `:check`, calls may still run
+  there; `{:kill, sentence}`, it has to be replaced.
   """
-  @type outcome :: :ok | :check | {:kill, String.t()}
+  @type outcome :: :ok | :unused | :check | {:kill, String.t()}
 
   @doc """
   Waits for a lease. The options are `:timeout`, in milliseconds, and `:affinity`.
@@ -40,25 +45,75 @@ defmodule BeamBpy.Lease do
   The pool and the worker watch the time, so that nobody gets a lease after that.
   """
   @spec checkout(BeamBpy.target(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def checkout({:group, group}, options) when is_atom(group), do: Group.checkout(group, options)
+
   def checkout(target, options) do
-    cond do
-      node_name?(target) -> {:ok, %__MODULE__{node: target, worker: nil}}
-      Load.full?(target) -> refused(target)
-      true -> target |> GenServer.call({:checkout, options}, :infinity) |> monitored()
+    if node_name?(target) do
+      {:ok, %__MODULE__{node: target, worker: nil}}
+    else
+      case place(target) do
+        {server, node} when node == node() -> checkout_here(server, options)
+        {server, node} -> checkout_there(server, node, options)
+      end
     end
+  end
+
+  @doc "Gets a lease of a pool of this node, if it has a free Blender."
+  @spec checkout_free(atom(), keyword()) :: {:ok, t()} | {:error, Error.t()} | :busy
+  def checkout_free(pool, options), do: checkout_here(pool, [wait: false] ++ options)
+
+  @doc "The target of calls that use this lease."
+  @spec target(t()) :: BeamBpy.target()
+  def target(%__MODULE__{runner: nil, node: node}), do: node
+  def target(%__MODULE__{worker: runner}), do: runner
+
+  defp checkout_here(server, options) do
+    if Load.full?(server),
+      do: {:error, refused(server)},
+      else: server |> GenServer.call({:checkout, options}, :infinity) |> monitored()
   catch
-    :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(target, reason)}
+    :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(server, reason)}
   end
 
-  defp refused(pool) do
-    measurements = %{queue_time: 0, waiting: Load.read(pool).waiting}
+  defp checkout_there(server, node, options) do
+    runner = Runner.ask(server, node, options)
+
+    case Runner.next(runner, options[:timeout] || :infinity) do
+      {:leased, lease} ->
+        {:ok, %{lease | runner: runner}}
+
+      other ->
+        Runner.close(runner, :unused)
+        {:error, if(other == :no_event, do: too_late(options[:timeout]), else: elem(other, 1))}
+    end
+  end
+
+  @doc "The error of a caller of a full pool of this node."
+  @spec refused(atom()) :: Error.t()
+  def refused(pool) do
+    measurements = %{queue_time: 0, waiting: Load.waiting(pool)}
     Telemetry.execute([:pool, :queue], measurements, %{pool: pool, result: :full})
-    {:error, full(pool)}
+    full(pool)
   end
 
-  # `give_up/2` needs the reason of the worker's end, which only those learn who monitored it before.
-  defp monitored({:ok, lease}), do: {:ok, %{lease | monitor: Process.monitor(lease.worker)}}
-  defp monitored(error), do: error
+  @doc "A server as it is called on its own node, and this node."
+  @spec place(GenServer.server()) :: {GenServer.server(), node()}
+  def place(server) do
+    case server do
+      {name, node} when is_atom(name) and is_atom(node) -> {name, node}
+      pid when is_pid(pid) -> {pid, node(pid)}
+      name when is_atom(name) -> {name, node()}
+      name -> name |> GenServer.whereis() |> place(name)
+    end
+  end
+
+  defp place(nil, name), do: {name, node()}
+  defp place(pid, _name), do: {pid, node(pid)}
+
+  @doc "Adds the monitor of the worker. `give_up/2` needs the reason of its end, which only those learn who monitored it."
+  @spec monitored({:ok, t()} | other) :: {:ok, t()} | other when other: term()
+  def monitored({:ok, lease}), do: {:ok, %{lease | monitor: Process.monitor(lease.worker)}}
+  def monitored(other), do: other
 
   @doc "Whether a target is the name of a node, and not that of a process."
   @spec node_name?(BeamBpy.target()) :: boolean()
@@ -102,6 +157,8 @@ defmodule BeamBpy.Lease do
 
   @doc "Gives a lease back."
   @spec checkin(t(), outcome()) :: :ok
+  def checkin(%__MODULE__{runner: %Runner{} = runner}, outcome), do: Runner.close(runner, outcome)
+
   def checkin(lease, outcome) do
     if lease.monitor, do: Process.demonitor(lease.monitor, [:flush])
     tell_pool(lease, outcome)
@@ -118,6 +175,12 @@ defmodule BeamBpy.Lease do
   If the program has ended, its worker knows why. If not, its handler may still run, so a pool replaces the Blender.
   """
   @spec give_up(t(), Error.t()) :: Error.t()
+  def give_up(%__MODULE__{runner: %Runner{} = runner}, error) do
+    # The runner has asked for the reason itself, or it is lost.
+    Runner.close(runner, :check)
+    error
+  end
+
   def give_up(%__MODULE__{monitor: nil}, error), do: error
 
   def give_up(lease, error) do
@@ -156,20 +219,22 @@ defmodule BeamBpy.Lease do
     %Error{kind: :timeout, text: "no Blender became free within #{timeout} milliseconds"}
   end
 
-  defp no_server(server, :noproc) do
+  @doc "The error of a caller whose pool or worker does not run, or has ended for this reason."
+  @spec no_server(GenServer.server(), term()) :: Error.t()
+  def no_server(server, :noproc) do
     text =
       "there is no pool and no worker #{inspect(server)}: add it to a supervisor, and check its name"
 
     %Error{kind: :not_connected, text: text}
   end
 
-  defp no_server(_server, {:nodedown, node}) do
+  def no_server(_server, {:nodedown, node}) do
     %Error{kind: :not_connected, node: node, text: "the connection to #{node} failed or was lost"}
   end
 
-  defp no_server(_server, {:shutdown, %Error{} = error}), do: error
+  def no_server(_server, {:shutdown, %Error{} = error}), do: error
 
-  defp no_server(server, reason) do
+  def no_server(server, reason) do
     text = "#{inspect(server)} ended while the caller waited: #{Exception.format_exit(reason)}"
     %Error{kind: :not_connected, text: text}
   end

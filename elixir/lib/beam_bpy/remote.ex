@@ -15,22 +15,26 @@ defmodule BeamBpy.Remote do
   end
 
   @doc """
-  Calls a handler without waiting. The calling process gets the reports of progress, as `{:progress, tag, value}`, and
-  then a message for `response/4`.
+  Starts a call. Its outcome comes as a message to the calling process, see `response/4`.
+
+  With a receiver `{pid, tag}`, this process gets the reports of progress, as `{:progress, tag, value}`.
   """
-  @spec request_with_progress(node(), mfargs(), term()) :: :erpc.request_id()
-  def request_with_progress(node, {module, function, args}, tag) do
-    args = [{self(), tag}, Atom.to_string(function), args]
-    :erpc.send_request(node, module, :call_with_progress, args)
+  @spec request(node(), mfargs(), {pid(), term()} | nil) :: :erpc.request_id()
+  def request(node, {module, function, args}, nil),
+    do: :erpc.send_request(node, module, function, args)
+
+  def request(node, {module, function, args}, receiver) do
+    arguments = [receiver, Atom.to_string(function), args]
+    :erpc.send_request(node, module, :call_with_progress, arguments)
   end
 
-  @doc "The result of a request, if this message has it."
+  @doc "The outcome of a request, if this message is its outcome."
   @spec response(term(), :erpc.request_id(), node(), mfargs()) ::
           {:ok, term()} | {:error, Error.t()} | :no_response
   def response(message, request, node, mfargs) do
     with {:response, result} <- :erpc.check_response(message, request), do: {:ok, result}
   catch
-    class, reason -> {:error, error(class, reason, node, mfargs, nil)}
+    class, reason -> {:error, error(class, reason, node, mfargs, :infinity)}
   end
 
   @doc "The text `Module.function/arity`."

@@ -6,11 +6,19 @@ defmodule BeamBpy.Pool.Load do
 
   @table __MODULE__
 
+  @typedoc """
+  `idle` Blenders are free, `working` ones are not, and the others of `max` have not been started or are starting.
+  `timeout` is the default of the pool for calls, and `group` the name of its group or nil.
+  """
   @type t :: %{
+          name: atom(),
+          group: atom(),
           waiting: non_neg_integer(),
           max_waiting: non_neg_integer(),
-          busy: non_neg_integer(),
-          max: pos_integer()
+          idle: non_neg_integer(),
+          working: non_neg_integer(),
+          max: pos_integer(),
+          timeout: timeout()
         }
 
   @doc "Creates the table. The calling process owns it."
@@ -21,9 +29,10 @@ defmodule BeamBpy.Pool.Load do
   end
 
   @doc "Writes the row of a pool."
-  @spec write(atom(), t()) :: :ok
-  def write(pool, %{waiting: waiting, max_waiting: max_waiting, busy: busy, max: max}) do
-    :ets.insert(@table, {pool, waiting, max_waiting, busy, max})
+  @spec write(t()) :: :ok
+  def write(load) do
+    :ets.insert(@table, {load.name, load.waiting, load.max_waiting, load.idle, load.group, load})
+    if load.group, do: :ets.delete(@table, {:asked, node(), load.name})
     :ok
   end
 
@@ -34,15 +43,45 @@ defmodule BeamBpy.Pool.Load do
     :ok
   end
 
-  @doc "Reads the row of a pool of this node."
-  @spec read(term()) :: t() | nil
-  def read(pool) do
-    case :ets.lookup(@table, pool) do
-      [{_pool, waiting, max_waiting, busy, max}] ->
-        %{waiting: waiting, max_waiting: max_waiting, busy: busy, max: max}
+  @doc "The pools of this node that have this group, or any group: `:_`."
+  @spec of_group(atom()) :: [t()]
+  def of_group(group) do
+    for [load] <- :ets.match(@table, {:_, :_, :_, :_, group, :"$1"}), load.group != nil, do: load
+  end
 
-      [] ->
-        nil
+  @doc """
+  Counts a caller that asks a pool of a node, until its load is news again.
+
+  Without it, many callers at once would all choose the same pool of a group.
+  """
+  @spec asked(node(), atom()) :: :ok
+  def asked(node, pool) do
+    :ets.update_counter(@table, {:asked, node, pool}, 1, {nil, 0})
+    :ok
+  end
+
+  @doc "The load of a pool of a node, with the callers that were counted."
+  @spec with_asked(t(), node()) :: t()
+  def with_asked(load, node) do
+    case :ets.lookup(@table, {:asked, node, load.name}) do
+      [{_key, asked}] -> %{load | idle: max(0, load.idle - asked), waiting: load.waiting + asked}
+      [] -> load
+    end
+  end
+
+  @doc "Forgets the callers of a node that were counted: its load is new."
+  @spec heard(node()) :: :ok
+  def heard(node) do
+    :ets.match_delete(@table, {{:asked, node, :_}, :_})
+    :ok
+  end
+
+  @doc "How many callers wait for a pool of this node."
+  @spec waiting(atom()) :: non_neg_integer()
+  def waiting(pool) do
+    case :ets.lookup(@table, pool) do
+      [row] -> elem(row, 1)
+      [] -> 0
     end
   end
 
@@ -50,7 +89,7 @@ defmodule BeamBpy.Pool.Load do
   @spec full?(term()) :: boolean()
   def full?(pool) do
     match?(
-      [{_pool, waiting, max_waiting, busy, max}] when waiting >= max_waiting and busy >= max,
+      [{_pool, waiting, max_waiting, 0, _group, _load}] when waiting >= max_waiting,
       :ets.lookup(@table, pool)
     )
   end

@@ -75,6 +75,9 @@ defmodule BeamBpy.Pool.Server do
       slot = Slot.best(idle(state), waiter.affinity) ->
         {:noreply, state |> grant(slot, Process.monitor(caller), waiter) |> publish()}
 
+      options[:wait] == false ->
+        {:reply, :busy, state}
+
       Queue.size(state.queue) >= state.options.max_waiting ->
         {:reply, {:error, Lease.full(state.name)}, queue_event(state, waiter, :full)}
 
@@ -274,6 +277,9 @@ defmodule BeamBpy.Pool.Server do
       true -> idle(state, slot)
     end
   end
+
+  # No call was made with this lease.
+  defp returned(state, slot, :unused), do: idle(state, slot)
 
   defp returned(state, slot, :check), do: check(state, %{slot | calls: slot.calls + 1})
   defp returned(state, slot, {:kill, sentence}), do: kill(state, slot, sentence)
@@ -483,17 +489,21 @@ defmodule BeamBpy.Pool.Server do
   defp watch(worker, pid, what), do: GenServer.cast(worker, {:watch, pid, what})
 
   defp publish(state) do
-    busy = Enum.count(state.slots, fn {_number, slot} -> slot.state != :idle end)
-    waiting = Queue.size(state.queue)
+    count = fn states ->
+      Enum.count(state.slots, fn {_number, slot} -> slot.state in states end)
+    end
 
-    load = %{
-      waiting: waiting,
+    Load.write(%{
+      name: state.name,
+      group: state.options.group,
+      waiting: Queue.size(state.queue),
       max_waiting: state.options.max_waiting,
-      busy: busy,
-      max: state.options.max
-    }
+      idle: count.([:idle]),
+      working: count.([:busy, :checking, :ending, :failed]),
+      max: state.options.max,
+      timeout: state.options.timeout
+    })
 
-    Load.write(state.name, load)
     state
   end
 end
