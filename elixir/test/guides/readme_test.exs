@@ -13,12 +13,20 @@ defmodule BeamBpy.Guides.ReadmeTest do
     on_exit(fn -> System.put_env("PATH", path) end)
   end
 
+  test "the example in the README of the repository runs" do
+    pool = Guide.blocks("../../README.md", "elixir") |> List.last()
+    {png, binding} = Code.eval_string(pool)
+    assert {:ok, %Image{width: 320, height: 240}} = Image.from_png(png)
+    Supervisor.stop(binding[:_supervisor])
+  end
+
   test "the examples run", %{folder: folder} do
     [children, picture, _path, _git, calls] = Guide.blocks("../README.md", "elixir")
     {children, _binding} = Code.eval_string(children)
-    for child <- children, do: start_supervised!(child)
 
     File.cd!(folder, fn ->
+      # Blender starts in this folder.
+      for child <- children, do: start_supervised!(child)
       Code.eval_string(picture)
       {:ok, image} = "picture.png" |> File.read!() |> Image.from_png()
       assert {image.width, image.height} == {320, 240}
