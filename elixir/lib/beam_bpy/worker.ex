@@ -105,7 +105,8 @@ defmodule BeamBpy.Worker do
     * `:boot_timeout` - the longest time of a start, in milliseconds. Default: `60_000`
     * `:kill_after` - the longest time that the program has to end, in milliseconds, before it is killed.
       Default: `5_000`
-    * `:log` - the level at which the output of the program goes to `Logger`, or false. Default: `:debug`
+    * `:log` - the level at which the output of the program goes to `Logger`, or false. Default: `:debug`. Lines about
+      the progress of a render are left out.
   """
   @spec start_link([option()]) :: GenServer.on_start()
   def start_link(options) do
@@ -383,14 +384,18 @@ defmodule BeamBpy.Worker do
 
   defp output(:eol, text, state) do
     line = Output.to_text(Output.append(state.partial, text))
-    log(line, state)
+    parsed = Output.parse(line)
+    log(parsed, line, state)
     lines = :queue.in(line, state.lines)
     lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
-    told(Output.parse(line), %{state | partial: "", lines: lines})
+    told(parsed, %{state | partial: "", lines: lines})
   end
 
-  defp log(line, state) do
-    if state.options[:log],
+  # A render prints dozens of lines about its progress; those who want them get them from `BeamBpy.stream/4`.
+  defp log({:progress, _progress}, _line, _state), do: :ok
+
+  defp log(_parsed, line, state) do
+    if state.options[:log] && String.trim(line) != "",
       do: Logger.log(state.options[:log], "#{state.node}: #{line}", beam_bpy_node: state.node)
   end
 

@@ -96,51 +96,57 @@ import os
 
 
 def register(server):
+    server.expose(lambda frame: f"{frame:04}.png", name="render_frame")
     server.expose(os.getpid, name="pid")
     server.expose(lambda: os.kill(os.getpid(), 9), name="crash")
-    server.expose(lambda: __import__("bpy").app.background, name="without_window")
 """
 
-# One that ends by itself is replaced under its own name; all of them end with the supervisor.
+# Every frame has been rendered. One that crashes is replaced under its own name. All end with the program.
 AND_THEN = """
-pid = fn node -> :erpc.call(node, Farm, :pid, []) end
-pids = Enum.map(nodes, pid)
-[first | others] = nodes
-{:erpc, :noconnection} = try do :erpc.call(first, Farm, :crash, []) rescue error in ErlangError -> error.original end
-again = fn again, left ->
-  try do
-    ^nodes = Farm.nodes()
-    true = pid.(first) != hd(pids)
-  catch
-    _, _ when left > 0 ->
-      Process.sleep(100)
-      again.(again, left - 1)
+^files = Enum.map(1..80, &String.pad_leading("#{&1}.png", 8, "0"))
+
+ready = fn ready, left ->
+  workers = BeamBpy.Pool.info(Farm.Blender).workers
+
+  if left > 0 and Enum.any?(workers, &(&1.state != :idle)) do
+    Process.sleep(100)
+    ready.(ready, left - 1)
+  else
+    Map.new(workers, &{&1.node, BeamBpy.call!(&1.node, :pid)})
   end
 end
-again.(again, 100)
-true = Enum.map(others, pid) == tl(pids)
-IO.puts(Enum.join([pid.(first) | tl(pids)], " "))
+
+before = ready.(ready, 600)
+{:error, %{kind: :crashed}} = BeamBpy.call(Farm.Blender, :crash)
+later = ready.(ready, 600)
+true = Map.keys(before) == Map.keys(later)
+1 = Enum.count(before, fn {node, pid} -> later[node] != pid end)
+IO.puts(later |> Map.values() |> Enum.join(" "))
 """
 
 
-def test_the_farm(folder: Path, environment: Environment, own_command: Callable[..., list[str]], epmd: None) -> None:
-    farm, use = elixir_blocks("operating.md")
+def test_many_blenders(
+    folder: Path, environment: Environment, own_command: Callable[..., list[str]], epmd: None
+) -> None:
+    pool, use = elixir_blocks("operating.md")
     handlers = folder / "farm_handlers.py"
     handlers.write_text(HANDLERS)
-    command = own_command("serve", "--handlers", seen(handlers))
+    command = own_command("serve")
     if not PROGRAM:
         # The bpy module installs the extension each time: two that begin at once need settings of their own.
         apart = 'BLENDER_USER_RESOURCES="$BLENDER_USER_RESOURCES/$$" exec "$@"'
         command = ["sh", "-c", apart, "sh", *command]
     blender = ", ".join(f"~S({word})" for word in command)
     for shown, run in (
-        ('"blender", "--background", "--command", "beam_bpy", "serve", "--handlers", "farm_handlers.py"', blender),
-        ("1..40", "1..2"),
+        (":blender,", f"[{blender}],"),
+        ("farm_handlers.py", seen(handlers)),
+        ("min: 4, max: 40", "min: 2, max: 2"),
     ):
-        assert use.count(shown) == 1
-        use = use.replace(shown, run)
+        assert pool.count(shown) == 1
+        pool = pool.replace(shown, run)
+    library = f"Mix.install([{{:beam_bpy, path: ~S({REPOSITORY / 'elixir'})}}])"
     own = {name: value for name, value in environment.items() if name != "BPY_BEAM_NODE"}
-    printed = elixir(f"{farm}\n{use}\n{AND_THEN}", folder, own)
+    printed = elixir(f"{library}\n{pool}\n{use}\n{AND_THEN}", folder, own)
     pids = [int(word) for word in printed.splitlines()[-1].split()]
     assert len(pids) == 2
     # The Elixir program has ended, and with it, without a word from it, its Blenders.
