@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = REPOSITORY / "elixir"
 
 PACKAGE_FOLDERS = ("lib", "guides", "priv")
-"""What the package for hex.pm holds, as far as it exists, beside these files."""
+"""What the Hex package holds, as far as it exists, beside these files."""
 PACKAGE_FILES = ("mix.exs", "README.md", "LICENSE", ".formatter.exs")
 
 NOT_COPIED = (

@@ -161,7 +161,16 @@ def uses_clipboard(module: ast.Module) -> bool:
 
 def uses_devices(module: ast.Module) -> bool:
     """A camera or a microphone is out of reach of Python's own library and of bpy: only other modules lead to one."""
-    return bool(imports(module) & {"cv2", "aud", "sounddevice", "pyaudio", "ctypes", "ossaudiodev", "gpu"})
+    return bool(imports(module) & {"cv2", "aud", "sounddevice", "pyaudio", "ossaudiodev", "gpu"}) or any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and loads_library(node.func.attr, node.args)
+        for node in ast.walk(module)
+    )
+
+
+def loads_library(name: str, arguments: list[ast.expr]) -> bool:
+    """Whether ctypes loads a library. `CDLL(None)` is the C library, which the process has already."""
+    is_loader = name in {"CDLL", "PyDLL", "WinDLL", "OleDLL", "LoadLibrary"}
+    return is_loader and not all(isinstance(value, ast.Constant) and value.value is None for value in arguments)
 
 
 USES: dict[str, Callable[[ast.Module], bool]] = {
