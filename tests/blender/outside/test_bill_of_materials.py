@@ -4,6 +4,7 @@ import ast
 import hashlib
 import io
 import json
+import re
 import sys
 import tomllib
 import zipfile
@@ -161,16 +162,14 @@ def uses_clipboard(module: ast.Module) -> bool:
 
 def uses_devices(module: ast.Module) -> bool:
     """A camera or a microphone is out of reach of Python's own library and of bpy: only other modules lead to one."""
-    return bool(imports(module) & {"cv2", "aud", "sounddevice", "pyaudio", "ossaudiodev", "gpu"}) or any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and loads_library(node.func.attr, node.args)
-        for node in ast.walk(module)
-    )
+    devices = {"cv2", "aud", "sounddevice", "pyaudio", "ossaudiodev", "gpu"}
+    return bool(imports(module) & devices) or loads_libraries(module)
 
 
-def loads_library(name: str, arguments: list[ast.expr]) -> bool:
-    """Whether ctypes loads a library. `CDLL(None)` is the C library, which the process has already."""
-    is_loader = name in {"CDLL", "PyDLL", "WinDLL", "OleDLL", "LoadLibrary"}
-    return is_loader and not all(isinstance(value, ast.Constant) and value.value is None for value in arguments)
+def loads_libraries(module: ast.Module) -> bool:
+    """True if it uses ctypes for anything but the C library, which asks Linux to end a program with its parent."""
+    rest = ast.unparse(module).replace("ctypes.CDLL(None)", "")
+    return "ctypes" in imports(module) and re.search("dll|LoadLibrary", rest, re.IGNORECASE) is not None
 
 
 USES: dict[str, Callable[[ast.Module], bool]] = {
@@ -189,3 +188,17 @@ def test_the_permissions_are_true(package: Path) -> None:
     }
 
     assert {permission for permission, names in used.items() if names} == set(manifest(package)["permissions"]), used
+
+
+@pytest.mark.parametrize(
+    ("code", "loads"),
+    [
+        ("import ctypes\nctypes.CDLL(None).prctl(1, ctypes.c_ulong(9))", False),
+        ("import ctypes\nctypes.CDLL('libv4l2.so')", True),
+        ("import ctypes as c\nload = c.CDLL", True),
+        ("import ctypes\nctypes.cdll.LoadLibrary('libasound.so')", True),
+        ("from ctypes import CDLL\nCDLL('libasound.so')", True),
+    ],
+)
+def test_a_library_that_is_loaded_counts_as_a_device(code: str, loads: bool) -> None:
+    assert loads_libraries(ast.parse(code)) is loads
