@@ -111,11 +111,9 @@ defmodule BeamBpy do
   # The state of a stream is `{call, span}`. The call is a `Progress`, an error, or :ended.
   defp start_stream(target, mfargs, options) do
     span = start_span(target, mfargs)
-    started = Call.now()
 
-    case Lease.checkout(target, Call.checkout_options(options, started)) do
-      {:ok, lease} ->
-        timeout = Call.rest(options[:timeout] || lease.timeout, started)
+    case Call.checkout(target, options, Call.now()) do
+      {:ok, lease, timeout} ->
         progress_timeout = options[:progress_timeout] || lease.progress_timeout
         {Progress.start(lease, mfargs, timeout, progress_timeout), span}
 

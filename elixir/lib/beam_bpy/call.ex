@@ -46,11 +46,13 @@ defmodule BeamBpy.Call do
 
   # Each attempt gets the rest of the time.
   defp run(target, mfargs, options, started, retries) do
-    case Lease.checkout(target, checkout_options(options, started)) do
-      {:ok, lease} ->
-        case finish(lease, attempt(lease, mfargs, options, started)) do
+    case checkout(target, options, started) do
+      {:ok, lease, rest} ->
+        result = attempt(lease, mfargs, rest, options)
+        options = Keyword.put_new(options, :timeout, lease.timeout)
+
+        case finish(lease, result, rest(options[:timeout], started)) do
           {:error, %Error{kind: kind}} when kind in [:crashed, :not_connected] and retries > 0 ->
-            options = Keyword.put_new(options, :timeout, lease.timeout)
             Lease.await(target, min(@time_of_a_restart, rest(options[:timeout], started)))
             run(target, mfargs, options, started, retries - 1)
 
@@ -63,9 +65,26 @@ defmodule BeamBpy.Call do
     end
   end
 
-  @doc "The options of a checkout for a call that started at this time."
-  @spec checkout_options(options(), integer()) :: keyword()
-  def checkout_options(options, started) do
+  @doc "Waits for a lease for a call that started at this time. Returns also the time that the call has left."
+  @spec checkout(BeamBpy.target(), options(), integer()) ::
+          {:ok, Lease.t(), timeout()} | {:error, Error.t()}
+  def checkout(target, options, started) do
+    with {:ok, lease} <- Lease.checkout(target, checkout_options(options, started)) do
+      timeout = options[:timeout] || lease.timeout
+
+      case rest(timeout, started) do
+        0 ->
+          # A call without time would only have its Blender killed.
+          Lease.checkin(lease, :unused)
+          {:error, Lease.too_late(timeout)}
+
+        rest ->
+          {:ok, lease, rest}
+      end
+    end
+  end
+
+  defp checkout_options(options, started) do
     case options[:timeout] do
       nil -> Keyword.take(options, [:affinity])
       timeout -> [timeout: rest(timeout, started), affinity: options[:affinity]]
@@ -86,28 +105,31 @@ defmodule BeamBpy.Call do
   @spec now() :: integer()
   def now, do: System.monotonic_time(:millisecond)
 
-  defp attempt(lease, mfargs, options, started) do
-    timeout = rest(options[:timeout] || lease.timeout, started)
-
+  defp attempt(lease, mfargs, timeout, options) do
     case options[:progress_timeout] || lease.progress_timeout do
       :infinity when lease.runner == nil -> Remote.call(lease.node, mfargs, timeout)
       progress_timeout -> Progress.await(lease, mfargs, timeout, progress_timeout)
     end
   end
 
-  @doc "Gives a lease back after a call with this result. Returns the result, with the reason of a lost connection."
-  @spec finish(Lease.t(), {:ok, term()} | {:error, Error.t()}) ::
+  @doc """
+  Gives a lease back after a call with this result. Returns the result, with the reason of a lost connection; it waits
+  for the reason at most `rest` milliseconds.
+  """
+  @spec finish(Lease.t(), {:ok, term()} | {:error, Error.t()}, timeout()) ::
           {:ok, term()} | {:error, Error.t()}
-  def finish(lease, {:error, %Error{kind: :timeout} = error}) do
+  def finish(lease, result, rest \\ :infinity)
+
+  def finish(lease, {:error, %Error{kind: :timeout} = error}, _rest) do
     Lease.checkin(lease, {:kill, "#{error.function} took too long"})
     {:error, error}
   end
 
-  def finish(lease, {:error, %Error{kind: :not_connected} = error}) do
-    {:error, Lease.give_up(lease, error)}
+  def finish(lease, {:error, %Error{kind: :not_connected} = error}, rest) do
+    {:error, Lease.give_up(lease, error, rest)}
   end
 
-  def finish(lease, result) do
+  def finish(lease, result, _rest) do
     Lease.checkin(lease, :ok)
     result
   end

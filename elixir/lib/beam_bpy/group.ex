@@ -114,7 +114,8 @@ defmodule BeamBpy.Group do
         {:error, Lease.too_late(state.timeout)}
 
       :no_event ->
-        state |> leave_silent() |> look_elsewhere() |> go_on()
+        # What pools answered before may be different now.
+        %{state | refused: %{}} |> leave_silent() |> look_elsewhere() |> go_on()
     end
   end
 

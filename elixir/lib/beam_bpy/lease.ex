@@ -4,7 +4,7 @@ defmodule BeamBpy.Lease do
   #
   # A pool monitors the process that has a lease. If that process dies, the lease ends.
 
-  alias BeamBpy.{Error, Group, Runner, Telemetry}
+  alias BeamBpy.{Call, Error, Group, Runner, Telemetry}
   alias BeamBpy.Pool.Load
 
   # A program that has ended closes its connection first; its worker learns of the end after this time, in milliseconds,
@@ -173,23 +173,25 @@ defmodule BeamBpy.Lease do
   Gives a lease back whose call has lost its connection. Returns the reason.
 
   If the program has ended, its worker knows why. If not, its handler may still run, so a pool replaces the Blender.
+  The function waits at most `rest` milliseconds.
   """
-  @spec give_up(t(), Error.t()) :: Error.t()
-  def give_up(%__MODULE__{runner: %Runner{} = runner}, error) do
+  @spec give_up(t(), Error.t(), timeout()) :: Error.t()
+  def give_up(%__MODULE__{runner: %Runner{} = runner}, error, _rest) do
     # The runner has asked for the reason itself, or it is lost.
     Runner.close(runner, :check)
     error
   end
 
-  def give_up(%__MODULE__{monitor: nil}, error), do: error
+  def give_up(%__MODULE__{monitor: nil}, error, _rest), do: error
 
-  def give_up(lease, error) do
-    reason = end_of_worker(lease, @time_of_an_end)
+  def give_up(lease, error, rest) do
+    reason = end_of_worker(lease, min(@time_of_an_end, rest))
     tell_pool(lease, {:kill, "the connection was lost"})
 
     if reason == nil and lease.pool != nil do
       # The name of the node is free again when the caller gets the error.
-      end_of_worker(lease, @time_of_a_kill)
+      rest = Call.less(rest, @time_of_an_end)
+      end_of_worker(lease, min(@time_of_a_kill, rest))
     end
 
     Process.demonitor(lease.monitor, [:flush])

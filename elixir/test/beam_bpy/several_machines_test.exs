@@ -12,9 +12,8 @@ defmodule BeamBpy.SeveralMachinesTest do
   end
 
   describe "two pools" do
-    setup context do
-      peer = start_peer()
-      %{peer: peer}
+    setup do
+      %{peer: start_peer()}
     end
 
     test "share the calls", context do
@@ -123,7 +122,7 @@ defmodule BeamBpy.SeveralMachinesTest do
   end
 
   describe "a node that is lost" do
-    setup context do
+    setup do
       peer = start_peer()
       %{peer: peer, os_pid: os_pid(peer)}
     end
@@ -208,21 +207,15 @@ defmodule BeamBpy.SeveralMachinesTest do
       leaves_nothing(context.peer)
     end
 
-    test "loses a call that runs there while it hangs", context do
+    test "loses the calls that run there while it hangs", context do
       here = start_here(context)
-      start_there(context, context.peer)
+      start_there(context, context.peer, min: 2)
       task = occupy(here)
       path = Path.join(context.folder, "log")
-      arguments = [path]
-      call = Task.async(fn -> BeamBpy.call(context.target, :until_closed, arguments) end)
-
-      moved =
-        Task.async(fn ->
-          eventually(fn -> File.exists?(path) end)
-          BeamBpy.call(context.target, :machine, [], retries: 2)
-        end)
-
+      call = Task.async(fn -> BeamBpy.call(context.target, :until_closed, [path]) end)
+      moved = Task.async(fn -> BeamBpy.call(context.target, :nap, [2], retries: 1) end)
       written(path, "started")
+      eventually(fn -> Enum.all?(known(context.group), &(&1.load.idle == 0)) end)
       OsProcess.kill(context.os_pid, "STOP")
       release(task)
       assert {:error, %Error{kind: :not_connected, node: node}} = Task.await(call, 30_000)
@@ -282,6 +275,36 @@ defmodule BeamBpy.SeveralMachinesTest do
         assert Exception.message(error) =~ to_string(error.node)
       end
     end
+  end
+
+  test "nodes can have short names", context do
+    [here, there] = for name <- ["here", "there"], do: start_with_short_name(name)
+    options = options(context, "there", [])
+
+    {:ok, _pid} =
+      :peer.call(there, Supervisor, :start_child, [BeamBpy.Supervisor, {Pool, options}])
+
+    true = :peer.call(here, Node, :connect, [:peer.call(there, Kernel, :node, [])])
+
+    eventually(fn ->
+      :peer.call(here, BeamBpy, :call, [context.target, :machine]) == {:ok, "there"}
+    end)
+  end
+
+  # The node of the tests has a long name, so it is not connected to this one.
+  defp start_with_short_name(name) do
+    options = %{
+      name: to_charlist(unique_name(name)),
+      host: ~c"localhost",
+      longnames: false,
+      connection: :standard_io,
+      args: ~w(-setcookie cookie -pa)c ++ :code.get_path()
+    }
+
+    spec = %{id: name, start: {:peer, :start_link, [options]}, restart: :temporary}
+    peer = start_supervised!(spec)
+    {:ok, _started} = :peer.call(peer, Application, :ensure_all_started, [:beam_bpy])
+    peer
   end
 
   test "without a pool, an error says so", context do

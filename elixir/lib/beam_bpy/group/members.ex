@@ -78,6 +78,8 @@ defmodule BeamBpy.Group.Members do
 
   @impl true
   def init(nil) do
+    # Messages that are late because this BEAM is busy look like those of a machine that hangs.
+    Process.flag(:priority, :high)
     # After a restart, nothing that the table has is new.
     :ets.delete_all_objects(@table)
     :ok = :net_kernel.monitor_nodes(true, node_type: :all)
@@ -118,7 +120,10 @@ defmodule BeamBpy.Group.Members do
         not is_map_key(senders, node(pid)),
         into: senders do
       node = node(pid)
-      {sender, _monitor} = :erlang.spawn_opt(fn -> send_load(node) end, [:link, :monitor])
+
+      {sender, _monitor} =
+        :erlang.spawn_opt(fn -> send_load(node) end, [:link, :monitor, priority: :high])
+
       {node, sender}
     end
   end
