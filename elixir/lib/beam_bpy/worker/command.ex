@@ -40,17 +40,22 @@ defmodule BeamBpy.Worker.Command do
   defp words({:python, program}, nil), do: [program, "-m", "beam_bpy.cli", "serve"]
 
   defp words({:python, program}, _file),
-    do: words({:python, program}, nil) ++ ["--handlers", open_blend_file()]
+    do: words({:python, program}, nil) ++ ["--handlers", own_handlers("open_blend_file.py")]
 
   defp words([program | args], _file), do: [program | args]
 
-  defp open_blend_file, do: Application.app_dir(:beam_bpy, "priv/open_blend_file.py")
+  defp own_handlers(file), do: Application.app_dir(:beam_bpy, Path.join("priv", file))
 
   defp serve_args(options, node_name) do
     kill_after = to_string(options[:kill_after] / 1000)
-    handlers = Enum.flat_map(options[:handlers], &["--handlers", &1])
+    files = options[:handlers] ++ report_render(options[:command])
+    handlers = Enum.flat_map(files, &["--handlers", &1])
     ["--node", node_name, "--until-stdin-closes", "--kill-after", kill_after] ++ handlers
   end
+
+  # Another program may run where it cannot read this file.
+  defp report_render([_program | _args]), do: []
+  defp report_render(_blender_or_python), do: [own_handlers("report_render.py")]
 
   defp environment(options) do
     cookie = Secrets.reveal(options[:cookie]) || Node.get_cookie()
