@@ -35,7 +35,9 @@ defmodule BeamBpy.SeveralMachinesTest do
 
       machines =
         1..100
-        |> Enum.map(fn _n -> Task.async(fn -> BeamBpy.call!(context.target, :nap, [0.05]) end) end)
+        |> Enum.map(fn _n ->
+          Task.async(fn -> BeamBpy.call!(context.target, :nap, [0.05]) end)
+        end)
         |> Task.await_many(60_000)
 
       assert %{"here" => here, "there" => there} = Enum.frequencies(machines)
