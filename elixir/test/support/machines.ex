@@ -172,4 +172,24 @@ defmodule BeamBpy.Machines do
       0 -> :ok
     end
   end
+
+  @doc "Starts a process on a node that evaluates code, as a person in IEx does."
+  def start_shell(node), do: Node.spawn_link(node, __MODULE__, :shell, [[]])
+
+  @doc false
+  def shell(binding) do
+    receive do
+      {:evaluate, from, code} ->
+        {value, binding} = Code.eval_string(code, binding)
+        send(from, {:value, self(), value})
+        shell(binding)
+    end
+  end
+
+  @doc "The value of code in such a process."
+  def evaluate(shell, code) do
+    send(shell, {:evaluate, self(), code})
+    assert_receive {:value, ^shell, value}, 60_000
+    value
+  end
 end
