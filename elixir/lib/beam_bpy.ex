@@ -15,7 +15,9 @@ defmodule BeamBpy do
     * a `BeamBpy.Worker`: all callers share its Blender
     * the name of a node, such as `:"beam_bpy@127.0.0.1"`: a Blender that somebody else has started, for example one
       with a window
-    * `{:group, name}`: the pools with this `:group` on all connected nodes
+    * `{:group, name}`: the pools with this `:group` on all connected nodes, see the guide *Several machines*
+
+  A pool or a worker of another node is `{name, node}`, or a pid.
 
   A call runs a handler: a Python function that a handlers file or an add-on has registered. `handlers/1` lists them.
   """
@@ -47,7 +49,8 @@ defmodule BeamBpy do
       yields, and lines about a render that Blender prints. Default: that of the pool, else `:infinity`
     * `:retries` - how often the call may run again after its Blender has crashed or its connection was lost. Only set
       it if the handler may run twice. Default: `0`
-    * `:affinity` - prefers a Blender of the pool whose last call had the same term, see `BeamBpy.Pool`
+    * `:affinity` - prefers a Blender of the pool whose last call had the same term, see `BeamBpy.Pool`. It does not
+      choose among the pools of a group
     * `:module` - the module of the handler, for handlers that belong to one. Default: `Blender`
   """
   @spec call(target(), atom(), [term()], [call_option()]) :: {:ok, term()} | {:error, Error.t()}
@@ -187,9 +190,9 @@ defmodule BeamBpy do
         end)
 
   The function gets a target for all functions of this module: the name of the node, or, for a Blender of another
-  machine, a process. It returns `{:ok, value}`, with the
-  value of the function, or `{:error, error}` if no Blender became free. If the function raises, the Blender is given
-  back. A call to the pool itself inside the function needs a second Blender.
+  machine, a process. It returns `{:ok, value}`, with the value of the function, or `{:error, error}` if no Blender became
+  free. If the function raises, the Blender is given back. A call to the pool itself inside the function needs a second
+  Blender.
 
   ## Options
 
@@ -220,9 +223,10 @@ defmodule BeamBpy do
         {:beam_bpy_event, node, "object_renamed", payload} -> payload
       end
 
-  The messages come from all Blenders of the target. After a restart of a Blender, and for each new Blender of a pool, the
-  subscription is made again. It ends when the process ends, or with `unsubscribe/1`. If the process reads too slowly, it
-  misses events, and gets `{:beam_bpy_events_missed, node, topic, count}`.
+  The messages come from all Blenders of the target; for a group, from all machines. After a restart of a Blender, and
+  for each new Blender of a pool, the subscription is made again. It ends when the process ends, or with
+  `unsubscribe/1`. If the process reads too slowly, it misses events, and gets
+  `{:beam_bpy_events_missed, node, topic, count}`.
   """
   @spec subscribe(target(), String.t()) :: {:ok, pid()} | {:error, Error.t()}
   def subscribe(target, topic) when is_binary(topic) do

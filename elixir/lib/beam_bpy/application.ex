@@ -11,11 +11,12 @@ defmodule BeamBpy.Application do
     Members.create()
 
     children = [
+      {DynamicSupervisor, name: BeamBpy.Subscriptions, strategy: :one_for_one},
       Members.scope(),
-      Members,
-      {DynamicSupervisor, name: BeamBpy.Subscriptions, strategy: :one_for_one}
+      Members
     ]
 
-    Supervisor.start_link(children, strategy: :one_for_one, name: BeamBpy.Supervisor)
+    # If the scope starts again, the members have to join it again.
+    Supervisor.start_link(children, strategy: :rest_for_one, name: BeamBpy.Supervisor)
   end
 end

@@ -31,9 +31,9 @@ defmodule BeamBpy.Group do
     })
   end
 
-  @doc "The nodes and names of the pools of a group."
+  @doc "The nodes and names of the pools of a group that answer."
   @spec pools(atom()) :: [{node(), atom()}]
-  def pools(group), do: for(pool <- Members.pools(group), do: id(pool))
+  def pools(group), do: for(pool <- Members.pools(group), not pool.silent?, do: id(pool))
 
   @doc "The error of a group without pools."
   @spec no_pool(atom()) :: Error.t()
@@ -144,7 +144,7 @@ defmodule BeamBpy.Group do
 
     case Enum.filter(
            others,
-           &(&1.load.idle > &1.load.waiting or (not served? and places(&1) > 0))
+           &(&1.load.idle > 0 or (not served? and places(&1) > 0))
          ) do
       [] -> state
       pools -> pools |> Enum.min_by(&busyness/1) |> ask(state)

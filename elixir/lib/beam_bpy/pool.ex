@@ -42,10 +42,23 @@ defmodule BeamBpy.Pool do
     * `:single_use` - whether each Blender serves only one call, and is then replaced. Default: `false`
     * `:recycle` - when a Blender is replaced after a call: `[calls: 100]` after this number of calls,
       `[memory: 2_000_000_000]` when its process uses more bytes. Default: `[]`
-    * `:group` - the name of a group of pools on several nodes, see `BeamBpy.call/4`. Default: none
+    * `:group` - the name of a group of pools on several nodes, see below. Default: none
 
   A call can set `affinity: term`, for example the path of a .blend file. It then prefers a Blender whose last call had
   the same affinity, so that the handler finds the file already open.
+
+  ## Several machines
+
+  Pools with the same `:group` on connected nodes act as one:
+
+      {BeamBpy.Pool, name: MyApp.Blender, group: MyApp.Blender, command: :blender, max: 4}
+
+      BeamBpy.call({:group, MyApp.Blender}, :render_still, [%{width: 640}], retries: 1)
+
+  A call goes to the least busy pool, and waits if all are busy. A node that is lost, or that hangs, gets no calls after a
+  second. A call that ran there gets an error with the kind `:not_connected`, or runs on another machine if it has
+  `:retries`. The options can be sent to other nodes, so a pool can be started there, for example with
+  `FLAME.place_child/2`. See the guide *Several machines*.
   """
 
   use Supervisor

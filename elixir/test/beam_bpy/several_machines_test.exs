@@ -149,7 +149,7 @@ defmodule BeamBpy.SeveralMachinesTest do
       assert Exception.message(error) =~ to_string(context.peer)
       release(task)
       assert Enum.uniq(Task.await_many(waiting, 30_000)) == [{:ok, "here"}]
-      leaves_nothing(node())
+      leaves_nothing(context.peer)
     end
 
     test "has its calls moved, if they allow it", context do

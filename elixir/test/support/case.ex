@@ -110,6 +110,15 @@ defmodule BeamBpy.Case do
 
   defp peer_arguments do
     paths = :code.get_path() -- [:code.lib_dir() ++ ~c"/kernel/ebin", ~c"."]
-    [~c"-kernel", ~c"inet_dist_use_interface", ~c"{127,0,0,1}", ~c"-pa" | paths]
+
+    # Peers of different tests do not connect to each other: the end of one would make `:global` disconnect others.
+    [
+      ~c"-connect_all",
+      ~c"false",
+      ~c"-kernel",
+      ~c"inet_dist_use_interface",
+      ~c"{127,0,0,1}",
+      ~c"-pa" | paths
+    ]
   end
 end
