@@ -7,7 +7,7 @@ defmodule BeamBpy.Guides.FirstPictureTest do
   @moduletag timeout: 600_000
 
   test "from an empty project to a picture, in at most ten lines of code", %{folder: folder} do
-    [dependency, pool, picture, colored_picture, pool_with_handlers, _blender] =
+    [dependency, pool, picture, colored_picture, pool_with_handlers, _blender, _phoenix] =
       Guide.blocks("first_picture.md", "elixir")
 
     [new_project, render, render_colored, count] = Guide.blocks("first_picture.md", "bash")
