@@ -135,7 +135,7 @@ for kind <- [:pool, :worker, :node] do
       assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
     end
 
-    if unquote(kind) != :node do
+    if kind != :node do
       test "continues after os.abort(), an exit, and a kill", %{target: target} do
         for {function, args, reason} <- [
               {:abort, [], 134},
