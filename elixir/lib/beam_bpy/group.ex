@@ -48,15 +48,23 @@ defmodule BeamBpy.Group do
   ## Choose
 
   defp choose(state) do
-    pools =
-      for pool <- Members.pools(state.group), not is_map_key(state.refused, id(pool)), do: pool
+    known = Members.pools(state.group)
+    pools = Enum.reject(known, &(is_map_key(state.refused, id(&1)) or &1.silent? or full?(&1)))
 
-    case Enum.reject(pools, & &1.silent?) do
-      [] when pools == [] -> {:error, error(state)}
-      [] -> wait(state)
-      pools -> pools |> Enum.min_by(&busyness/1) |> ask_first(state)
+    cond do
+      pools != [] -> pools |> Enum.min_by(&busyness/1) |> ask_first(state)
+      known != [] and Enum.all?(known, & &1.silent?) -> wait(state)
+      known == [] and state.refused == %{} -> {:error, no_pool(state.group)}
+      true -> {:error, refusal(state)}
     end
   end
+
+  # A full pool of another node may have a place again since its last message, so callers ask it: some, but not all of
+  # ten thousand.
+  defp full?(%{load: load, node: node}) when node == node(), do: Load.full?(load.name)
+
+  defp full?(%{load: load}),
+    do: load.idle == 0 and load.waiting >= load.max_waiting + load.max
 
   # The smallest is the best: a free Blender, then a place in the queue; then the least load; then without the network.
   defp busyness(%{load: load, node: node}) do
@@ -105,17 +113,21 @@ defmodule BeamBpy.Group do
         state |> forget(runner) |> forget_all()
         {:ok, %{lease | runner: runner}}
 
-      {runner, {_refused_or_lost, error}} ->
+      {runner, {:refused, error}} ->
         Runner.close(runner, :unused)
         state |> refuse(state.pools[runner.ref], error) |> forget(runner) |> go_on()
+
+      {runner, {:lost, error}} ->
+        # The call may have waited there for long, so the other pools are asked again.
+        Runner.close(runner, :unused)
+        %{state | refused: %{state.pools[runner.ref] => error}} |> forget(runner) |> go_on()
 
       :no_event when rest <= @look ->
         forget_all(state)
         {:error, Lease.too_late(state.timeout)}
 
       :no_event ->
-        # What pools answered before may be different now.
-        %{state | refused: %{}} |> leave_silent() |> look_elsewhere() |> go_on()
+        state |> leave_silent() |> look_elsewhere() |> go_on()
     end
   end
 
@@ -169,12 +181,9 @@ defmodule BeamBpy.Group do
 
   defp refuse(state, pool, error), do: %{state | refused: Map.put(state.refused, pool, error)}
 
-  # All pools have refused. `:full` means that all are full.
-  defp error(%{refused: refused, group: group}) when refused == %{}, do: no_pool(group)
-
-  defp error(%{refused: refused, group: group}) do
-    errors = Map.values(refused)
-    Enum.find(errors, &(&1.kind != :full)) || Lease.full({:group, group})
+  # No pool is left. `:full` means that all are full.
+  defp refusal(%{refused: refused, group: group}) do
+    Enum.find(Map.values(refused), &(&1.kind != :full)) || Lease.full({:group, group})
   end
 
   defp id(%{load: %{name: name}, node: node}), do: {node, name}

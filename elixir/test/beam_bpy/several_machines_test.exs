@@ -80,6 +80,21 @@ defmodule BeamBpy.SeveralMachinesTest do
       leaves_nothing(context.peer)
     end
 
+    test "refuse those of many callers for whom there is no place", context do
+      start_here(context, max_waiting: 5)
+      start_there(context, context.peer, max_waiting: 5)
+
+      results =
+        1..2000
+        |> Enum.map(fn _n -> Task.async(fn -> BeamBpy.call(context.target, :nap, [1]) end) end)
+        |> Task.await_many(60_000)
+
+      {served, refused} = Enum.split_with(results, &match?({:ok, _machine}, &1))
+      assert length(served) >= 12
+      assert Enum.all?(refused, &match?({:error, %Error{kind: :full}}, &1))
+      leaves_nothing(context.peer)
+    end
+
     test "a pool whose Blenders cannot start gets no calls, if another one can", context do
       options = options(context, "there", command: ["beam-bpy-is-not-here"])
       spec = Supervisor.child_spec({Pool, options}, [])
@@ -161,6 +176,20 @@ defmodule BeamBpy.SeveralMachinesTest do
       OsProcess.kill(context.os_pid)
       release(task)
       assert Task.await(call, 30_000) == {:ok, "here"}
+    end
+
+    test "has its calls cancelled on other nodes", context do
+      here = start_here(context)
+      [pid] = pids(here, node())
+      path = Path.join(context.folder, "log")
+      arguments = [context.target, :until_closed, [path], [timeout: :infinity]]
+      eventually(fn -> :erpc.call(context.peer, BeamBpy.Group, :pools, [context.group]) != [] end)
+      :ok = :erpc.cast(context.peer, BeamBpy, :call, arguments)
+      written(path, "started")
+      OsProcess.kill(context.os_pid)
+      written(path, "closed")
+      idle(here, node())
+      assert pids(here, node()) == [pid]
     end
 
     test "gets no calls while it hangs, and again when it continues", context do
