@@ -68,9 +68,14 @@ defmodule BeamBpy.Lease do
   def target(%__MODULE__{worker: runner}), do: runner
 
   defp checkout_here(server, options) do
-    if Load.full?(server),
-      do: {:error, refused(server)},
-      else: server |> GenServer.call({:checkout, options}, :infinity) |> monitored()
+    case Load.count_request(server) do
+      false ->
+        {:error, refused(server)}
+
+      counted ->
+        request = {:checkout, [{:counted, counted} | options]}
+        server |> GenServer.call(request, :infinity) |> monitored()
+    end
   catch
     :exit, {reason, {GenServer, :call, _args}} -> {:error, no_server(server, reason)}
   end

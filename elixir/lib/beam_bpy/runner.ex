@@ -178,10 +178,13 @@ defmodule BeamBpy.Runner do
   def serve(owner, caller, server, options) do
     state = %{owner: Process.monitor(owner), caller: caller, lease: nil, has_lease?: true}
 
-    if is_atom(server) and Load.full?(server) do
-      refused(Lease.refused(server), state)
-    else
-      wait(:gen_server.send_request(server, {:checkout, options}), server, state)
+    case Load.count_request(server) do
+      false ->
+        refused(Lease.refused(server), state)
+
+      counted ->
+        request = {:checkout, [{:counted, counted} | options]}
+        wait(:gen_server.send_request(server, request), server, state)
     end
   end
 

@@ -25,7 +25,7 @@ def register(server: BeamServer) -> None:
         server.expose(handler)
     for handler in (abort, end, end_by_signal, eat_memory, keep_memory, count, steps, leave_a_note, say, say_bytes):
         server.expose(handler)
-    for handler in (crash_once, note_and_fail):
+    for handler in (crash_once, note_and_fail, note_process):
         server.expose(handler)
     server.expose(module="Other")(whole_name)
 
@@ -165,3 +165,8 @@ def note_and_fail(path: str) -> None:
     """Add a line to a file, and raise an exception."""
     note(path, "called")
     raise ValueError("failed")
+
+
+def note_process(path: str, text: str) -> None:
+    """Add a line with the identifier of the process to a file."""
+    note(path, f"{os.getpid()} {text}")

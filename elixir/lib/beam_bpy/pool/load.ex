@@ -4,7 +4,20 @@ defmodule BeamBpy.Pool.Load do
   #
   # So a caller of a full pool gets its error without a message to the pool, however many such callers there are.
 
+  #
+  # A row also has the number of requests that callers have sent and the pool has not read. Their callers may wait, too, so
+  # they count. It is too large, until no caller waits, if a caller is killed before it sends its request. The pool has the
+  # last word in any case.
+
   @table __MODULE__
+
+  # The places in a row.
+  @waiting 2
+  @max_waiting 3
+  @idle 4
+  @group 5
+  @load 6
+  @requests 7
 
   @typedoc """
   `idle` Blenders are free, `working` ones are not, and the others of `max` have not been started or are starting.
@@ -31,10 +44,21 @@ defmodule BeamBpy.Pool.Load do
   @doc "Writes the row of a pool."
   @spec write(t()) :: :ok
   def write(load) do
-    :ets.insert(@table, {load.name, load.waiting, load.max_waiting, load.idle, load.group, load})
+    changes = [
+      {@waiting, load.waiting},
+      {@max_waiting, load.max_waiting},
+      {@idle, load.idle},
+      {@group, load.group},
+      {@load, load} | if(load.waiting == 0, do: [{@requests, 0}], else: [])
+    ]
+
+    :ets.update_element(@table, load.name, changes) || :ets.insert(@table, new_row(load))
     if load.group, do: :ets.delete(@table, {:asked, node(), load.name})
     :ok
   end
+
+  defp new_row(load),
+    do: {load.name, load.waiting, load.max_waiting, load.idle, load.group, load, 0}
 
   @doc "Removes the row of a pool."
   @spec delete(atom()) :: :ok
@@ -46,7 +70,9 @@ defmodule BeamBpy.Pool.Load do
   @doc "The pools of this node that have this group, or any group: `:_`."
   @spec of_group(atom()) :: [t()]
   def of_group(group) do
-    for [load] <- :ets.match(@table, {:_, :_, :_, :_, group, :"$1"}), load.group != nil, do: load
+    for [load] <- :ets.match(@table, {:_, :_, :_, :_, group, :"$1", :_}),
+        load.group != nil,
+        do: load
   end
 
   @doc """
@@ -85,12 +111,35 @@ defmodule BeamBpy.Pool.Load do
     end
   end
 
-  @doc "Whether no further caller may wait for this pool."
-  @spec full?(term()) :: boolean()
-  def full?(pool) do
-    match?(
-      [{_pool, waiting, max_waiting, 0, _group, _load}] when waiting >= max_waiting,
-      :ets.lookup(@table, pool)
-    )
+  @doc """
+  Counts a request of the calling process, unless no further caller may wait for this pool.
+
+  Returns whether the request is counted, and nil if there is no such pool on this node.
+  """
+  @spec count_request(term()) :: boolean() | nil
+  def count_request(pool) do
+    case :ets.lookup(@table, pool) do
+      [{_pool, waiting, max_waiting, idle, _group, _load, requests}] ->
+        waiting + requests < max_waiting + idle and counted?(pool)
+
+      [] ->
+        nil
+    end
+  end
+
+  # Others may have sent requests since the row was read.
+  defp counted?(pool) do
+    counters = [{@requests, 1}, {@waiting, 0}, {@max_waiting, 0}, {@idle, 0}]
+    [requests, waiting, max_waiting, idle] = :ets.update_counter(@table, pool, counters)
+    fits? = waiting + requests <= max_waiting + idle
+    unless fits?, do: request_read(pool)
+    fits?
+  end
+
+  @doc "A request that was counted does not count any more."
+  @spec request_read(term()) :: :ok
+  def request_read(pool) do
+    :ets.update_counter(@table, pool, {@requests, -1, 0, 0})
+    :ok
   end
 end

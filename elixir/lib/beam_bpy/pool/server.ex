@@ -59,34 +59,11 @@ defmodule BeamBpy.Pool.Server do
   ## Requests
 
   @impl true
-  def handle_call({:checkout, options}, {caller, _tag} = from, state) do
-    state = if Node.alive?(), do: start_as_node(state), else: state
-    timeout = options[:timeout] || state.options.timeout
-
-    waiter = %{
-      from: from,
-      timeout: timeout,
-      affinity: options[:affinity],
-      since: System.monotonic_time(),
-      timer: nil
-    }
-
-    cond do
-      slot = Slot.best(idle(state), waiter.affinity) ->
-        {:noreply, state |> grant(slot, Process.monitor(caller), waiter) |> publish()}
-
-      options[:wait] == false ->
-        {:reply, :busy, state}
-
-      Queue.size(state.queue) >= state.options.max_waiting ->
-        {:reply, {:error, Lease.full(state.name)}, queue_event(state, waiter, :full)}
-
-      hopeless?(state) ->
-        {:reply, {:error, state.last_error}, queue_event(state, waiter, :error)}
-
-      true ->
-        {:noreply, state |> enqueue(caller, waiter) |> grow() |> publish()}
-    end
+  def handle_call({:checkout, options}, from, state) do
+    result = checkout(options, from, state)
+    # Only now: the caller has just been counted among those that wait.
+    if options[:counted], do: Load.request_read(state.name)
+    result
   end
 
   def handle_call({:watch, pid, what}, _from, state) do
@@ -179,6 +156,36 @@ defmodule BeamBpy.Pool.Server do
   def handle_info(_message, state), do: {:noreply, state}
 
   ## Callers
+
+  defp checkout(options, {caller, _tag} = from, state) do
+    state = if Node.alive?(), do: start_as_node(state), else: state
+    timeout = options[:timeout] || state.options.timeout
+
+    waiter = %{
+      from: from,
+      timeout: timeout,
+      affinity: options[:affinity],
+      since: System.monotonic_time(),
+      timer: nil
+    }
+
+    cond do
+      slot = Slot.best(idle(state), waiter.affinity) ->
+        {:noreply, state |> grant(slot, Process.monitor(caller), waiter) |> publish()}
+
+      options[:wait] == false ->
+        {:reply, :busy, state}
+
+      Queue.size(state.queue) >= state.options.max_waiting ->
+        {:reply, {:error, Lease.full(state.name)}, queue_event(state, waiter, :full)}
+
+      hopeless?(state) ->
+        {:reply, {:error, state.last_error}, queue_event(state, waiter, :error)}
+
+      true ->
+        {:noreply, state |> enqueue(caller, waiter) |> grow() |> publish()}
+    end
+  end
 
   defp enqueue(state, caller, waiter) do
     ref = Process.monitor(caller)
