@@ -30,7 +30,7 @@ defmodule BeamBpy.Guides.LivebookTest do
     results = for {:result, value} <- shown, do: value
     assert node() in results
     assert Enum.any?(results, &(is_list(&1) and "Cube" in &1))
-    assert Enum.any?(results, &match?({1681, 1600, {{-2.0, -2.0, _}, {2.0, 2.0, _}}}, &1))
+    assert Enum.any?(results, &match?({{1681, 1600}, {{-2.0, -2.0, _}, {2.0, 2.0, _}}}, &1))
     assert 6 in results
     assert Enum.any?(results, &match?({:markdown, "* `" <> _}, &1))
     assert is_binary(List.last(results))
