@@ -114,11 +114,15 @@ defmodule BeamBpy.Pool.Load do
   @doc """
   Counts a request of the calling process, unless no further caller may wait for this pool.
 
-  Returns whether the request is counted, and nil if there is no such pool on this node.
+  Returns whether the request is counted, and nil if the pool has to decide, or is not one of this node.
   """
   @spec count_request(term()) :: boolean() | nil
   def count_request(pool) do
     case :ets.lookup(@table, pool) do
+      # A caller may have given a Blender back just now, and the pool reads that before the request.
+      [{_pool, _waiting, 0, _idle, _group, _load, _requests}] ->
+        nil
+
       [{_pool, waiting, max_waiting, idle, _group, _load, requests}] ->
         waiting + requests < max_waiting + idle and counted?(pool)
 
