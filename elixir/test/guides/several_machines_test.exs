@@ -27,8 +27,13 @@ defmodule BeamBpy.Guides.SeveralMachinesTest do
     assert evaluate(second, String.replace(connect, "one@127.0.0.1", to_string(one)))
 
     for shell <- [first, second] do
-      group = "BeamBpy.Group.pools(MyApp.Blender)"
-      eventually(fn -> length(evaluate(shell, group)) == 2 end)
+      pools = "BeamBpy.Group.Members.pools(MyApp.Blender)"
+
+      # Both are ready, and nobody calls them.
+      eventually(fn ->
+        match?([%{load: %{idle: 1}}, %{load: %{idle: 1}}], evaluate(shell, pools))
+      end)
+
       assert evaluate(shell, calls)
     end
   end

@@ -3,7 +3,6 @@ defmodule BeamBpy.Pool.Load do
   # The load of each pool of this node, in an ETS table. Each pool writes its own row, and callers read it.
   #
   # So a caller of a full pool gets its error without a message to the pool, however many such callers there are.
-
   #
   # A row also has the number of requests that callers have sent and the pool has not read. Their callers may wait, too, so
   # they count. It is too large, until no caller waits, if a caller is killed before it sends its request. The pool has the
@@ -138,6 +137,19 @@ defmodule BeamBpy.Pool.Load do
     fits? = waiting + requests <= max_waiting + idle
     unless fits?, do: request_read(pool)
     fits?
+  rescue
+    # The pool has ended meanwhile.
+    ArgumentError -> nil
+  end
+
+  @doc "Whether no further caller may wait for this pool of this node."
+  @spec full?(atom()) :: boolean()
+  def full?(pool) do
+    match?(
+      [{_pool, waiting, max_waiting, idle, _group, _load, requests}]
+      when waiting + requests >= max_waiting + idle,
+      :ets.lookup(@table, pool)
+    )
   end
 
   @doc "A request that was counted does not count any more."
