@@ -12,6 +12,8 @@ defmodule BeamBpy.Telemetry do
   | `[:beam_bpy, :worker, :start \\| :stop \\| :exception]` | `node`, `pool`; `:stop` is an end on request; `:exception` is a crash or a failed start, with `error` |
   | `[:beam_bpy, :worker, :ready]` | `node`, `pool`; the measurement `duration` is the time of the start |
   | `[:beam_bpy, :pool, :queue]` | `pool`, `result` (`:ok`, `:full`, `:timeout`, `:cancelled` or `:error`); the measurements are `queue_time`, in native units, and `waiting`, the number of callers that wait now |
+
+  A call sends its events on the node of its caller; a pool and a worker send theirs on their own node.
   """
 
   @doc false
