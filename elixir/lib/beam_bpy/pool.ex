@@ -31,7 +31,8 @@ defmodule BeamBpy.Pool do
     * `:name` - the name of the pool, an atom; required
     * `:min` - the number of Blenders that always run. Default: `1`
     * `:max` - the largest number of Blenders. Default: the value of `:min`, and at least `1`
-    * `:max_waiting` - the largest number of callers that wait. Default: `1_000`
+    * `:max_waiting` - the largest number of callers that wait. Default: `1_000`. With `0`, no caller waits, so the
+      pool does not grow beyond `:min`
     * `:timeout` - the longest time of a call, in milliseconds, with the time that it waits. A call can set its own.
       Default: `30_000`
     * `:progress_timeout` - the longest time between two reports of progress, in milliseconds. Default: `:infinity`

@@ -14,8 +14,9 @@ defmodule BeamBpy.Worker do
   All callers of a worker share one scene, and their calls run one after the other. For several Blenders, and for
   exclusive use of a Blender, see `BeamBpy.Pool`.
 
-  If the program ends, the worker ends too, and its supervisor starts a new one, whose node has the same name. A
-  program that cannot be started at all, for example because it is not installed, is an error of `start_link/1`.
+  If the program ends, the worker writes the reason to `Logger`, in one line at the level `:error`, and ends too. Its
+  supervisor starts a new one, whose node has the same name. A program that cannot be started at all, for example because
+  it is not installed, is an error of `start_link/1`.
 
   ## Commands
 
@@ -101,7 +102,8 @@ defmodule BeamBpy.Worker do
     * `:env` - environment variables for the program, a map or a list; nil as a value removes a variable
     * `:name` - a name for this process, as for `GenServer.start_link/3`
     * `:node_name` - the name of the node, without its host. Default: made of `:name` and the name of this node
-    * `:cookie` - the cookie of the node. Default: the cookie of this node
+    * `:cookie` - the cookie of the node. Default: the cookie of this node. Reports of OTP show neither this option nor
+      `:env`
     * `:boot_timeout` - the longest time of a start, in milliseconds. Default: `60_000`
     * `:kill_after` - the longest time that the program has to end, in milliseconds, before it is killed.
       Default: `5_000`

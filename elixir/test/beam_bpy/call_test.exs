@@ -173,8 +173,6 @@ for kind <- [:pool, :worker, :node] do
 
         # Crashes at the first call only.
         for number <- 1..2 do
-          File.rm(flag)
-
           assert {:ok, _os_pid} =
                    BeamBpy.call(target, :crash_once, ["#{flag}#{number}"], retries: 1)
         end
@@ -187,10 +185,10 @@ for kind <- [:pool, :worker, :node] do
         assert {:error, _error} = BeamBpy.call(target, :note_and_fail, [path], retries: 3)
         assert length(lines(path)) == 1
       end
-    end
 
-    defp running?(node),
-      do: match?({:ok, %{running: %{}}}, BeamBpy.call(node, :health, [], module: :beam_bpy))
+      defp running?(node),
+        do: match?({:ok, %{running: %{}}}, BeamBpy.call(node, :health, [], module: :beam_bpy))
+    end
 
     defp sentence?(error), do: Exception.message(error) =~ ~r/\w+ \w+ \w+/
   end
