@@ -7,7 +7,7 @@ defmodule BeamBpy do
       ]
 
       {:ok, names} = BeamBpy.call(MyApp.Blender, :list_objects)
-      png = BeamBpy.call!(MyApp.Blender, :render_still, [%{width: 640}], timeout: 60_000)
+      png = BeamBpy.call!(MyApp.Blender, :render_still, [%{engine: "cycles", width: 640}], timeout: 60_000)
 
   The first argument of each function is one of these targets:
 
@@ -186,7 +186,7 @@ defmodule BeamBpy do
       {:ok, picture} =
         BeamBpy.checkout(MyApp.Blender, fn blender ->
           BeamBpy.call!(blender, :create_cube, ["Crate"])
-          BeamBpy.call!(blender, :render_still, [%{width: 640}])
+          BeamBpy.call!(blender, :render_still, [%{engine: "cycles", width: 640}])
         end)
 
   The function gets a target for all functions of this module: the name of the node, or, for a Blender of another

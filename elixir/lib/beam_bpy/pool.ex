@@ -6,7 +6,7 @@ defmodule BeamBpy.Pool do
         {BeamBpy.Pool, name: MyApp.Blender, command: :blender, handlers: ["priv/handlers.py"], max: 4}
       ]
 
-      png = BeamBpy.call!(MyApp.Blender, :render_still, [%{width: 640}], timeout: 60_000)
+      png = BeamBpy.call!(MyApp.Blender, :render_still, [%{engine: "cycles", width: 640}], timeout: 60_000)
 
   A call has a Blender for itself. If no Blender is free, callers wait in the order of their arrival. The pool starts
   Blenders when callers wait, up to `:max`, and ends those that nobody needs.
@@ -54,7 +54,7 @@ defmodule BeamBpy.Pool do
 
       {BeamBpy.Pool, name: MyApp.Blender, group: MyApp.Blender, command: :blender, max: 4}
 
-      BeamBpy.call({:group, MyApp.Blender}, :render_still, [%{width: 640}], retries: 1)
+      BeamBpy.call({:group, MyApp.Blender}, :render_still, [%{engine: "cycles", width: 640}], retries: 1)
 
   A call goes to the least busy pool, and waits if all are busy. A node that is lost, or that hangs, gets no calls after a
   second. A call that ran there gets an error with the kind `:not_connected`, or runs on another machine if it has

@@ -165,6 +165,13 @@ defmodule BeamBpy.WorkerTest do
     path
   end
 
+  test "the path of a program can be one from the present folder" do
+    up = for _folder <- tl(Path.split(File.cwd!())), do: ".."
+    path = Path.join(up ++ tl(Path.split(python())))
+    {:ok, worker} = start_link(command: {:python, path})
+    assert BeamBpy.call(worker, :echo, [1]) == {:ok, 1}
+  end
+
   describe "a program that cannot start:" do
     test "a missing program" do
       assert error_of_start(command: {:blender, "/no/such/program"}).text =~ "/no/such/program"

@@ -19,7 +19,7 @@ defmodule BeamBpy.Worker.Command do
   def build(options, node_name) do
     [program | args] = words(options[:command], options[:blend_file])
 
-    case System.find_executable(program) do
+    case find(program) do
       nil ->
         {:error, %Error{kind: :not_connected, text: missing(program)}}
 
@@ -27,6 +27,13 @@ defmodule BeamBpy.Worker.Command do
         args = args ++ serve_args(options, node_name)
         {:ok, %__MODULE__{program: path, args: args, env: environment(options)}}
     end
+  end
+
+  # As a shell does it: a word is looked up in PATH, and a path is one from the present folder.
+  defp find(program) do
+    if Path.basename(program) == program,
+      do: System.find_executable(program),
+      else: program |> Path.expand() |> System.find_executable()
   end
 
   defp words(:blender, file), do: words({:blender, "blender"}, file)
