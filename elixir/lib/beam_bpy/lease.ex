@@ -211,7 +211,10 @@ defmodule BeamBpy.Lease do
     end
   end
 
-  defp explain(nil, error), do: error
+  # The node has answered before, so advice about names and cookies would mislead.
+  defp explain(nil, error) do
+    %{error | text: "the connection to #{error.node} was lost during the call"}
+  end
 
   defp explain({:shutdown, %Error{kind: :crashed} = crash}, error) do
     %{crash | function: error.function, node: error.node}
