@@ -314,6 +314,9 @@ defmodule BeamBpy.Worker do
     {:noreply, end_program(state, :kill, sentence)}
   end
 
+  def handle_info({:unreachable, sentence}, state),
+    do: {:noreply, end_program(state, :kill, sentence)}
+
   def handle_info(:kill, state) do
     OSProcess.kill(state.process)
     {:noreply, state}
@@ -440,6 +443,12 @@ defmodule BeamBpy.Worker do
     end
 
     %{state | waiting: []}
+  end
+
+  # A program that has ended closes its connection first. Its exit status, which comes soon, says more than this error.
+  defp probed(%{ending: nil, phase: :reconnecting} = state, {:error, error}) do
+    Process.send_after(self(), {:unreachable, error.text}, 500)
+    state
   end
 
   defp probed(%{ending: nil} = state, {:error, error}), do: end_program(state, :kill, error.text)
