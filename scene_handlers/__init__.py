@@ -15,7 +15,23 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import animation, cameras, curves, events, geometry, image, lights, materials, objects, properties, render
+from . import (
+    animation,
+    armatures,
+    baking,
+    cameras,
+    curves,
+    events,
+    geometry,
+    image,
+    lights,
+    materials,
+    mesh_edits,
+    node_inputs,
+    objects,
+    properties,
+    render,
+)
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -31,6 +47,10 @@ READING: Handlers = (
     geometry.download_mesh,
     image.download_image,
     curves.get_fcurve,
+    armatures.bones,
+    armatures.get_pose,
+    armatures.get_shape_keys,
+    node_inputs.get_node_inputs,
 )
 """Handlers that do not change the scene."""
 
@@ -57,6 +77,15 @@ CHANGING: Handlers = (
     properties.set_property,
     animation.keyframe_insert,
     animation.set_frame,
+    mesh_edits.apply_modifiers,
+    mesh_edits.decimate,
+    mesh_edits.triangulate,
+    mesh_edits.quads,
+    armatures.set_pose,
+    armatures.rest_pose,
+    armatures.set_shape_keys,
+    node_inputs.set_node_inputs,
+    baking.bake,
 )
 """Handlers that change the scene. The user can undo each of them."""
 

@@ -44,7 +44,7 @@ def keyframe_insert(name: str, path: str, frame: float, value: Any = None) -> bo
     if wanted == "rotation":
         wanted, value = (
             rotations.property_of(animated),
-            None if value is None else rotations.checked(animated, value)[1],
+            None if value is None else rotations.checked(animated.rotation_mode, value)[1],
         )
     rotations.check_effect(animated, wanted)
     datablock, full_path = place(animated, wanted)

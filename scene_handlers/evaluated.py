@@ -24,10 +24,20 @@ def evaluated(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Ite
         found: the object. It may be hidden, in an excluded collection, in another scene or in none.
         of: the scene with the current frame, default that of the context.
     """
-    shown = scene() if of is None else of
-    result = found.evaluated_get(_depsgraph(shown))
-    if result.is_evaluated:
+    with evaluated_in(found, of) as (result, _):
         yield result
+
+
+@contextmanager
+def evaluated_in(
+    found: bpy.types.Object, of: bpy.types.Scene | None = None
+) -> Iterator[tuple[bpy.types.Object, bpy.types.Depsgraph]]:
+    """Yield the evaluated object, as `evaluated` does, and the dependency graph that contains it."""
+    shown = scene() if of is None else of
+    depsgraph = _depsgraph(shown)
+    result = found.evaluated_get(depsgraph)
+    if result.is_evaluated:
+        yield result, depsgraph
         return
     # Blender does not evaluate this object in the view layer. An object that depends on it, in a scene of its own,
     # makes Blender evaluate it with all its parents, constraints and drivers.
@@ -37,7 +47,8 @@ def evaluated(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Ite
         child.parent = found
         own.collection.objects.link(child)
         own.frame_current, own.frame_subframe = shown.frame_current, shown.frame_subframe
-        yield found.evaluated_get(_depsgraph(own))
+        depsgraph = _depsgraph(own)
+        yield found.evaluated_get(depsgraph), depsgraph
 
 
 def world_matrix(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Matrix:

@@ -138,7 +138,7 @@ def upload_mesh(name: str | memoryview, mesh: Options, given: Options = None) ->
         target = find(bpy.data.objects, stored)
         kept = geometry if target is None else _with_kept_data(target, geometry, discard)
     with changes() as change:
-        filled = change.new(bpy.data.meshes, stored) if target is None else _own_mesh(target)
+        filled = change.new(bpy.data.meshes, stored) if target is None else own_mesh(target)
         mended = _fill(filled, kept, validate, clock)
         if target is None:
             target = change.new(bpy.data.objects, stored, filled)
@@ -165,7 +165,7 @@ def move_vertices(name: str | memoryview, vertices: Any) -> int:
         name: the object.
         vertices: float32, three for each vertex, in the order of the vertices in the mesh; a binary or a list.
     """
-    mesh = _own_mesh(object_named(name))
+    mesh = own_mesh(object_named(name))
     values = _positions(vertices)
     check_length("vertices", values, 3, len(mesh.vertices), "point")
     keys = moved_keys(mesh, values)
@@ -358,7 +358,7 @@ def _without_edges(geometry: Geometry, dropped: Array) -> Geometry:
 
 def _with_kept_data(target: bpy.types.Object, geometry: Geometry, discard: bool) -> Geometry:
     """Return the mesh together with the weights and shape keys that the object keeps, or refuse it."""
-    mesh = _own_mesh(target)
+    mesh = own_mesh(target)
     same = len(geometry.vertices) == 3 * len(mesh.vertices)
     losses = _losses(target, mesh, geometry, same)
     if losses and not discard:
@@ -391,25 +391,26 @@ def _losses(target: bpy.types.Object, mesh: bpy.types.Mesh, geometry: Geometry, 
     return losses
 
 
-def _own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:
+def own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:
     """Return the mesh of an object, if its geometry can be replaced."""
     mesh = target.data
     if not isinstance(mesh, bpy.types.Mesh):
         raise ValueError(f"the object {target.name!r} is a {target.type}, and its geometry cannot be replaced")
     editable(mesh)
-    for user in _in_a_mode(target):
-        raise ValueError(f"the object {user.name!r} is in {_mode(user)}: switch to Object Mode first")
+    for user in in_a_mode(target):
+        raise ValueError(f"the object {user.name!r} is in {mode_of(user)}: switch to Object Mode first")
     return mesh
 
 
-def _in_a_mode(found: bpy.types.Object) -> list[bpy.types.Object]:
+def in_a_mode(found: bpy.types.Object) -> list[bpy.types.Object]:
     """Return the objects with the same data that are not in Object Mode. Each other mode keeps changes of its own."""
     shared = found.data is not None and found.data.users > 1
     users = [each for each in bpy.data.objects if each.data == found.data] if shared else [found]
     return [user for user in users if user.mode != "OBJECT"]
 
 
-def _mode(found: bpy.types.Object) -> str:
+def mode_of(found: bpy.types.Object) -> str:
+    """Return the mode of an object by the name that the user sees."""
     modes: Any = bpy.types.Object.bl_rna.properties["mode"]
     return str(modes.enum_items[found.mode].name)
 
@@ -498,7 +499,7 @@ def _set(mesh: bpy.types.Mesh, attribute: str, values: Array) -> None:
 
 @contextmanager
 def _mesh_of(found: bpy.types.Object, evaluated: bool) -> Iterator[bpy.types.Mesh]:
-    if _in_a_mode(found):
+    if in_a_mode(found):
         bpy.ops.ed.flush_edits()  # Edit Mode and Sculpt Mode keep their changes outside the mesh.
     if evaluated:
         result = found.evaluated_get(bpy.context.evaluated_depsgraph_get())

@@ -44,7 +44,7 @@ def upload_image(
     values = _checked(width, height, channels, pixels)
     old = find(bpy.data.images, name)
     if old is not None:
-        _check_that_it_can_be_replaced(old)
+        check_that_it_can_be_replaced(old)
     with changes() as change:
         if old is not None and _suits(old, int(width), int(height), float_buffer=values.dtype == np.float32):
             made = old
@@ -118,7 +118,12 @@ def _checked_settings(chosen: dict[str, Any]) -> dict[str, str]:
     return settings
 
 
-def _check_that_it_can_be_replaced(old: bpy.types.Image) -> None:
+def check_that_it_can_be_replaced(old: bpy.types.Image) -> None:
+    """Check that `upload_image` can replace an image.
+
+    Raises:
+        ValueError: it is linked from another file, or Blender renders it.
+    """
     editable(old)
     if old.type in ("RENDER_RESULT", "COMPOSITING"):
         raise ValueError(f"Blender renders the image {old.name!r} itself: upload the pixels under another name")

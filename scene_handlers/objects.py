@@ -131,7 +131,7 @@ def set_transform(name: str, given: Options) -> dict[str, Any]:
     changed = editable(object_named(name))
     chosen = options(given, _TRANSFORM)
     values = {option: vector(chosen[option], option) for option in ("location", "scale") if option in chosen}
-    rotation = rotations.checked(changed, chosen["rotation"]) if "rotation" in chosen else None
+    rotation = rotations.checked(changed.rotation_mode, chosen["rotation"]) if "rotation" in chosen else None
     with changes() as change:
         for option, value in values.items():
             change.set(changed, option, value)

@@ -1,4 +1,4 @@
-"""The rotation of an object in its own mode: Euler angles in an order such as XYZ, a quaternion, or axis and angle."""
+"""The rotation of an object or a bone in its own mode: Euler angles in an order, a quaternion, or axis and angle."""
 
 from typing import Any
 
@@ -6,6 +6,9 @@ import bpy
 from mathutils import Euler, Matrix, Quaternion, Vector
 
 from .arguments import floats, shown
+
+Turned = bpy.types.Object | bpy.types.PoseBone
+"""Both have a rotation mode, and the same properties for it."""
 
 Setting = tuple[str, list[float]]
 """A property of an object and its value."""
@@ -16,12 +19,12 @@ _SAME_PLACE = 1e-6
 """Two points that are closer than this are the same, in metres."""
 
 
-def own(turned: bpy.types.Object) -> list[float]:
+def own(turned: Turned) -> list[float]:
     """Return the rotation in the mode of the object: three angles; w, x, y, z; or angle, x, y, z."""
     return list(getattr(turned, property_of(turned)))
 
 
-def euler(turned: bpy.types.Object) -> Euler:
+def euler(turned: Turned) -> Euler:
     """Return the rotation as angles around X, Y and Z, in radians."""
     if turned.rotation_mode == "XYZ":
         return turned.rotation_euler.copy()
@@ -33,7 +36,7 @@ def euler(turned: bpy.types.Object) -> Euler:
     return turned.rotation_euler.to_matrix().to_euler("XYZ")
 
 
-def check_effect(turned: bpy.types.Object, name: str) -> None:
+def check_effect(turned: Turned, name: str) -> None:
     """Check that a property with a rotation is that of the mode of the object.
 
     Raises:
@@ -46,25 +49,33 @@ def check_effect(turned: bpy.types.Object, name: str) -> None:
         )
 
 
-def checked(turned: bpy.types.Object, value: Any) -> Setting:
-    """Return the property to set for a rotation of a caller: the value in the mode of the object, or three angles.
+def checked(mode: str, value: Any) -> Setting:
+    """Return the property to set for a rotation of a caller: the value in this rotation mode, or three angles.
 
     Raises:
         ValueError: it is neither of them.
     """
     numbers = floats(value)
-    if _has_euler(turned):
+    if _is_euler(mode):
         if len(numbers) != 3:
             raise ValueError(f"rotation has to be a list of three numbers, not {shown(value)}")
         return "rotation_euler", numbers
     if len(numbers) == 3:
-        return _setting(turned, Euler(numbers, "XYZ").to_matrix())
+        return _setting(mode, Euler(numbers, "XYZ").to_matrix())
     if len(numbers) != 4:
         raise ValueError(f"rotation has to be a list of three or four numbers, not {shown(value)}")
-    vector = numbers if turned.rotation_mode == "QUATERNION" else numbers[1:]
+    vector = numbers if mode == "QUATERNION" else numbers[1:]
     if not any(vector):
         raise ValueError(f"rotation has to be a quaternion or an axis that is not zero, not {shown(value)}")
-    return property_of(turned), numbers
+    return _property_in(mode), numbers
+
+
+def converted(turned: Turned, mode: str) -> Setting:
+    """Return the property to set so that the direction stays in another rotation mode.
+
+    Blender does the same if a program sets the mode, but it turns an object around another axis than (1, 1, 1).
+    """
+    return _setting(mode, _rotation(turned))
 
 
 def towards(turned: bpy.types.Object, world: Matrix, goal: Vector) -> Setting:
@@ -91,7 +102,7 @@ def towards(turned: bpy.types.Object, world: Matrix, goal: Vector) -> Setting:
     x: Any = (up if scale.y >= 0 else -up).cross(z)
     x.normalize()
     rotation = Matrix((x, z.cross(x), z)).transposed()
-    return _setting(turned, _delta(turned).transposed() @ rotation)
+    return _setting(turned.rotation_mode, _delta(turned).transposed() @ rotation)
 
 
 def _above(turned: bpy.types.Object, world: Matrix) -> Matrix:
@@ -107,7 +118,7 @@ def _above(turned: bpy.types.Object, world: Matrix) -> Matrix:
     return above
 
 
-def _rotation(turned: bpy.types.Object) -> Matrix:
+def _rotation(turned: Turned) -> Matrix:
     return euler(turned).to_matrix()
 
 
@@ -125,19 +136,23 @@ def _scale(turned: bpy.types.Object) -> Vector:
     return Vector([turned.scale[axis] * turned.delta_scale[axis] for axis in range(3)])
 
 
-def _setting(turned: bpy.types.Object, rotation: Matrix) -> Setting:
-    if turned.rotation_mode == "QUATERNION":
+def _setting(mode: str, rotation: Matrix) -> Setting:
+    if mode == "QUATERNION":
         return "rotation_quaternion", list(rotation.to_quaternion()[:])
-    if turned.rotation_mode == "AXIS_ANGLE":
+    if mode == "AXIS_ANGLE":
         axis, angle = rotation.to_quaternion().to_axis_angle()
         return "rotation_axis_angle", [angle, axis.x, axis.y, axis.z]
-    return "rotation_euler", list(rotation.to_euler(turned.rotation_mode)[:])
+    return "rotation_euler", list(rotation.to_euler(mode)[:])
 
 
-def _has_euler(turned: bpy.types.Object) -> bool:
-    return turned.rotation_mode not in ("QUATERNION", "AXIS_ANGLE")
+def _is_euler(mode: str) -> bool:
+    return mode not in ("QUATERNION", "AXIS_ANGLE")
 
 
-def property_of(turned: bpy.types.Object) -> str:
+def property_of(turned: Turned) -> str:
     """Return the property that contains the rotation in the mode of the object."""
-    return "rotation_euler" if _has_euler(turned) else f"rotation_{turned.rotation_mode.lower()}"
+    return _property_in(turned.rotation_mode)
+
+
+def _property_in(mode: str) -> str:
+    return "rotation_euler" if _is_euler(mode) else f"rotation_{mode.lower()}"

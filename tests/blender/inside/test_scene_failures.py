@@ -75,6 +75,14 @@ NOT_MESHES: list[Any] = [
 ]
 """Meshes with a mistake in one part."""
 
+NOT_PARTS: list[Any] = [
+    *[{"rotation": value} for value in [*NOT_VECTORS, [0, 0, 0, 0]]],
+    *[{"scale": value} for value in NOT_VECTORS],
+    *[{"rotation_mode": value} for value in [*NAMES, "xyz"]],
+    {"matrix": [0] * 16},
+]
+"""Parts of a pose with a mistake."""
+
 Calls = list[tuple[Any, ...]]
 
 
@@ -248,6 +256,95 @@ FAILING: dict[str, Calls] = {
         ("Cube", "location", 0, [math.nan], [0.0]),
         ("Camera", "data.lens", 1, [1], [0.0]),
     ],
+    "apply_modifiers": [
+        *with_names(ABSENT),
+        *with_options(
+            ("Cube",), modifiers=[M, None, "Two", {}, ["No such modifier"], ["Two", "Hair"]], discard=[1, None]
+        ),
+        ("Light",),
+        ("Empty",),
+    ],
+    "decimate": [
+        *with_names(ABSENT, {"ratio": 0.5}),
+        *with_options(
+            ("Cube",),
+            ratio=[*NOT_NUMBERS, 0, -1, 1.5, [], [0.5, 2], [0.5, None]],
+            faces=[*[each for each in NOT_INTEGERS if each != M], 0, -1, [], [4, 0]],
+        ),
+        *[("Cube", wrong) for wrong in ({}, None, {"ratio": 0.5, "faces": 4}, {"ratio": 0.5, "discard": 1})],
+        ("With keys", {"ratio": 0.5}),
+        ("With keys", {"faces": [4, 2]}),
+        ("Light", {"ratio": 0.5}),
+        ("Empty", {"ratio": 0.5}),
+    ],
+    "triangulate": [
+        *with_names(ABSENT),
+        *with_options(("Cube",), quads=[*NAMES, "ugly"], polygons=[*NAMES, "ugly"], min_vertices=[*NOT_INTEGERS, 3]),
+        ("Light",),
+        ("Empty",),
+    ],
+    "quads": [
+        *with_names(ABSENT),
+        *with_options(("Cube",), face_angle=[*NOT_NUMBERS, -0.1, 4], shape_angle=[*NOT_NUMBERS, -0.1, 4]),
+        ("Light",),
+        ("Empty",),
+    ],
+    "bones": [*with_names(ABSENT), ("Cube",), ("Empty",)],
+    "get_pose": [*with_names(ABSENT), ("Cube",), ("Empty",), *with_options(("Rig",), matrix=[1, None])],
+    "set_pose": [
+        *with_names(ABSENT, {}),
+        *[("Rig", wrong) for wrong in NOT_OPTIONS],
+        *[("Rig", {"Bone": {"location": [1, 2, 3], **wrong}}) for wrong in NOT_PARTS],
+        ("Cube", {}),
+        ("Empty", {}),
+    ],
+    "rest_pose": [
+        *with_names(ABSENT),
+        *[("Rig", wrong) for wrong in (M, "Bone", 5, {}, ["Bone", "No such bone"], ["Bone", None])],
+        ("Cube",),
+    ],
+    "get_shape_keys": [*with_names(ABSENT), ("Light",), ("Empty",)],
+    "set_shape_keys": [
+        *with_names(ABSENT, {}),
+        *[("With keys", wrong) for wrong in NOT_OPTIONS],
+        *[("With keys", {"Up": 0.5, "Down": wrong}) for wrong in NOT_NUMBERS],
+        ("With keys", {"Up": 1, "No such key": 1}),
+        ("Cube", {"Up": 1}),
+        ("Light", {}),
+    ],
+    "get_node_inputs": [
+        *with_names(ABSENT),
+        ("Cube",),
+        ("Light",),
+        *with_options(("With nodes",), modifier=[*NAMES, "No such modifier"]),
+    ],
+    "set_node_inputs": [
+        *with_names(ABSENT, {}),
+        *[("With nodes", wrong) for wrong in NOT_OPTIONS],
+        *[("With nodes", {"Float": wrong}) for wrong in NOT_NUMBERS],
+        ("With nodes", {"Float": 1.0, "Socket_0": 1.0}),
+        ("With nodes", {"Geometry": "Cube"}),
+        ("Cube", {}),
+        *with_options(("With nodes", {"Float": 1.0}), modifier=[*NAMES, "No such modifier"]),
+    ],
+    "bake": [
+        *with_names([*NAMES, "shadows"], "Cube"),
+        *[("ao", name) for name in ABSENT],
+        *with_options(
+            ("ao", "Cube"),
+            width=[*NOT_INTEGERS, 0, 16385],
+            height=[*NOT_INTEGERS, 0, 16385],
+            margin=[*NOT_INTEGERS, -1],
+            samples=[*NOT_INTEGERS, 0],
+            space=[*NAMES, "outer"],
+            uv_map=[*NAMES, "No such map"],
+            unwrap=[1, None],
+            image=[*NAMES, "", "Render Result"],
+        ),
+        ("ao", "Light"),
+        ("ao", "Empty"),
+        ("ao", "With keys"),
+    ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
@@ -280,7 +377,39 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tree = linked.node_tree
     principled = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
     tree.links.new(tree.nodes.new("ShaderNodeRGB").outputs[0], principled.inputs["Base Color"])
+    add_modifiers()
+    add_armature()
     bpy.context.view_layer.update()
+
+
+def add_modifiers() -> None:
+    """Give the cube modifiers, and add an object with shape keys and one with geometry nodes."""
+    cube = bpy.data.objects["Cube"]
+    for name in ("With keys", "With nodes"):
+        added = bpy.data.objects.new(name, bpy.data.meshes.new_from_object(cube))
+        bpy.context.scene.collection.objects.link(added)
+    cube.modifiers.new("Two", "ARRAY")
+    cube.modifiers.new("Hair", "PARTICLE_SYSTEM")
+    keyed = bpy.data.objects["With keys"]
+    for key in ("Basis", "Up", "Down"):
+        keyed.shape_key_add(name=key)
+    while keyed.data.uv_layers:
+        keyed.data.uv_layers.remove(keyed.data.uv_layers[0])
+    group = bpy.data.node_groups.new("Group", "GeometryNodeTree")
+    for kind in ("Geometry", "Float"):
+        group.interface.new_socket(kind, in_out="INPUT", socket_type=f"NodeSocket{kind}")
+    bpy.data.objects["With nodes"].modifiers.new("Nodes", "NODES").node_group = group
+
+
+def add_armature() -> None:
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.scene.collection.objects.link(rig)
+    active = bpy.context.view_layer.objects.active
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones.new("Bone").tail = (0, 0, 1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.context.view_layer.objects.active = active
 
 
 def run(handler: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -349,6 +478,16 @@ LINKED: list[tuple[str, tuple[Any, ...]]] = [
     ("move_vertices", ("Own", [0.0] * 24)),
     ("set_fcurve", ("Linked", "location", 0, [1], [0.0])),
     ("set_fcurve", ("Linked Light", "data.energy", 0, [1], [0.0])),
+    *[
+        (handler, (name, *rest))
+        for name in ("Linked", "Own")
+        for handler, rest in (
+            ("apply_modifiers", ()),
+            ("decimate", ({"ratio": 0.5},)),
+            ("triangulate", ()),
+            ("quads", ()),
+        )
+    ],
     ("set_property", ('objects["Linked"].location', [1, 2, 3])),
     ("set_property", ('objects["Linked"].location[0]', 1)),
     ("set_property", ('objects["Linked"]["x"]', 1)),

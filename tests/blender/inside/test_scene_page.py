@@ -39,7 +39,23 @@ def test_the_page_names_each_option_and_format(page: str) -> None:
         assert suffix in page
 
 
+def add_rig_and_terrain() -> None:
+    """The objects that examples need and no handler makes: an armature of one bone, and an input of geometry nodes."""
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones.new("Bone").tail = (0, 0, 1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    group = bpy.data.node_groups.new("Group", "GeometryNodeTree")
+    group.interface.new_socket("Height", in_out="INPUT", socket_type="NodeSocketFloat")
+    terrain = bpy.data.objects.new("Terrain", bpy.data.meshes.new("Terrain"))
+    bpy.context.scene.collection.objects.link(terrain)
+    terrain.modifiers.new("Nodes", "NODES").node_group = group
+
+
 def test_the_examples_of_the_page(page: str, tmp_path: Path) -> None:
+    add_rig_and_terrain()
     bpy.ops.beam_bpy.start_server()
     script = tmp_path / "example.exs"
     script.write_text("\n".join([*code_blocks(page, "elixir"), 'IO.puts("the last line")']), encoding="utf-8")
