@@ -15,7 +15,23 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import animation, cameras, curves, events, geometry, image, lights, materials, objects, properties, render
+from . import (
+    animation,
+    blend_files,
+    cameras,
+    conversion,
+    curves,
+    events,
+    geometry,
+    image,
+    inspection,
+    lights,
+    materials,
+    objects,
+    properties,
+    render,
+    transfer,
+)
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -31,6 +47,7 @@ READING: Handlers = (
     geometry.download_mesh,
     image.download_image,
     curves.get_fcurve,
+    inspection.inspect_file,
 )
 """Handlers that do not change the scene."""
 
@@ -38,8 +55,11 @@ RENDERING: Handlers = (
     animation.bake_motion,
     render.render_still,
     render.render_animation,
+    transfer.export_file,
+    transfer.export_bytes,
+    blend_files.save_file,
 )
-"""Handlers that change settings or the frame while they run, and then restore them."""
+"""Handlers that change settings or the frame while they run, and then restore them; and that save the file."""
 
 LONGEST_WAIT = 30.0
 """The longest time that a call of a handler in `RENDERING` waits until a tool or another render ends, in seconds."""
@@ -57,6 +77,9 @@ CHANGING: Handlers = (
     properties.set_property,
     animation.keyframe_insert,
     animation.set_frame,
+    transfer.import_file,
+    blend_files.append,
+    blend_files.link,
 )
 """Handlers that change the scene. The user can undo each of them."""
 
@@ -64,12 +87,20 @@ LOADING: Handlers = (
     geometry.upload_mesh,
     image.upload_image,
     curves.set_fcurve,
+    transfer.import_bytes,
 )
 """Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
 
-
 STREAMING: Handlers = (geometry.move_vertices,)
 """Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
+
+
+OPENING: Handlers = (
+    blend_files.open_file,
+    conversion.new_file,
+    conversion.convert_bytes,
+)
+"""Handlers that replace the current file. They make no undo step, because Blender's undo ends where a file begins."""
 
 
 def register(server: "BeamServer | None" = None) -> None:
@@ -100,6 +131,8 @@ def register(server: "BeamServer | None" = None) -> None:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
     for handler in STREAMING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview, arrays=True)(handler)
+    for handler in OPENING:
+        server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)
 
 
