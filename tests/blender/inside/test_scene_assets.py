@@ -262,7 +262,7 @@ def _resident() -> int:
 
 def test_conversions_do_not_fill_the_memory(call: Callable[..., Any]) -> None:
     build()
-    sources = [call("export_bytes", format_) for format_ in HERE]
+    sources = [call("export_bytes", format_) for format_ in ("glb", "fbx", "usdc", "abc") if format_ in HERE]
     sizes = []
     for _ in range(6):
         for source in sources:
