@@ -19,11 +19,14 @@ from . import (
     animation,
     armatures,
     baking,
+    blend_files,
     cameras,
+    conversion,
     curves,
     events,
     geometry,
     image,
+    inspection,
     lights,
     materials,
     mesh_edits,
@@ -31,6 +34,7 @@ from . import (
     objects,
     properties,
     render,
+    transfer,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +55,7 @@ READING: Handlers = (
     armatures.get_pose,
     armatures.get_shape_keys,
     node_inputs.get_node_inputs,
+    inspection.inspect_file,
 )
 """Handlers that do not change the scene."""
 
@@ -58,8 +63,11 @@ RENDERING: Handlers = (
     animation.bake_motion,
     render.render_still,
     render.render_animation,
+    transfer.export_file,
+    transfer.export_bytes,
+    blend_files.save_file,
 )
-"""Handlers that change settings or the frame while they run, and then restore them."""
+"""Handlers that change settings or the frame while they run, and then restore them; and that save the file."""
 
 LONGEST_WAIT = 30.0
 """The longest time that a call of a handler in `RENDERING` waits until a tool or another render ends, in seconds."""
@@ -86,6 +94,9 @@ CHANGING: Handlers = (
     armatures.set_shape_keys,
     node_inputs.set_node_inputs,
     baking.bake,
+    transfer.import_file,
+    blend_files.append,
+    blend_files.link,
 )
 """Handlers that change the scene. The user can undo each of them."""
 
@@ -93,12 +104,20 @@ LOADING: Handlers = (
     geometry.upload_mesh,
     image.upload_image,
     curves.set_fcurve,
+    transfer.import_bytes,
 )
 """Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
 
-
 STREAMING: Handlers = (geometry.move_vertices,)
 """Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
+
+
+OPENING: Handlers = (
+    blend_files.open_file,
+    conversion.new_file,
+    conversion.convert_bytes,
+)
+"""Handlers that replace the current file. They make no undo step, because Blender's undo ends where a file begins."""
 
 
 def register(server: "BeamServer | None" = None) -> None:
@@ -129,6 +148,8 @@ def register(server: "BeamServer | None" = None) -> None:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
     for handler in STREAMING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview, arrays=True)(handler)
+    for handler in OPENING:
+        server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)
 
 

@@ -34,6 +34,10 @@ _PATHS = {
     "scene_objects": f"{SCENE_HANDLERS}.objects",
     "scene_properties": f"{SCENE_HANDLERS}.properties",
     "scene_render": f"{SCENE_HANDLERS}.render",
+    "scene_conversion": f"{SCENE_HANDLERS}.conversion",
+    "scene_checks": f"{SCENE_HANDLERS}.file_checks",
+    "scene_formats": f"{SCENE_HANDLERS}.file_formats",
+    "scene_limits": f"{SCENE_HANDLERS}.limits",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }
 

@@ -119,6 +119,14 @@ PICTURE = {
 
 FRAMES = {"first": NOT_INTEGERS, "last": [*NOT_INTEGERS, 0], "step": [*NOT_INTEGERS, 0, -1]}
 
+LIMITS = {name: [*NOT_NUMBERS, -1] for name in ("max_bytes", "max_unpacked", "max_pixels", "max_seconds")}
+
+PATHS: list[Any] = [*NAMES, "", "//x", "~nobody-has-this-name/x.glb", "no such file.glb", "/proc"]
+"""No file has one of these paths."""
+
+STL = bytes(80) + (0).to_bytes(4, "little")
+"""A file without a triangle."""
+
 FAILING: dict[str, Calls] = {
     "list_objects": [(1,)],
     "describe_object": with_names(ABSENT),
@@ -345,6 +353,51 @@ FAILING: dict[str, Calls] = {
         ("ao", "Empty"),
         ("ao", "With keys"),
     ],
+    "inspect_file": [*with_names(PATHS), *with_options(("no such file.glb",), **LIMITS)],
+    "import_file": [
+        *with_names(PATHS),
+        *with_options(("no such file.glb",), **LIMITS, format=[*NAMES, "gif", "blend"], external=[1, None]),
+    ],
+    "import_bytes": [
+        *with_names([None, 5, M, "text", b"", b"\0" * 200, b"glTF"]),
+        *with_options((b"",), **LIMITS, format=[*NAMES, "gif", "obj"]),
+        (STL, {"max_bytes": 83}),
+        (b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", {"format": "obj"}),
+    ],
+    "export_file": [
+        *with_names([*NAMES, "", "//x.glb", "picture.gif", "no suffix"]),
+        *with_options(("x.stl",), format=[M, "gif"], objects=[M, [], ["No such object"], 5], animations=[1, None]),
+        ("/proc/nowhere/x.stl",),
+    ],
+    "export_bytes": [
+        *with_names([*NAMES, "gif", "blend"]),
+        *with_options(("stl",), objects=[M, [], ["No such object"], 5], animations=[1, None]),
+    ],
+    "open_file": [
+        *with_names(PATHS),
+        *with_options(("no such file.blend",), **LIMITS, use_scripts=[1, None], external=[1], discard=[1]),
+    ],
+    "new_file": with_options((), discard=[1, None]),
+    "save_file": [
+        (),
+        *with_names([name for name in NAMES if name is not None]),
+        *with_names(["", "x.glb", "/proc/nowhere/x.blend"]),
+        *with_options(("x.blend",), compress=[1, None], copy=[1, None]),
+    ],
+    **{
+        name: [
+            *with_names(PATHS, "objects", ["Cube"]),
+            *[("no such file.blend", kind, ["Cube"]) for kind in [*NAMES, "screens"]],
+            *[("no such file.blend", "objects", names) for names in [M, [], None, "Cube", [None], ["a", "a"]]],
+            *with_options(("no such file.blend", "objects", ["Cube"]), **LIMITS, external=[1, None]),
+        ]
+        for name in ("append", "link")
+    },
+    "convert_bytes": [
+        *[(data, "glb") for data in [None, 5, M, "text", b"", b"\0" * 200, b"glTF"]],
+        *[(b"v 0 0 0\n", to) for to in [*NAMES, "gif", "blend"]],
+        *with_options((b"v 0 0 0\n", "glb"), **LIMITS, format=[M, 5, "gif", "ply"], animations=[1], discard=[1]),
+    ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
@@ -358,7 +411,10 @@ FAILING: dict[str, Calls] = {
 def handlers() -> dict[str, Callable[..., Any]]:
     """All handlers, by name."""
     package = addon.scene_handlers
-    groups = (package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING)
+    groups = (
+        *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
+        package.OPENING,
+    )
     return {handler.__name__: handler for group in groups for handler in group}
 
 

@@ -22,7 +22,10 @@ def page(scene_handlers: None, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_page_describes_each_handler_with_its_parameters(page: str) -> None:
     package = addon.scene_handlers
-    groups = (package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING)
+    groups = (
+        *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
+        package.OPENING,
+    )
     signatures = {
         handler.__name__: ", ".join(inspect.signature(handler).parameters).replace("given", "options")
         for group in groups

@@ -1,0 +1,84 @@
+"""A handler that describes a file without opening it in Blender."""
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+from .arguments import Options, options
+from .blend_reader import read_blend
+from .file_formats import content_of
+from .files import absolute
+from .limits import LIMITS, Limits, limits
+from .transfer import read
+
+
+def inspect_file(path: str, given: Options = None) -> dict[str, Any]:
+    """Describe a file. The scene does not change, and Blender does not read the file.
+
+    Args:
+        path: the file; see `files.absolute`.
+        given: the options max_bytes and max_unpacked; see `limits`.
+
+    Returns:
+        A map of `path`, `format` (the format of the content, also blend) and `bytes`. For .blend files also `version`
+        (of the Blender that saved it, such as 4.5), `compression` (none, gzip, zstd), `unpacked` (in bytes), `names`
+        (of the datablocks, by their collection in `bpy.data`), `counts` of them, `libraries` and `missing` (absolute
+        paths). For glb and gltf `version` of the format, `counts` and `external`, the URIs of other files. For the
+        other formats nothing more.
+
+    Raises:
+        ValueError: the content is of no known format, is damaged, or breaks a limit.
+        OSError: the file cannot be read.
+    """
+    limit = limits(options(given, LIMITS))
+    source = absolute(path, "the path")
+    data = read(source, limit)
+    found = content_of(data)
+    if found is None:
+        raise ValueError(f"the content of {source.name!r} is of no known format")
+    described = {"path": str(source), "format": found, "bytes": len(data)}
+    if found == "blend":
+        return described | _blend(data, source, limit)
+    if found in ("glb", "gltf"):
+        return described | _gltf(data)
+    return described
+
+
+def _blend(data: bytes, source: Path, limit: Limits) -> dict[str, Any]:
+    file = read_blend(data, limit)
+    paths = {each: _resolved(each.path, source) for each in file.references if not each.packed}
+    return {
+        "version": file.version,
+        "compression": file.compression,
+        "unpacked": file.unpacked,
+        "names": file.names,
+        "counts": {kind: len(names) for kind, names in file.names.items()},
+        "libraries": sorted({path for each, path in paths.items() if each.kind == "libraries"}),
+        "missing": sorted({path for path in paths.values() if not os.path.exists(path)}),
+    }
+
+
+def _resolved(path: str, source: Path) -> str:
+    """Return a path that is stored in a .blend file as an absolute path."""
+    path = path.replace("\\", "/")
+    return os.path.abspath(source.parent / path[2:] if path.startswith("//") else source.parent / path)
+
+
+def _gltf(data: bytes) -> dict[str, Any]:
+    try:
+        text = data
+        if data.startswith(b"glTF"):
+            (size,) = struct.unpack_from("<I", data, 12)
+            text = data[20 : 20 + size]
+        document = json.loads(text)
+        parts = ("scenes", "nodes", "meshes", "materials", "textures", "images", "animations", "skins", "cameras")
+        uris = [each.get("uri", "") for part in ("buffers", "images") for each in document.get(part, [])]
+        return {
+            "version": str(document["asset"]["version"]),
+            "counts": {part: len(document.get(part, [])) for part in parts},
+            "external": [uri for uri in uris if uri and not uri.startswith("data:")],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise ValueError(f"the glTF file is damaged: {error}") from error
