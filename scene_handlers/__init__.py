@@ -15,7 +15,22 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import animation, cameras, curves, events, geometry, image, lights, materials, objects, properties, render
+from . import (
+    animation,
+    cameras,
+    curves,
+    descriptions,
+    events,
+    geometry,
+    image,
+    lights,
+    materials,
+    objects,
+    passes,
+    properties,
+    render,
+    thumbnails,
+)
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -27,7 +42,9 @@ Handlers = tuple[Callable[..., Any], ...]
 READING: Handlers = (
     objects.list_objects,
     objects.describe_object,
+    descriptions.describe_scene,
     properties.get_property,
+    descriptions.describe_type,
     geometry.download_mesh,
     image.download_image,
     curves.get_fcurve,
@@ -38,6 +55,9 @@ RENDERING: Handlers = (
     animation.bake_motion,
     render.render_still,
     render.render_animation,
+    passes.render_pass,
+    thumbnails.thumbnail,
+    thumbnails.turntable,
 )
 """Handlers that change settings or the frame while they run, and then restore them."""
 

@@ -25,7 +25,7 @@ def evaluated(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Ite
         of: the scene with the current frame, default that of the context.
     """
     shown = scene() if of is None else of
-    result = found.evaluated_get(_depsgraph(shown))
+    result = found.evaluated_get(depsgraph_of(shown))
     if result.is_evaluated:
         yield result
         return
@@ -37,7 +37,7 @@ def evaluated(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Ite
         child.parent = found
         own.collection.objects.link(child)
         own.frame_current, own.frame_subframe = shown.frame_current, shown.frame_subframe
-        yield found.evaluated_get(_depsgraph(own))
+        yield found.evaluated_get(depsgraph_of(own))
 
 
 def world_matrix(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> Matrix:
@@ -46,7 +46,8 @@ def world_matrix(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> 
         return result.matrix_world.copy()
 
 
-def _depsgraph(of: bpy.types.Scene) -> bpy.types.Depsgraph:
+def depsgraph_of(of: bpy.types.Scene) -> bpy.types.Depsgraph:
+    """Return the dependency graph of a scene, up to date."""
     if of == bpy.context.scene:
         return bpy.context.evaluated_depsgraph_get()
     layer = of.view_layers[0]

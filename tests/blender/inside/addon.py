@@ -23,13 +23,18 @@ _PATHS = {
     "scene_arguments": f"{SCENE_HANDLERS}.arguments",
     "scene_changes": f"{SCENE_HANDLERS}.changes",
     "scene_cameras": f"{SCENE_HANDLERS}.cameras",
+    "scene_descriptions": f"{SCENE_HANDLERS}.descriptions",
     "scene_evaluated": f"{SCENE_HANDLERS}.evaluated",
     "scene_files": f"{SCENE_HANDLERS}.files",
+    "scene_image": f"{SCENE_HANDLERS}.image",
     "scene_lights": f"{SCENE_HANDLERS}.lights",
     "scene_materials": f"{SCENE_HANDLERS}.materials",
     "scene_objects": f"{SCENE_HANDLERS}.objects",
+    "scene_openexr": f"{SCENE_HANDLERS}.openexr",
+    "scene_passes": f"{SCENE_HANDLERS}.passes",
     "scene_properties": f"{SCENE_HANDLERS}.properties",
     "scene_render": f"{SCENE_HANDLERS}.render",
+    "scene_thumbnails": f"{SCENE_HANDLERS}.thumbnails",
     "scene_events": f"{SCENE_HANDLERS}.events",
 }
 
