@@ -6,6 +6,7 @@ from typing import Any
 
 import addon
 import bpy
+import numpy as np
 import pytest
 import scene_dump
 
@@ -116,9 +117,9 @@ def test_bounds_contain_modifiers_and_instances_and_no_hidden_objects() -> None:
 
 
 def test_numbers_that_are_not_finite_are_no_part_of_the_bounds() -> None:
-    mesh = bpy.data.objects["Cube"].data
-    mesh.vertices[0].co.x = math.nan
-    mesh.vertices[1].co.y = math.inf
+    # A single coordinate would be moved to the limits of the property.
+    numbers = np.array([math.nan, math.inf] + [1.0] * 22, np.float32)
+    bpy.data.objects["Cube"].data.vertices.foreach_set("co", numbers)
     assert described()["name"] == "Scene"
 
 
