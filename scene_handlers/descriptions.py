@@ -193,11 +193,11 @@ def _bounds(depsgraph: bpy.types.Depsgraph) -> dict[str, Any] | None:
         shown: Any = instance.object
         if not instance.show_self or shown.data is None or shown.type in ("LIGHT", "CAMERA", "SPEAKER", "LIGHT_PROBE"):
             continue
-        matrix = np.array(instance.matrix_world)
-        corners = np.array(shown.bound_box) @ matrix[:3, :3].T + matrix[:3, 3]
+        matrix, corners = np.array(instance.matrix_world), np.array(shown.bound_box)
         # A mesh of a stranger can contain numbers that are not finite.
         corners = corners[np.isfinite(corners).all(axis=1)]
-        if len(corners):
+        if len(corners) and np.isfinite(matrix).all():
+            corners = corners @ matrix[:3, :3].T + matrix[:3, 3]
             least, most = np.minimum(least, corners.min(axis=0)), np.maximum(most, corners.max(axis=0))
     return {"least": least.tolist(), "most": most.tolist()} if np.isfinite(least).all() else None
 
