@@ -23,6 +23,7 @@ from . import (
     cameras,
     conversion,
     curves,
+    descriptions,
     events,
     geometry,
     image,
@@ -32,8 +33,10 @@ from . import (
     mesh_edits,
     node_inputs,
     objects,
+    passes,
     properties,
     render,
+    thumbnails,
     transfer,
 )
 
@@ -47,7 +50,9 @@ Handlers = tuple[Callable[..., Any], ...]
 READING: Handlers = (
     objects.list_objects,
     objects.describe_object,
+    descriptions.describe_scene,
     properties.get_property,
+    descriptions.describe_type,
     geometry.download_mesh,
     image.download_image,
     curves.get_fcurve,
@@ -66,6 +71,9 @@ RENDERING: Handlers = (
     transfer.export_file,
     transfer.export_bytes,
     blend_files.save_file,
+    passes.render_pass,
+    thumbnails.thumbnail,
+    thumbnails.turntable,
 )
 """Handlers that change settings or the frame while they run, and then restore them; and that save the file."""
 

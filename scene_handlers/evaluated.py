@@ -34,7 +34,7 @@ def evaluated_in(
 ) -> Iterator[tuple[bpy.types.Object, bpy.types.Depsgraph]]:
     """Yield the evaluated object, as `evaluated` does, and the dependency graph that contains it."""
     shown = scene() if of is None else of
-    depsgraph = _depsgraph(shown)
+    depsgraph = depsgraph_of(shown)
     result = found.evaluated_get(depsgraph)
     if result.is_evaluated:
         yield result, depsgraph
@@ -47,7 +47,7 @@ def evaluated_in(
         child.parent = found
         own.collection.objects.link(child)
         own.frame_current, own.frame_subframe = shown.frame_current, shown.frame_subframe
-        depsgraph = _depsgraph(own)
+        depsgraph = depsgraph_of(own)
         yield found.evaluated_get(depsgraph), depsgraph
 
 
@@ -57,7 +57,8 @@ def world_matrix(found: bpy.types.Object, of: bpy.types.Scene | None = None) -> 
         return result.matrix_world.copy()
 
 
-def _depsgraph(of: bpy.types.Scene) -> bpy.types.Depsgraph:
+def depsgraph_of(of: bpy.types.Scene) -> bpy.types.Depsgraph:
+    """Return the dependency graph of a scene, up to date."""
     if of == bpy.context.scene:
         return bpy.context.evaluated_depsgraph_get()
     layer = of.view_layers[0]

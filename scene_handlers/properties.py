@@ -77,7 +77,7 @@ def assign(change: Changes, root: Any, path: str, value: Any) -> None:
         LookupError: there is no such property.
         ValueError: the property cannot have this value.
     """
-    step = _last_step(root, path)
+    step = last_step(root, path)
     block = getattr(step.owner, "id_data", None) or getattr(getattr(step.owner, "owner", None), "id_data", None)
     if block is not None:
         editable(block)
@@ -97,7 +97,7 @@ def place(root: Any, path: str) -> tuple[Any, str]:
     Raises:
         LookupError: there is no such property.
     """
-    step = _last_step(root, path)
+    step = last_step(root, path)
     if isinstance(step.key, int):
         raise LookupError(f"{str(path)!r} is one number of a property: name the property, and pass the index")
     name = step.name if step.key is None else f'["{bpy.utils.escape_identifier(step.key)}"]'
@@ -248,7 +248,12 @@ def _resolve(root: Any, path: str) -> Any:
         raise _missing(path) from None
 
 
-def _last_step(root: Any, path: str) -> _Step:
+def last_step(root: Any, path: str) -> _Step:
+    """Return the owner of the property at a path, and the last step to it.
+
+    Raises:
+        LookupError: there is no such property.
+    """
     match = _LAST_STEP.fullmatch(path)
     if match is None:
         raise _missing(path)

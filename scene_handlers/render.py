@@ -19,7 +19,7 @@ from .arguments import Options, choice, flag, integer, listed, options, scene, s
 from .changes import Changes, changes
 from .files import absolute, written
 
-_ENGINES = {
+ENGINES = {
     "cycles": "CYCLES",
     # Blender 4.2 to 4.5 use another name for EEVEE.
     "eevee": "BLENDER_EEVEE_NEXT" if bpy.app.version < (5, 0, 0) else "BLENDER_EEVEE",
@@ -35,12 +35,16 @@ class Format(NamedTuple):
         color_mode: all channels that the format can store, by Blender's name.
         depths: the possible numbers of bits of one channel of one pixel; the first is the default.
         end: the last bytes of each complete file, if the format has such an end.
+        exr_codec: the compression of an OpenEXR file, by Blender's name.
+        media_type: the group of formats to which it belongs since Blender 5, by Blender's name.
     """
 
     identifier: str
     color_mode: str
     depths: tuple[int, ...]
     end: bytes = b""
+    exr_codec: str = "ZIP"
+    media_type: str = "IMAGE"
 
 
 FORMATS = {
@@ -59,17 +63,17 @@ FORMATS = {
 _SUFFIXES = {**{f".{name}": name for name in FORMATS}, ".jpg": "jpeg", ".tif": "tiff"}
 
 # The settings of the formats, where the default of Blender is not the same in all versions.
-_QUALITY = {"quality": 90, "compression": 15, "exr_codec": "ZIP", "tiff_codec": "DEFLATE", "jpeg2k_codec": "JP2"}
+_QUALITY = {"quality": 90, "compression": 15, "tiff_codec": "DEFLATE", "jpeg2k_codec": "JP2"}
 
 _PICTURE = ("width", "height", "engine", "samples", "denoise", "depth", "view")
 
-_SMALLEST, _LARGEST = 4, 65536
+SMALLEST, LARGEST = 4, 65536
 """The limits of Blender for the width and the height of a picture, in pixels."""
 
-_MOST_SAMPLES = 2**24
+MOST_SAMPLES = 2**24
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
     """The checked options for one picture, or for the pictures of an animation; None: as in the scene."""
 
     format: Format
@@ -108,7 +112,7 @@ def render_still(given: Options = None) -> bytes | str:
         name = choice(chosen.get("format", "png"), {each: each for each in FORMATS}, "format")
         target = Path(folder, f"still.{name}") if path is None else absolute(path, "the path")
         picture = _checked(chosen, _format_of(target, chosen.get("format")))
-        _render(scene(), target, picture)
+        write_picture(scene(), target, picture)
         return target.read_bytes() if path is None else str(target)
 
 
@@ -137,7 +141,7 @@ def render_animation(folder: str, given: Options = None) -> Progress:
         current = scene_named(rendered)
         # Restore the frame before each yield, because other calls run then.
         with shown(frame, current):
-            _render(current, target, picture)
+            write_picture(current, target, picture)
         made.append(str(target))
         yield len(made), len(wanted)
     return made
@@ -170,27 +174,27 @@ def _format_of(target: Path, named: Any) -> Format:
     return FORMATS[_SUFFIXES[suffix]]
 
 
-def _checked(chosen: dict[str, Any], format_: Format) -> _Picture:
-    size = {side: integer(chosen[side], side, _SMALLEST, _LARGEST) for side in ("width", "height") if side in chosen}
+def _checked(chosen: dict[str, Any], format_: Format) -> Picture:
+    size = {side: integer(chosen[side], side, SMALLEST, LARGEST) for side in ("width", "height") if side in chosen}
     depth = integer(chosen.get("depth", format_.depths[0]), "depth")
     if depth not in format_.depths:
         possible = ", ".join(map(str, format_.depths))
         raise ValueError(f"the depth of {format_.identifier} cannot be {depth}; possible: {possible}")
-    picture = _Picture(
+    picture = Picture(
         format=format_,
         depth=depth,
         width=size.get("width"),
         height=size.get("height"),
-        engine=choice(chosen["engine"], _ENGINES, "engine") if "engine" in chosen else None,
-        samples=integer(chosen["samples"], "samples", 1, _MOST_SAMPLES) if "samples" in chosen else None,
+        engine=choice(chosen["engine"], ENGINES, "engine") if "engine" in chosen else None,
+        samples=integer(chosen["samples"], "samples", 1, MOST_SAMPLES) if "samples" in chosen else None,
         denoise=flag(chosen["denoise"], "denoise") if "denoise" in chosen else None,
         view=text(chosen["view"], "a view") if "view" in chosen else None,
     )
-    _check_scene(scene(), picture)
+    check_scene(scene(), picture)
     return picture
 
 
-def _check_scene(rendered: bpy.types.Scene, picture: _Picture) -> None:
+def check_scene(rendered: bpy.types.Scene, picture: Picture) -> None:
     if rendered.camera is None and not _has_strips(rendered):
         raise ValueError("the scene has no camera: make one with create_camera")
     if picture.view is not None and picture.view not in _views(rendered):
@@ -218,12 +222,11 @@ def _views(rendered: bpy.types.Scene) -> list[str]:
 # Render
 
 
-def _render(rendered: bpy.types.Scene, target: Path, picture: _Picture) -> None:
-    """Render the current frame of a scene to a file."""
-    _check_scene(rendered, picture)
+def write_picture(rendered: bpy.types.Scene, target: Path, picture: Picture) -> None:
+    """Render the current frame of a scene to a file. The file appears complete or not at all."""
+    check_scene(rendered, picture)
     with written(target) as part, _announced(target), changes() as made, changes(temporary=True) as change:
-        if not _results():
-            made.on_undo(_remove_results)
+        made.on_undo(remove_results, results())
         _set_size(change, rendered, picture)
         _set_engine(change, rendered, picture)
         _set_views(change, rendered, picture)
@@ -234,7 +237,9 @@ def _render(rendered: bpy.types.Scene, target: Path, picture: _Picture) -> None:
             said = str(error).removeprefix("Error: ").strip().replace(str(part), str(target))
             raise RuntimeError(f"Blender could not render: {said}") from error
         _find_view(part)
-        _check_picture(part, rendered, picture.format)
+        # Blender's Python cannot read files with several layers. The caller reads such a file, and finds its errors.
+        if picture.format.media_type == "IMAGE":
+            _check_picture(part, rendered, picture.format)
 
 
 @contextmanager
@@ -248,16 +253,18 @@ def _announced(target: Path) -> Iterator[None]:
         _target = None
 
 
-def _results() -> list[bpy.types.Image]:
+def results() -> list[bpy.types.Image]:
     """Return the image that Blender creates for the first render. It remains for the next ones."""
     return [image for image in bpy.data.images if image.type == "RENDER_RESULT"]
 
 
-def _remove_results() -> None:
-    bpy.data.batch_remove(_results())
+def remove_results(former: list[bpy.types.Image]) -> None:
+    """Remove the image that a render has created, if there was none before."""
+    if not former:
+        bpy.data.batch_remove(results())
 
 
-def _set_size(change: Changes, rendered: bpy.types.Scene, picture: _Picture) -> None:
+def _set_size(change: Changes, rendered: bpy.types.Scene, picture: Picture) -> None:
     render = rendered.render
     change.set(render, "resolution_percentage", 100)
     change.set(render, "use_border", False)
@@ -267,7 +274,7 @@ def _set_size(change: Changes, rendered: bpy.types.Scene, picture: _Picture) -> 
         change.set(render, "resolution_y", picture.height)
 
 
-def _set_engine(change: Changes, rendered: bpy.types.Scene, picture: _Picture) -> None:
+def _set_engine(change: Changes, rendered: bpy.types.Scene, picture: Picture) -> None:
     if picture.engine is not None:
         try:
             change.set(rendered.render, "engine", picture.engine)
@@ -281,7 +288,7 @@ def _set_engine(change: Changes, rendered: bpy.types.Scene, picture: _Picture) -
         change.set(cycles, "use_denoising", picture.denoise)
 
 
-def _set_views(change: Changes, rendered: bpy.types.Scene, picture: _Picture) -> None:
+def _set_views(change: Changes, rendered: bpy.types.Scene, picture: Picture) -> None:
     render = rendered.render
     if picture.view is None:
         change.set(render, "use_multiview", False)
@@ -291,13 +298,13 @@ def _set_views(change: Changes, rendered: bpy.types.Scene, picture: _Picture) ->
         change.set(view, "use", view.name == picture.view)
 
 
-def _set_file(change: Changes, rendered: bpy.types.Scene, part: Path, picture: _Picture) -> None:
+def _set_file(change: Changes, rendered: bpy.types.Scene, part: Path, picture: Picture) -> None:
     render, format_ = rendered.render, picture.format
     settings: Any = render.image_settings
     # Blender changes other settings with the format, such as the depth, and the codec of videos.
     change.keep(render.ffmpeg, settings)
     if bpy.app.version >= (5, 0, 0):
-        settings.media_type = "IMAGE"
+        settings.media_type = format_.media_type
     try:
         settings.file_format = format_.identifier
     except TypeError:
@@ -306,6 +313,7 @@ def _set_file(change: Changes, rendered: bpy.types.Scene, part: Path, picture: _
     settings.color_depth = str(picture.depth)
     settings.color_management = "FOLLOW_SCENE"
     settings.views_format = "INDIVIDUAL"
+    settings.exr_codec = format_.exr_codec
     for name, value in _QUALITY.items():
         setattr(settings, name, value)
     change.set(render, "use_file_extension", False)

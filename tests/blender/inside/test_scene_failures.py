@@ -127,9 +127,29 @@ PATHS: list[Any] = [*NAMES, "", "//x", "~nobody-has-this-name/x.glb", "no such f
 STL = bytes(80) + (0).to_bytes(4, "little")
 """A file without a triangle."""
 
+SUBJECTS: Calls = [
+    *with_names([*NAMES, "mesh"], "Cube"),
+    *[("object", name) for name in ABSENT],
+    *[(kind, "No such thing") for kind in ("scene", "collection", "material")],
+    ("object", "Empty"),
+    ("object", "Light"),
+]
+"""Calls of handlers that picture a datablock, which does not exist or has no surface."""
+
+THUMBNAIL = {
+    "width": [*NOT_INTEGERS, 3, 8193],
+    "height": [*NOT_INTEGERS, 3, 8193],
+    "samples": [*NOT_INTEGERS, 0],
+    "denoise": [1, None],
+    "engine": [M, "povray", None],
+    "from": [*NOT_VECTORS, [0, 0, 0], "behind", M],
+}
+
 FAILING: dict[str, Calls] = {
     "list_objects": [(1,)],
     "describe_object": with_names(ABSENT),
+    "describe_scene": with_options((), scene=[*NAMES, "No such scene"], limit=[*NOT_INTEGERS, -1]),
+    "describe_type": with_names([*NAMES, "", "Nothing", 'objects["Cube"].nothing', 'objects["Cube"].location[0]']),
     "get_property": with_names(
         [*NAMES, "", "nothing", 'objects["Cube"].nothing', 'objects["Cube"]["x"]', 'scenes["Scene"].render']
     ),
@@ -155,6 +175,24 @@ FAILING: dict[str, Calls] = {
         *with_names([*NAMES, "", "//frames"]),
         *with_options(("/proc/nowhere",), **PICTURE, **FRAMES),
         ("/proc/nowhere",),
+    ],
+    "render_pass": [
+        *with_names([*NAMES, "colour"]),
+        *with_options(
+            ("depth",),
+            **{option: PICTURE[option] for option in ("width", "height", "samples", "engine")},
+            view_layer=[*NAMES, "No such layer"],
+        ),
+    ],
+    "thumbnail": [*SUBJECTS, *with_options(("object", "Cube"), **THUMBNAIL)],
+    "turntable": [
+        *SUBJECTS,
+        *with_options(
+            ("object", "Cube"),
+            **THUMBNAIL,
+            count=[*NOT_INTEGERS, 0, 1001],
+            folder=[*NAMES, "", "//pictures", "~nobody-has-this-name"],
+        ),
     ],
     "create_primitive": [
         *with_names([*NAMES, "dodecahedron"], "New"),
@@ -436,6 +474,16 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     add_modifiers()
     add_armature()
     bpy.context.view_layer.update()
+    _render_once()
+
+
+def _render_once() -> None:
+    """The first render finds out which inputs of nodes have an effect, and makes the image for results."""
+    scene = bpy.context.scene
+    former = scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples
+    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = "CYCLES", 1, 1
+    bpy.ops.render.render()
+    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = former
 
 
 def add_modifiers() -> None:
