@@ -15,9 +15,11 @@ from beam_bpy.protocol import epmd
 NODE = f"{NAME}@127.0.0.1"
 
 HANDLERS = """
-from beam_bpy import Atom
+import threading
 
 def register(server):
+    server.register_handler("thread", lambda args: threading.current_thread() is threading.main_thread())
+    server.register_handler("threads", lambda args: [thread.name for thread in threading.enumerate()])
     server.register_handler("double", lambda args: [2 * number for number in args])
     server.register_handler("stop", lambda args: server.stop())
 """
@@ -245,6 +247,8 @@ class TestServe:
 
         with Client(Server) as client:
             client.socket.settimeout(TIMEOUT)
+            self.threads = client.call("threads")
+            assert client.call("thread") is True
             self.answer = client.call("double", 21)
             client.ask("stop", [])
             client.closed()
@@ -258,6 +262,8 @@ class TestServe:
 
         assert (code, out) == (0, f"{NODE}:{self.port} is ready\n")
         assert self.answer == [42]
+        # The main thread alone runs handlers, also those of calls that come before the node is ready.
+        assert not [name for name in self.threads if "worker" in name]
 
     def test_a_module_of_handlers(self, capsys, port, handlers, tmp_path, monkeypatch):
         (tmp_path / "unit_handlers_module.py").write_text(HANDLERS)
