@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 
 import pytest
 from ports import free_port
 from support import COOKIE, NAME, TIMEOUT, Client, eventually, in_thread, nodes_of
 
-from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
+from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.cli.main import _parser, main
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import epmd
@@ -248,7 +249,7 @@ class TestServe:
         with Client(Server) as client:
             client.socket.settimeout(TIMEOUT)
             self.threads = client.call("threads")
-            assert client.call("thread") is True
+            self.on_main_thread = client.call("thread")
             self.answer = client.call("double", 21)
             client.ask("stop", [])
             client.closed()
@@ -262,7 +263,23 @@ class TestServe:
 
         assert (code, out) == (0, f"{NODE}:{self.port} is ready\n")
         assert self.answer == [42]
-        # The main thread alone runs handlers, also those of calls that come before the node is ready.
+
+    def test_only_the_main_thread_runs_handlers_also_before_the_node_is_ready(
+        self, capsys, port, handlers, monkeypatch
+    ):
+        serve_forever = BeamServer.serve_forever
+
+        def later(server, on_ready):
+            time.sleep(0.5)
+            serve_forever(server, on_ready)
+
+        monkeypatch.setattr(BeamServer, "serve_forever", later)
+        caller = in_thread(lambda: self.call_and_stop(port))
+
+        code, _out, _err = run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--handlers", handlers)
+        caller.join(TIMEOUT)
+
+        assert (code, self.answer, self.on_main_thread) == (0, [42], True)
         assert not [name for name in self.threads if "worker" in name]
 
     def test_a_module_of_handlers(self, capsys, port, handlers, tmp_path, monkeypatch):
