@@ -250,6 +250,7 @@ defmodule BeamBpy.WorkerTest do
         capture_log(fn ->
           BeamBpy.call(worker, :say, ["first\nsecond ä"])
           BeamBpy.call(worker, :say_bytes, ["caf\u00E9\n", 1])
+          wait_for_line(worker, "café")
           GenServer.stop(worker)
         end)
 
@@ -263,10 +264,16 @@ defmodule BeamBpy.WorkerTest do
       log =
         capture_log(fn ->
           BeamBpy.call(worker, :say, ["quiet line"])
+          wait_for_line(worker, "quiet line")
           GenServer.stop(worker)
         end)
 
       refute log =~ "quiet line"
+    end
+
+    # The output and the results of calls come on different ways.
+    defp wait_for_line(worker, line) do
+      eventually(fn -> line in :queue.to_list(:sys.get_state(worker).lines) end)
     end
 
     test "of many megabytes, and a line without an end, do no harm" do
