@@ -6,18 +6,10 @@ for kind <- [:pool, :worker, :node] do
 
     import BeamBpy.Workers
 
-    alias BeamBpy.{Error, Worker}
+    alias BeamBpy.Error
 
     setup_all do
       %{target: start_target(unquote(kind))}
-    end
-
-    defp start_target(:pool), do: tap(start_pool(), &wait_until_idle/1)
-    defp start_target(:worker), do: tap(start_worker(), &Worker.node_of/1)
-
-    defp start_target(:node) do
-      {:ok, node} = Worker.node_of(start_worker())
-      node
     end
 
     test "has the result of the handler", %{target: target} do
