@@ -42,7 +42,7 @@ def exits(capsys, *arguments):
 
 
 def assert_last_line(err, reason):
-    """What a supervisor reads."""
+    """Check the last line on standard error, which a supervisor reads."""
     last = err.splitlines()[-1]
     assert last.startswith("beam-bpy: ")
     assert reason in last
