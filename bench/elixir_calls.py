@@ -46,7 +46,7 @@ def document(rows: list[dict[str, float]]) -> str:
     """Return the page, in Markdown."""
     base = statistics.median(row["erpc"] for row in rows)
     lines = [
-        "# What the Elixir library adds to a call",
+        "# Calls through the Elixir library beside bare calls",
         "",
         "Written by `make bench` (`bench/elixir_calls.py`); the figures of each round: `elixir.json`.",
         "",

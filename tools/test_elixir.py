@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = REPOSITORY / "elixir"
 
 PACKAGE_FOLDERS = ("lib", "guides", "priv")
-"""What the Hex package holds, as far as it exists, beside these files."""
+"""Folders of the Hex package, as far as they exist. It also holds these files."""
 PACKAGE_FILES = ("mix.exs", "README.md", "LICENSE", ".formatter.exs")
 
 NOT_COPIED = (
@@ -43,7 +43,7 @@ NOT_COPIED = (
     "__pycache__",
     "*.tar",
 )
-"""What the tests in the Debian 13 do not need from the repository."""
+"""Files of the repository that the tests in the Debian 13 do not need."""
 
 PLT_APPLICATIONS = ("erts", "kernel", "stdlib", "compiler", "crypto", "elixir", "logger", "mix", "ex_unit", "iex")
 """The applications whose types dialyzer knows."""

@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     server = BeamServer()
 
-    def start() -> str | None:
+    def configure() -> None:
         server.configure(**arguments(merged(from_environment(), given_settings(options))))
-        return None if server.start() else server.last_error
 
-    return serving.serve(server, options, start)
+    return serving.serve(server, options, configure)

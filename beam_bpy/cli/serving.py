@@ -48,13 +48,13 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
     add_owner_options(parser)
 
 
-def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
+def serve(server: BeamServer, options: argparse.Namespace, prepare: Callable[[], str | None]) -> int:
     """Load the handlers, start the server and serve until a signal; returns the exit code.
 
     Args:
         server: the server.
         options: the options of `add_serving_options`.
-        start: starts the server, and returns None or a sentence that says why it cannot.
+        prepare: configures the server, and may start it. Returns None, or a sentence that says why it cannot start.
     """
     prepare_streams()
     configure_log(options)
@@ -63,7 +63,7 @@ def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], s
         if options.until_stdin_closes:
             owner.watch()
         with unbreakable_output(lambda sentence: log.warning("%s", sentence)):
-            return _serve(server, owner, options, start)
+            return _serve(server, owner, options, prepare)
     except OwnerError as error:
         return complain(str(error))
     except HandlersError as error:
@@ -72,14 +72,15 @@ def serve(server: BeamServer, options: argparse.Namespace, start: Callable[[], s
         return complain("stopped before the node was ready", INTERRUPTED)
 
 
-def _serve(server: BeamServer, owner: Owner, options: argparse.Namespace, start: Callable[[], str | None]) -> int:
+def _serve(server: BeamServer, owner: Owner, options: argparse.Namespace, prepare: Callable[[], str | None]) -> int:
     load_handlers(options.handlers, server)
     try:
         with metrics_server(server, options.metrics):
-            problem = start()
+            problem = prepare()
             if problem is not None:
                 # A server has logged it. But a supervisor reads the last line, which has the same form for all reasons.
                 return complain(problem)
+            # It starts the server if `prepare` has not: then no thread but this one ever runs a queued handler.
             server.serve_forever(lambda: _announce(server, owner))
             notify("STOPPING=1")
             return SUCCESS
@@ -90,6 +91,7 @@ def _serve(server: BeamServer, owner: Owner, options: argparse.Namespace, start:
 def _announce(server: BeamServer, owner: Owner) -> None:
     if owner.gone:  # The server did not run yet when it was asked to stop.
         server.stop()
+    if not server.running:  # An inline handler can stop it, too.
         return
     notify(f"READY=1\nSTATUS={server.get_address()}")
     try:

@@ -45,7 +45,7 @@ defmodule BeamBpy.Error do
   @impl true
   def message(%__MODULE__{kind: :python} = error) do
     sentence = "#{subject(error)} raised #{error.type}: #{error.text}"
-    if error.traceback in [nil, ""], do: sentence, else: sentence <> "\n\n" <> error.traceback
+    if frames?(error.traceback), do: sentence <> "\n\n" <> error.traceback, else: sentence
   end
 
   def message(%__MODULE__{kind: :erlang, text: nil} = error) do
@@ -55,6 +55,10 @@ defmodule BeamBpy.Error do
   def message(%__MODULE__{text: text} = error) do
     if error.function, do: "#{subject(error)}: #{text}", else: text
   end
+
+  # Without frames, as for wrong arguments, a traceback only repeats the sentence.
+  defp frames?(traceback),
+    do: is_binary(traceback) and String.starts_with?(traceback, "Traceback")
 
   defp subject(%{function: nil}), do: "the call"
   defp subject(%{function: function, node: nil}), do: function

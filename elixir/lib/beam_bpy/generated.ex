@@ -1,6 +1,6 @@
 defmodule BeamBpy.Generated do
   @moduledoc """
-  What the functions of a module that `mix beam_bpy.gen` has written call.
+  Modules that `mix beam_bpy.gen` has written call these functions.
 
   Programs call the generated module, or `BeamBpy`, and not this module.
   """

@@ -34,8 +34,8 @@ defmodule BeamBpy.Lease do
         }
 
   @typedoc """
-  What becomes of the Blender: `:ok`, the call has ended; `:unused`, no call was made; `:check`, calls may still run
-  there; `{:kill, sentence}`, it has to be replaced.
+  The state in which a caller leaves its Blender: `:ok`, the call has ended; `:unused`, no call was made; `:check`, calls
+  may still run there; `{:kill, sentence}`, it has to be replaced.
   """
   @type outcome :: :ok | :unused | :check | {:kill, String.t()}
 

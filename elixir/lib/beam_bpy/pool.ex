@@ -116,7 +116,7 @@ defmodule BeamBpy.Pool do
   end
 
   @doc """
-  What the pool does now.
+  Describes the present state of a pool.
 
   Returns a map: `:waiting`, the number of callers that wait, and `:workers`, a list with `:number`, `:state`
   (`:off`, `:starting`, `:idle`, `:busy`, `:checking`, `:ending` or `:failed`), `:node`, `:pid` of the `BeamBpy.Worker`, and `:calls` of each

@@ -1,7 +1,7 @@
 defmodule BeamBpy.Values do
   @moduledoc false
-  # What `BeamBpy.Mesh`, `BeamBpy.Image` and `BeamBpy.Curve` share: maps with known keys, and binaries of little-endian
-  # numbers. Each function raises an `ArgumentError` whose message is a sentence for the user.
+  # Functions that `BeamBpy.Mesh`, `BeamBpy.Image` and `BeamBpy.Curve` share: for maps with known keys, and for binaries of
+  # little-endian numbers. Each raises an `ArgumentError` whose message is a sentence for the user.
 
   @typedoc "How Blender stores a number."
   @type number_type :: :float32 | :int32 | :int16 | :int8 | :boolean

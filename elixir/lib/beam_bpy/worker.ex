@@ -405,7 +405,7 @@ defmodule BeamBpy.Worker do
   end
 
   defp told({:ready, name}, %{phase: :booting} = state) do
-    # What the program printed before says nothing about a later end.
+    # Lines from the start do not explain a later end.
     if name == Atom.to_string(state.node),
       do: probe(%{state | phase: :connecting, lines: :queue.new()}),
       else: state

@@ -6,18 +6,10 @@ for kind <- [:pool, :worker, :node] do
 
     import BeamBpy.Workers
 
-    alias BeamBpy.{Error, Worker}
+    alias BeamBpy.Error
 
     setup_all do
       %{target: start_target(unquote(kind))}
-    end
-
-    defp start_target(:pool), do: tap(start_pool(), &wait_until_idle/1)
-    defp start_target(:worker), do: tap(start_worker(), &Worker.node_of/1)
-
-    defp start_target(:node) do
-      {:ok, node} = Worker.node_of(start_worker())
-      node
     end
 
     test "has the result of the handler", %{target: target} do
@@ -67,12 +59,13 @@ for kind <- [:pool, :worker, :node] do
     end
 
     test "has an error when there is no progress", %{target: target} do
-      options = [progress_timeout: 700]
-      assert BeamBpy.call(target, :count, [4, 0.25], options) == {:ok, 4}
+      options = [progress_timeout: 4_000]
+      # The call takes longer than the time between two reports may be.
+      assert BeamBpy.call(target, :count, [10, 0.5], options) == {:ok, 10}
 
-      assert {:error, %Error{kind: :timeout} = error} = BeamBpy.call(target, :wait, [3], options)
+      assert {:error, %Error{kind: :timeout} = error} = BeamBpy.call(target, :wait, [6], options)
 
-      assert error.text =~ "700"
+      assert error.text =~ "4000"
       refute_received _any_message
       assert BeamBpy.call(target, :echo, [1]) == {:ok, 1}
     end

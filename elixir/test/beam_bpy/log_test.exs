@@ -1,5 +1,5 @@
 defmodule BeamBpy.LogTest do
-  # What an operator sees when something fails. Not at the same time as other tests, whose failures are in the log, too.
+  # An operator reads these lines when something fails. Other tests do not run at the same time: they log failures, too.
   use BeamBpy.Case
 
   @moduletag :capture_log

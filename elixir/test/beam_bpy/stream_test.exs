@@ -82,7 +82,7 @@ defmodule BeamBpy.StreamTest do
       assert {:ok, _} = BeamBpy.call(pool, :process)
     end
 
-    events = pool |> BeamBpy.stream(:count, [1_000, 0.05], timeout: 500) |> Enum.to_list()
+    events = pool |> BeamBpy.stream(:count, [1_000, 0.05], timeout: 3_000) |> Enum.to_list()
     assert [{:progress, 0} | _] = events
     assert {:error, %Error{kind: :timeout}} = List.last(events)
   end

@@ -250,6 +250,7 @@ defmodule BeamBpy.WorkerTest do
         capture_log(fn ->
           BeamBpy.call(worker, :say, ["first\nsecond ä"])
           BeamBpy.call(worker, :say_bytes, ["caf\u00E9\n", 1])
+          wait_for_line(worker, "café")
           GenServer.stop(worker)
         end)
 
@@ -263,10 +264,16 @@ defmodule BeamBpy.WorkerTest do
       log =
         capture_log(fn ->
           BeamBpy.call(worker, :say, ["quiet line"])
+          wait_for_line(worker, "quiet line")
           GenServer.stop(worker)
         end)
 
       refute log =~ "quiet line"
+    end
+
+    # The output and the results of calls come on different ways.
+    defp wait_for_line(worker, line) do
+      eventually(fn -> line in :queue.to_list(:sys.get_state(worker).lines) end)
     end
 
     test "of many megabytes, and a line without an end, do no harm" do
@@ -361,9 +368,9 @@ defmodule BeamBpy.WorkerTest do
       capture_log(fn ->
         for name <- [pool, worker], do: catch_exit(GenServer.call(name, :no_such_message))
         eventually(fn -> Process.whereis(pool) && Process.whereis(worker) end)
-        os_pid = Worker.os_pid(worker)
+        os_pid = eventually(fn -> os_pid_of_running(worker) end)
         OsProcess.kill(os_pid)
-        eventually(fn -> Process.whereis(worker) && Worker.os_pid(worker) != os_pid end)
+        eventually(fn -> os_pid_of_running(worker) not in [nil, os_pid] end)
       end)
 
     assert log =~ inspect(worker)
@@ -384,6 +391,13 @@ defmodule BeamBpy.WorkerTest do
         ] do
       refute text =~ "my_secret"
     end
+  end
+
+  # Nil while the supervisor restarts the worker.
+  defp os_pid_of_running(worker) do
+    Worker.os_pid(worker)
+  catch
+    :exit, _reason -> nil
   end
 
   @tag :bpy

@@ -1,6 +1,6 @@
 defmodule BeamBpy.Case do
   @moduledoc """
-  What tests with real workers need.
+  A case template for tests with real workers.
 
       use BeamBpy.Case, async: true
 

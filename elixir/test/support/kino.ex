@@ -2,7 +2,7 @@ defmodule Kino do
   @moduledoc """
   A stand-in for the library Kino, with the functions that the notebooks of this project use.
 
-  What a notebook shows goes to the process that runs its code, as the message `{:kino, shown}`.
+  The process that runs the code of a notebook gets a message `{:kino, shown}` for each thing that the notebook shows.
   """
 
   def render(term) do

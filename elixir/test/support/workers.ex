@@ -75,4 +75,14 @@ defmodule BeamBpy.Workers do
   @doc false
   def forward(event, measurements, metadata, pid),
     do: send(pid, {:telemetry, event, measurements, metadata})
+
+  @doc "Starts a target of calls that is ready: a pool, a worker or a node."
+  @spec start_target(:pool | :worker | :node) :: BeamBpy.target()
+  def start_target(:pool), do: tap(start_pool(), &wait_until_idle/1)
+  def start_target(:worker), do: tap(start_worker(), &Worker.node_of/1)
+
+  def start_target(:node) do
+    {:ok, node} = Worker.node_of(start_worker())
+    node
+  end
 end

@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 
 import pytest
 from ports import free_port
 from support import COOKIE, NAME, TIMEOUT, Client, eventually, in_thread, nodes_of
 
-from beam_bpy import Atom, ErlangError, ErlangExit, ErlangThrow
+from beam_bpy import Atom, BeamServer, ErlangError, ErlangExit, ErlangThrow
 from beam_bpy.cli.main import _parser, main
 from beam_bpy.epmd.client import ask_and_wait
 from beam_bpy.protocol import epmd
@@ -15,9 +16,11 @@ from beam_bpy.protocol import epmd
 NODE = f"{NAME}@127.0.0.1"
 
 HANDLERS = """
-from beam_bpy import Atom
+import threading
 
 def register(server):
+    server.register_handler("thread", lambda args: threading.current_thread() is threading.main_thread())
+    server.register_handler("threads", lambda args: [thread.name for thread in threading.enumerate()])
     server.register_handler("double", lambda args: [2 * number for number in args])
     server.register_handler("stop", lambda args: server.stop())
 """
@@ -39,7 +42,7 @@ def exits(capsys, *arguments):
 
 
 def assert_last_line(err, reason):
-    """What a supervisor reads."""
+    """Check the last line on standard error, which a supervisor reads."""
     last = err.splitlines()[-1]
     assert last.startswith("beam-bpy: ")
     assert reason in last
@@ -245,6 +248,8 @@ class TestServe:
 
         with Client(Server) as client:
             client.socket.settimeout(TIMEOUT)
+            self.threads = client.call("threads")
+            self.on_main_thread = client.call("thread")
             self.answer = client.call("double", 21)
             client.ask("stop", [])
             client.closed()
@@ -258,6 +263,24 @@ class TestServe:
 
         assert (code, out) == (0, f"{NODE}:{self.port} is ready\n")
         assert self.answer == [42]
+
+    def test_only_the_main_thread_runs_handlers_also_before_the_node_is_ready(
+        self, capsys, port, handlers, monkeypatch
+    ):
+        serve_forever = BeamServer.serve_forever
+
+        def later(server, on_ready):
+            time.sleep(0.5)
+            serve_forever(server, on_ready)
+
+        monkeypatch.setattr(BeamServer, "serve_forever", later)
+        caller = in_thread(lambda: self.call_and_stop(port))
+
+        code, _out, _err = run(capsys, "serve", "--node", NAME, "--cookie", COOKIE, "--handlers", handlers)
+        caller.join(TIMEOUT)
+
+        assert (code, self.answer, self.on_main_thread) == (0, [42], True)
+        assert not [name for name in self.threads if "worker" in name]
 
     def test_a_module_of_handlers(self, capsys, port, handlers, tmp_path, monkeypatch):
         (tmp_path / "unit_handlers_module.py").write_text(HANDLERS)

@@ -1,6 +1,6 @@
 defmodule BeamBpy.Group.Members do
   @moduledoc false
-  # What this node knows of the pools of groups on other nodes, in an ETS table.
+  # An ETS table with the pools of groups on other nodes, as far as this node knows them.
   #
   # Each node that has this application runs this process. The processes find each other with `:pg`, and send the load of
   # their pools to each other. So the messages also tell that a node still works: a machine that hangs or that has

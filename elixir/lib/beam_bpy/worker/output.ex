@@ -9,7 +9,7 @@ defmodule BeamBpy.Worker.Output do
         }
 
   @doc """
-  What a line tells.
+  The meaning of a line.
 
       iex> BeamBpy.Worker.Output.parse("beam_bpy_1@127.0.0.1:45123 is ready")
       {:ready, "beam_bpy_1@127.0.0.1"}
