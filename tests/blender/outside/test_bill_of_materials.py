@@ -128,17 +128,24 @@ def test_nothing_is_imported_but_what_ships_and_what_python_and_blender_have(pac
 
 def imports(module: ast.Module) -> set[str]:
     """The top names of the modules that are imported anywhere; imports from the own package are left out."""
+    return {name.partition(".")[0] for name in imported_modules(module)}
+
+
+def imported_modules(module: ast.Module) -> set[str]:
+    """The whole names of these modules."""
     found = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            found.add(node.module.partition(".")[0])
+            found.add(node.module)
     return found
 
 
 def uses_network(module: ast.Module) -> bool:
-    return bool(imports(module) & {"socket", "ssl", "http", "urllib", "socketserver", "ftplib", "smtplib", "xmlrpc"})
+    """`urllib.parse` only splits and decodes text."""
+    used = {name.partition(".")[0] for name in imported_modules(module) - {"urllib.parse"}}
+    return bool(used & {"socket", "ssl", "http", "urllib", "socketserver", "ftplib", "smtplib", "xmlrpc"})
 
 
 def uses_files(module: ast.Module) -> bool:
