@@ -11,10 +11,10 @@ import bpy
 from .arguments import Options, choice, flag, options, scene, shown, text
 from .blend_reader import read_blend
 from .changes import changes
-from .conversion import check_unsaved
 from .file_formats import content_of
 from .files import absolute, written
 from .limits import LIMITS, Limits, limits
+from .opening import check_free, check_unsaved
 from .transfer import added, read
 
 _KINDS = {
@@ -53,6 +53,7 @@ def open_file(path: str, given: Options = None) -> str:
     discard = flag(chosen.get("discard", False), "discard")
     source = absolute(path, "the path")
     _check_blend(source, limit, external=external)
+    check_free()
     check_unsaved(discard)
     try:
         bpy.ops.wm.open_mainfile(filepath=str(source), load_ui=False, use_scripts=use_scripts)

@@ -84,6 +84,7 @@ class BlendFile(NamedTuple):
         unpacked: the size after unpacking.
         names: the names of the datablocks by their collection in `bpy.data`.
         references: the files to which it refers.
+        scene: the name of the scene that was the current one, or None.
     """
 
     version: str
@@ -91,11 +92,13 @@ class BlendFile(NamedTuple):
     unpacked: int
     names: dict[str, list[str]]
     references: list[Reference]
+    scene: str | None
 
 
 class _Block(NamedTuple):
     code: str
     struct: int
+    address: int
     start: int
     size: int
 
@@ -111,7 +114,12 @@ def read_blend(data: bytes, limits: Limits) -> BlendFile:
         version, blocks, order, pointer = _blocks(content)
         structs = _Structs(content, next(block for block in blocks if block.code == "DNA1"), order, pointer)
         return BlendFile(
-            version, compression, len(content), _names(content, blocks, structs), _references(content, blocks, structs)
+            version,
+            compression,
+            len(content),
+            _names(content, blocks, structs),
+            _references(content, blocks, structs),
+            _scene(content, blocks, structs, order),
         )
     except StopIteration:
         raise ValueError("the .blend file is cut off") from None
@@ -163,24 +171,24 @@ def _blocks(content: bytes) -> tuple[str, list[_Block], str, int]:
         pointer = 4 if content[7:8] == b"_" else 8
         order = "<" if content[8:9] == b"v" else ">"
         number, at = int(content[9:12]), 12
-        head = struct.Struct(f"{order}4si{pointer}xii")
+        head = struct.Struct(f"{order}4si{'I' if pointer == 4 else 'Q'}ii")
         large = False
     else:
         # Blender 5: the size of the header, the version of the format, and four digits.
         at, number = int(content[7:9]), int(content[13:17])
         pointer, order, large = 8, "<", True
-        head = struct.Struct("<4si8xqq")
+        head = struct.Struct("<4siQqq")
     blocks: list[_Block] = []
     while True:
         fields = head.unpack_from(content, at)
-        size, struct_ = (fields[2], fields[1]) if large else (fields[1], fields[2])
+        size, struct_ = (fields[3], fields[1]) if large else (fields[1], fields[3])
         at += head.size
         code = fields[0].rstrip(b"\0").decode("ascii")
         if code == "ENDB":
             return f"{number // 100}.{number % 100}", blocks, order, pointer
         if size < 0 or at + size > len(content):
             raise ValueError("a block ends after the file")
-        blocks.append(_Block(code, struct_, at, size))
+        blocks.append(_Block(code, struct_, fields[2], at, size))
         at += size
 
 
@@ -239,17 +247,35 @@ def _text(content: bytes, start: int, size: int) -> str:
     return content[start : start + size].split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
-def _names(content: bytes, blocks: list[_Block], structs: _Structs) -> dict[str, list[str]]:
+def _place_of_names(structs: _Structs) -> tuple[int, int]:
+    """Return the offset and the size of the names in datablocks, which begin with the code of the kind."""
     id_struct = next(
         fields
         for fields in structs.fields
         if "name" in fields and "us" in fields and "lib" in {key.lstrip("*") for key in fields}
     )
-    start, size = id_struct["name"]
+    return id_struct["name"]
+
+
+def _scene(content: bytes, blocks: list[_Block], structs: _Structs, order: str) -> str | None:
+    start, size = _place_of_names(structs)
+    for block in blocks:
+        fields = structs.fields[block.struct]
+        if block.code == "GLOB" and "*curscene" in fields:
+            offset, width = fields["*curscene"]
+            at = block.start + offset
+            address = int.from_bytes(content[at : at + width], "little" if order == "<" else "big")
+            for each in blocks:
+                if each.code == "SC" and each.address == address:
+                    return _text(content, each.start + start, size)[2:]
+    return None
+
+
+def _names(content: bytes, blocks: list[_Block], structs: _Structs) -> dict[str, list[str]]:
+    start, size = _place_of_names(structs)
     found: dict[str, list[str]] = {}
     for block in blocks:
         if block.code in _KINDS:
-            # The name begins with the code.
             found.setdefault(_KINDS[block.code], []).append(_text(content, block.start + start, size)[2:])
     return {kind: sorted(names) for kind, names in sorted(found.items())}
 

@@ -23,9 +23,14 @@ def check_picture(data: bytes, limits: Limits) -> None:
         raise ValueError(
             "the file contains a picture whose size is unknown: only PNG, JPEG, WebP, EXR, HDR and BMP can be checked"
         )
-    if size[0] * size[1] > limits.max_pixels:
+    check_pixels(*size, limits)
+
+
+def check_pixels(width: int, height: int, limits: Limits) -> None:
+    """Raise a ValueError if a picture of this size is too large."""
+    if width * height > limits.max_pixels:
         raise ValueError(
-            f"the file contains a picture of {size[0]}x{size[1]} pixels, and max_pixels is {limits.max_pixels}"
+            f"the file contains a picture of {width}x{height} pixels, and max_pixels is {limits.max_pixels}"
         )
 
 

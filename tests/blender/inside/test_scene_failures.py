@@ -435,6 +435,27 @@ FAILING: dict[str, Calls] = {
         *[(data, "glb") for data in [None, 5, M, "text", b"", b"\0" * 200, b"glTF"]],
         *[(b"v 0 0 0\n", to) for to in [*NAMES, "gif", "blend"]],
         *with_options((b"v 0 0 0\n", "glb"), **LIMITS, format=[M, 5, "gif", "ply"], animations=[1], discard=[1]),
+        (b"v 0 0 0\n", "glb", {"external": True}),
+    ],
+    "process_bytes": [
+        *[(data, []) for data in [None, 5, M, "text", b"", b"\0" * 200, b"glTF", b"BLENDER", b"BLENDER-v405ENDB"]],
+        *[
+            (b"v 0 0 0\n", steps)
+            for steps in (
+                *[*NAMES, {}, [5], [["list_objects"]], [["list_objects", None]], [["list_objects", {}]]],
+                *[[[name, []]] for name in [*NAMES, "nothing", "process_bytes", "new_file", "move_vertices"]],
+                [("list_objects", []), ("list_objects", [1])],
+                [("list_objects", []), ("decimate", [])],
+            )
+        ],
+        *with_options(
+            (b"v 0 0 0\n", []), **LIMITS, format=[M, 5, "gif", "ply", "blend"], discard=[1], external=[1, True]
+        ),
+    ],
+    "inspect_bytes": [
+        *with_names([None, 5, M, "text", b"", b"\0" * 200, b"BLENDER"]),
+        *with_options((b"v 0 0 0\n",), **LIMITS),
+        (STL, {"max_bytes": 83}),
     ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
@@ -448,12 +469,7 @@ FAILING: dict[str, Calls] = {
 @pytest.fixture
 def handlers() -> dict[str, Callable[..., Any]]:
     """All handlers, by name."""
-    package = addon.scene_handlers
-    groups = (
-        *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
-        package.OPENING,
-    )
-    return {handler.__name__: handler for group in groups for handler in group}
+    return {handler.__name__: handler for handler in addon.scene_handlers.ALL}
 
 
 @pytest.fixture
