@@ -22,6 +22,9 @@ NAMES: list[Any] = [M, None, 5, b"\xff", "a\0b"]
 ABSENT = [*NAMES, "No such object", "x" * 300]
 """No object has one of these names."""
 
+ABSENT_AND_NOT_ALL = [name for name in ABSENT if name is not None]
+"""No object has one of these names. Nil would mean all mesh objects."""
+
 NOT_OPTIONS: list[Any] = [M, "size", 5, {"no such option": 1}, {1: 2}, [1, 2]]
 
 NOT_NUMBERS: list[Any] = [math.nan, math.inf, True, "1", M, None, 10**400]
@@ -303,15 +306,20 @@ FAILING: dict[str, Calls] = {
         ("Camera", "data.lens", 1, [1], [0.0]),
     ],
     "apply_modifiers": [
-        *with_names(ABSENT),
-        *with_options(
-            ("Cube",), modifiers=[M, None, "Two", {}, ["No such modifier"], ["Two", "Hair"]], discard=[1, None]
-        ),
+        *with_names(ABSENT_AND_NOT_ALL),
+        *[
+            call
+            for name in ("Cube", None)
+            for call in with_options(
+                (name,), modifiers=[M, None, "Two", {}, ["No such modifier"], ["Two", "Hair"]], discard=[1, None]
+            )
+        ],
         ("Light",),
         ("Empty",),
     ],
     "decimate": [
-        *with_names(ABSENT, {"ratio": 0.5}),
+        *with_names(ABSENT_AND_NOT_ALL, {"ratio": 0.5}),
+        (None, {"ratio": 0.5}),
         *with_options(
             ("Cube",),
             ratio=[*NOT_NUMBERS, 0, -1, 1.5, [], [0.5, 2], [0.5, None]],
@@ -324,13 +332,13 @@ FAILING: dict[str, Calls] = {
         ("Empty", {"ratio": 0.5}),
     ],
     "triangulate": [
-        *with_names(ABSENT),
+        *with_names(ABSENT_AND_NOT_ALL),
         *with_options(("Cube",), quads=[*NAMES, "ugly"], polygons=[*NAMES, "ugly"], min_vertices=[*NOT_INTEGERS, 3]),
         ("Light",),
         ("Empty",),
     ],
     "quads": [
-        *with_names(ABSENT),
+        *with_names(ABSENT_AND_NOT_ALL),
         *with_options(("Cube",), face_angle=[*NOT_NUMBERS, -0.1, 4], shape_angle=[*NOT_NUMBERS, -0.1, 4]),
         ("Light",),
         ("Empty",),
@@ -375,7 +383,9 @@ FAILING: dict[str, Calls] = {
     ],
     "bake": [
         *with_names([*NAMES, "shadows"], "Cube"),
-        *[("ao", name) for name in ABSENT],
+        *[("ao", name) for name in ABSENT_AND_NOT_ALL],
+        ("ao", None),
+        ("ao", None, {"unwrap": True, "image": "Picture"}),
         *with_options(
             ("ao", "Cube"),
             width=[*NOT_INTEGERS, 0, 16385],
