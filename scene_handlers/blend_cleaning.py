@@ -1,6 +1,6 @@
 """Removes from the current file what could run code, write files, or read other files, before Blender evaluates it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ _TREE_OWNERS = ("materials", "worlds", "lights", "linestyles", "textures", "scen
 
 def clean() -> None:
     """Remove what runs code or writes files, except for Python drivers, which are turned off."""
-    for block in all_owners():
-        mute_drivers(block)
+    for owner in with_parts(bpy.data.user_map()):
+        mute_drivers(owner)
     bpy.data.batch_remove(list(bpy.data.texts))
     for tree in _trees():
         for node in list(tree.nodes):
@@ -35,6 +35,10 @@ def clean() -> None:
             # Blender writes Python code for Mantaflow, with texts of the file in it, and runs it.
             if modifier.type == "FLUID":
                 each.modifiers.remove(modifier)
+    for camera in bpy.data.cameras:
+        # Since Blender 4.5, a camera can be a script of the Open Shading Language.
+        if camera.type == "CUSTOM":
+            camera.type = "PERSP"
     for scene in bpy.data.scenes:
         _remove_style_modules(scene)
         cycles: Any = getattr(scene, "cycles", None)
@@ -42,11 +46,11 @@ def clean() -> None:
             cycles.shading_system = False
 
 
-def all_owners() -> list[Any]:
-    """Return everything in the file that can have drivers: the datablocks, and those that are parts of others."""
-    blocks: list[Any] = list(bpy.data.user_map())
-    parts = [getattr(block, name, None) for block in blocks for name in ("node_tree", "collection")]
-    return blocks + [part for part in parts if isinstance(part, bpy.types.ID)]
+def with_parts(blocks: Iterable[Any]) -> list[Any]:
+    """Return datablocks, and those that are parts of them. All of them can have drivers."""
+    owners = list(blocks)
+    parts = [getattr(block, name, None) for block in owners for name in ("node_tree", "collection")]
+    return owners + [part for part in parts if isinstance(part, bpy.types.ID)]
 
 
 def mute_drivers(owner: Any) -> None:

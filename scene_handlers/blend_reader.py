@@ -58,6 +58,29 @@ _WITH_FILES = {"LI", "IM", "SO", "VF", "MC", "CF", "VO"}
 _PATH_FIELDS = ("filepath", "name")
 """The field with the path of this file. Older versions of Blender call it `name`."""
 
+_IN_THE_FILE = {4, 5}
+"""The sources of images that have no file: generated, and the viewer for results."""
+
+_PARTS_WITH_FILES = {
+    "NodeShaderScript": ("files", ("filepath",)),
+    "NodeShaderTexIES": ("files", ("filepath",)),
+    "StripElem": ("files", ("filename", "name")),
+    "MeshCacheModifierData": ("files", ("filepath",)),
+    "CustomDataExternal": ("files", ("filepath", "filename")),
+    "OceanModifierData": ("caches", ("cachepath",)),
+    "FluidDomainSettings": ("caches", ("cache_directory",)),
+    "PointCache": ("caches", ("path",)),
+    "NodesModifierData": ("caches", ("*bake_directory", "*simulation_bake_directory")),
+    "NodesModifierBake": ("caches", ("*directory",)),
+    "bNode": ("nodes", ("idname",)),
+}
+"""The structs inside of datablocks that can name a file: the kind of reference, and the field in Blender's versions."""
+
+_ONLY_IF = {"OceanModifierData": ("cached", 1), "PointCache": ("flag", 1 << 9)}
+"""The fields of such a struct, and their bits, without which Blender does not read the file."""
+
+_IMPORT_NODES = "GeometryNodeImport"
+
 _PIECE = 1024 * 1024
 
 
@@ -65,7 +88,8 @@ class Reference(NamedTuple):
     """A file to which a .blend file refers.
 
     Attributes:
-        kind: the collection of `bpy.data`, such as `libraries`.
+        kind: the collection of `bpy.data`, such as `libraries`. For parts of datablocks: `files`; `caches`, which need
+            not exist; or `nodes`, which read a file whose path is calculated: then `path` is the name of the node.
         path: the path as it is stored. `//` is the folder of the .blend file.
         packed: whether the content is in the .blend file.
     """
@@ -118,7 +142,7 @@ def read_blend(data: bytes, limits: Limits) -> BlendFile:
             compression,
             len(content),
             _names(content, blocks, structs),
-            _references(content, blocks, structs),
+            _references(content, blocks, structs, order),
             _scene(content, blocks, structs, order),
         )
     except StopIteration:
@@ -193,7 +217,13 @@ def _blocks(content: bytes) -> tuple[str, list[_Block], str, int]:
 
 
 class _Structs:
-    """The structs of a file: their fields, with the offset and the size of each."""
+    """The structs of a file.
+
+    Attributes:
+        fields: for each struct its fields, with the offset and the size of each.
+        names: the name of each struct.
+        sizes: the size of each struct.
+    """
 
     def __init__(self, content: bytes, block: _Block, order: str, pointer: int) -> None:
         self._data, self._at, self._order, self._pointer = content, block.start + 4, order, pointer
@@ -204,8 +234,12 @@ class _Structs:
         self._expect(b"STRC")
         (count,) = self._numbers("I", 1)
         self.fields: list[dict[str, tuple[int, int]]] = []
+        self.names: list[str] = []
+        self.sizes: list[int] = []
         for _ in range(count):
-            _type, fields = self._numbers("H", 2)
+            type_, fields = self._numbers("H", 2)
+            self.names.append(types[type_])
+            self.sizes.append(sizes[type_])
             self.fields.append(self._fields(fields, names, types, sizes))
 
     def _fields(
@@ -280,20 +314,57 @@ def _names(content: bytes, blocks: list[_Block], structs: _Structs) -> dict[str,
     return {kind: sorted(names) for kind, names in sorted(found.items())}
 
 
-def _references(content: bytes, blocks: list[_Block], structs: _Structs) -> list[Reference]:
+def _references(content: bytes, blocks: list[_Block], structs: _Structs, order: str) -> list[Reference]:
+    addresses = {block.address: block for block in blocks if block.code == "DATA"}
     found = []
     for block in blocks:
-        if block.code not in _WITH_FILES:
-            continue
-        fields = structs.fields[block.struct]
-        start, size = next(fields[name] for name in _PATH_FIELDS if name in fields)
-        path = _text(content, block.start + start, size)
-        packed = any(
-            any(content[block.start + fields[name][0] : block.start + sum(fields[name])])
-            for name in ("*packedfile", "packedfiles")
-            if name in fields
-        )
-        # Blender has a font of its own, which is called <builtin>.
-        if path and path != "<builtin>":
-            found.append(Reference(_KINDS[block.code], path, packed))
+        if block.code in _WITH_FILES:
+            reference = _own_file(content, block, structs)
+            # Blender has a font of its own, which is called <builtin>.
+            if reference.path and reference.path != "<builtin>":
+                found.append(reference)
+        elif block.code == "DATA" and structs.names[block.struct] in _PARTS_WITH_FILES:
+            size = structs.sizes[block.struct]
+            for start in range(block.start, block.start + block.size - size + 1, size):
+                path = _path_in(content, start, block.struct, structs, addresses, order)
+                if path:
+                    found.append(Reference(_PARTS_WITH_FILES[structs.names[block.struct]][0], path, packed=False))
     return found
+
+
+def _own_file(content: bytes, block: _Block, structs: _Structs) -> Reference:
+    """Return the file of a datablock."""
+    fields = structs.fields[block.struct]
+    start, size = next(fields[name] for name in _PATH_FIELDS if name in fields)
+    packed = any(
+        any(content[block.start + fields[name][0] : block.start + sum(fields[name])])
+        for name in ("*packedfile", "packedfiles")
+        if name in fields
+    )
+    if block.code == "IM":
+        offset, width = fields["source"]
+        source = content[block.start + offset : block.start + offset + width]
+        packed = packed or (source[0] | source[-1]) in _IN_THE_FILE  # One of the two bytes is 0, in each byte order.
+    return Reference(_KINDS[block.code], _text(content, block.start + start, size), packed)
+
+
+def _path_in(
+    content: bytes, start: int, struct_: int, structs: _Structs, addresses: dict[int, _Block], order: str
+) -> str:
+    """Return the path in a part of a datablock, or an empty text."""
+
+    def number(name: str) -> int:
+        offset, size = fields[name]
+        return int.from_bytes(content[start + offset : start + offset + size], "little" if order == "<" else "big")
+
+    name, fields = structs.names[struct_], structs.fields[struct_]
+    field = next((each for each in _PARTS_WITH_FILES[name][1] if each in fields), None)
+    if field is None:
+        return ""
+    if name in _ONLY_IF and not number(_ONLY_IF[name][0]) & _ONLY_IF[name][1]:
+        return ""
+    if field.startswith("*"):
+        held = addresses.get(number(field))
+        return "" if held is None else _text(content, held.start, held.size)
+    text = _text(content, start + fields[field][0], fields[field][1])
+    return "" if name == "bNode" and not text.startswith(_IMPORT_NODES) else text

@@ -13,6 +13,9 @@ from .files import absolute
 from .limits import LIMITS, Limits, limits
 from .transfer import as_bytes, read
 
+_OPTIONAL = ("caches", "nodes")
+"""The kinds of references whose file need not exist, or is not known."""
+
 
 def inspect_file(path: str, given: Options = None) -> dict[str, Any]:
     """Describe a file. The scene does not change, and Blender does not read the file.
@@ -84,7 +87,9 @@ def _blend(data: bytes, source: Path | None, limit: Limits) -> dict[str, Any]:
     paths = {each: _resolved(each.path, source) for each in outside}
     return described | {
         "libraries": sorted({path for each, path in paths.items() if each.kind == "libraries"}),
-        "missing": sorted({path for path in paths.values() if not os.path.exists(path)}),
+        "missing": sorted(
+            {path for each, path in paths.items() if each.kind not in _OPTIONAL and not os.path.exists(path)}
+        ),
     }
 
 
