@@ -1,7 +1,7 @@
 """Removes from the current file what could run code, write files, or read other files, before Blender evaluates it."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import bpy
@@ -74,7 +74,8 @@ def remove_files(own: Path) -> None:
     """Remove what Blender would read from other files, as if these files were missing.
 
     Args:
-        own: the file from which the datablocks were appended. Blender remembers it in some of them.
+        own: the file from which the datablocks were appended. Blender remembers it in some of them. It is alone in its
+            folder.
 
     Raises:
         ValueError: the file refers to other files in a way that is not known here.
@@ -92,6 +93,9 @@ def remove_files(own: Path) -> None:
             *[each for each in bpy.data.brushes if getattr(each, "icon_filepath", "")],
         ]
     )
+    for place, image in enumerate(bpy.data.images):
+        if image.packed_files:
+            _move(image, own.parent, place)
     for each in bpy.data.objects:
         for modifier in list(each.modifiers):
             _check_modifier(each, modifier)
@@ -110,6 +114,20 @@ def _is_held(image: Any) -> bool:
     if image.source == "TILED":
         return len(image.packed_files) >= len(image.tiles)
     return image.source not in ("FILE", "SEQUENCE", "MOVIE") or (image.source == "FILE" and bool(image.packed_files))
+
+
+def _move(image: Any, folder: Path, place: int) -> None:
+    """Give a packed picture a path in a private folder, because exporters can read the file in place of the picture.
+
+    The exporter for glTF always does this with tiles (UDIM), so these become files.
+    """
+    suffix = PurePath(image.filepath_raw.replace("\\", "/")).suffix
+    if image.source != "TILED":
+        image.filepath_raw = str(folder / f"{place}{suffix}")
+        return
+    for packed in image.packed_files:
+        (folder / f"{place}.{packed.tile_number}{suffix}").write_bytes(packed.packed_file.data)
+    image.filepath_raw = str(folder / f"{place}.<UDIM>{suffix}")
 
 
 def _remove_nodes(pictures: list[Any]) -> None:

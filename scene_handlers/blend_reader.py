@@ -58,8 +58,8 @@ _WITH_FILES = {"LI", "IM", "SO", "VF", "MC", "CF", "VO"}
 _PATH_FIELDS = ("filepath", "name")
 """The field with the path of this file. Older versions of Blender call it `name`."""
 
-_IN_THE_FILE = {4, 5}
-"""The sources of images that have no file: generated, and the viewer for results."""
+_SEQUENCE, _MOVIE, _GENERATED, _VIEWER, _TILED = range(2, 7)
+"""The sources of images, besides a single file. Blender reads sequences and movies from files in any case."""
 
 _PARTS_WITH_FILES = {
     "NodeShaderScript": ("files", ("filepath",)),
@@ -317,9 +317,11 @@ def _names(content: bytes, blocks: list[_Block], structs: _Structs) -> dict[str,
 def _references(content: bytes, blocks: list[_Block], structs: _Structs, order: str) -> list[Reference]:
     addresses = {block.address: block for block in blocks if block.code == "DATA"}
     found = []
-    for block in blocks:
+    for place, block in enumerate(blocks):
         if block.code in _WITH_FILES:
             reference = _own_file(content, block, structs)
+            if block.code == "IM":
+                reference = reference._replace(packed=_is_held(content, place, blocks, structs, reference.packed))
             # Blender has a font of its own, which is called <builtin>.
             if reference.path and reference.path != "<builtin>":
                 found.append(reference)
@@ -341,11 +343,26 @@ def _own_file(content: bytes, block: _Block, structs: _Structs) -> Reference:
         for name in ("*packedfile", "packedfiles")
         if name in fields
     )
-    if block.code == "IM":
-        offset, width = fields["source"]
-        source = content[block.start + offset : block.start + offset + width]
-        packed = packed or (source[0] | source[-1]) in _IN_THE_FILE  # One of the two bytes is 0, in each byte order.
     return Reference(_KINDS[block.code], _text(content, block.start + start, size), packed)
+
+
+def _is_held(content: bytes, place: int, blocks: list[_Block], structs: _Structs, packed: bool) -> bool:
+    """Whether Blender needs no file for a picture."""
+    block = blocks[place]
+    offset, width = structs.fields[block.struct]["source"]
+    numbers = content[block.start + offset : block.start + offset + width]
+    source = numbers[0] | numbers[-1]  # All other bytes of the number are 0, in each byte order.
+    if source in (_GENERATED, _VIEWER):
+        return True
+    if source != _TILED:
+        return packed and source not in (_SEQUENCE, _MOVIE)
+    parts = []
+    # The parts of a datablock follow it.
+    for each in blocks[place + 1 :]:
+        if each.code != "DATA":
+            break
+        parts.append(structs.names[each.struct])
+    return packed and parts.count("ImagePackedFile") >= parts.count("ImageTile")
 
 
 def _path_in(

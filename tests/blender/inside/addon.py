@@ -39,6 +39,7 @@ _PATHS = {
     "scene_properties": f"{SCENE_HANDLERS}.properties",
     "scene_render": f"{SCENE_HANDLERS}.render",
     "scene_conversion": f"{SCENE_HANDLERS}.conversion",
+    "scene_cleaning": f"{SCENE_HANDLERS}.blend_cleaning",
     "scene_checks": f"{SCENE_HANDLERS}.file_checks",
     "scene_formats": f"{SCENE_HANDLERS}.file_formats",
     "scene_limits": f"{SCENE_HANDLERS}.limits",
