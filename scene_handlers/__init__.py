@@ -12,120 +12,25 @@ The extension also publishes events of Blender; see `events`.
 import atexit
 import importlib.metadata
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import (
-    animation,
-    armatures,
-    baking,
-    blend_files,
-    cameras,
-    conversion,
-    curves,
-    descriptions,
-    events,
-    geometry,
-    image,
-    inspection,
-    lights,
-    materials,
-    mesh_edits,
-    node_inputs,
-    objects,
-    passes,
-    properties,
-    render,
-    thumbnails,
-    transfer,
-)
+from . import blend_files, conversion, events, processing
+from .groups import CHANGING, INSPECTING, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
 
 log = logging.getLogger("beam_bpy.scene_handlers")
 
-Handlers = tuple[Callable[..., Any], ...]
-
-READING: Handlers = (
-    objects.list_objects,
-    objects.describe_object,
-    descriptions.describe_scene,
-    properties.get_property,
-    descriptions.describe_type,
-    geometry.download_mesh,
-    image.download_image,
-    curves.get_fcurve,
-    armatures.bones,
-    armatures.get_pose,
-    armatures.get_shape_keys,
-    node_inputs.get_node_inputs,
-    inspection.inspect_file,
-)
-"""Handlers that do not change the scene."""
-
-RENDERING: Handlers = (
-    animation.bake_motion,
-    render.render_still,
-    render.render_animation,
-    transfer.export_file,
-    transfer.export_bytes,
-    blend_files.save_file,
-    passes.render_pass,
-    thumbnails.thumbnail,
-    thumbnails.turntable,
-)
-"""Handlers that change settings or the frame while they run, and then restore them; and that save the file."""
-
-LONGEST_WAIT = 30.0
-"""The longest time that a call of a handler in `RENDERING` waits until a tool or another render ends, in seconds."""
-
-CHANGING: Handlers = (
-    objects.create_primitive,
-    objects.create_cube,
-    objects.set_transform,
-    objects.look_at,
-    objects.delete_object,
-    materials.set_material,
-    lights.create_light,
-    lights.set_world,
-    cameras.create_camera,
-    properties.set_property,
-    animation.keyframe_insert,
-    animation.set_frame,
-    mesh_edits.apply_modifiers,
-    mesh_edits.decimate,
-    mesh_edits.triangulate,
-    mesh_edits.quads,
-    armatures.set_pose,
-    armatures.rest_pose,
-    armatures.set_shape_keys,
-    node_inputs.set_node_inputs,
-    baking.bake,
-    transfer.import_file,
-    blend_files.append,
-    blend_files.link,
-)
-"""Handlers that change the scene. The user can undo each of them."""
-
-LOADING: Handlers = (
-    geometry.upload_mesh,
-    image.upload_image,
-    curves.set_fcurve,
-    transfer.import_bytes,
-)
-"""Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
-
-STREAMING: Handlers = (geometry.move_vertices,)
-"""Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
-
-
 OPENING: Handlers = (
     blend_files.open_file,
     conversion.new_file,
     conversion.convert_bytes,
+    processing.process_bytes,
 )
 """Handlers that replace the current file. They make no undo step, because Blender's undo ends where a file begins."""
+
+ALL: Handlers = (*READING, *INSPECTING, *RENDERING, *CHANGING, *LOADING, *STREAMING, *OPENING)
 
 
 def register(server: "BeamServer | None" = None) -> None:
@@ -148,6 +53,8 @@ def register(server: "BeamServer | None" = None) -> None:
         atexit.register(events.unregister)
     for handler in READING:
         server.expose(owner=__package__)(handler)
+    for handler in INSPECTING:
+        server.expose(owner=__package__, binaries=memoryview)(handler)
     for handler in RENDERING:
         server.expose(owner=__package__, changes_scene=True, max_wait=LONGEST_WAIT)(handler)
     for handler in CHANGING:

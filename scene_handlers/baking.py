@@ -14,9 +14,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import Options, choice, find, flag, integer, listed, object_named, options, scene, stored_name, text
+from .arguments import Options, choice, find, flag, integer, listed, options, scene, stored_name, text
 from .changes import Changes, changes
-from .geometry import in_a_mode, own_mesh
+from .geometry import in_a_mode, mesh_objects, own_mesh
 from .image import check_that_it_can_be_replaced, upload_image
 from .materials import use_nodes
 
@@ -63,7 +63,7 @@ class _Wanted(NamedTuple):
     image: str | None
 
 
-def bake(kind: str, name: str, given: Options = None) -> bytes | str:
+def bake(kind: str, name: str | None, given: Options = None) -> bytes | str | dict[str, bytes]:
     """Bake the look of a mesh object into an image. Return the bytes of a PNG file, or the name of the image.
 
     Cycles calculates the image on the CPU, in the current frame, with the materials and modifiers of the object. The
@@ -72,7 +72,8 @@ def bake(kind: str, name: str, given: Options = None) -> bytes | str:
     Args:
         kind: diffuse, the base colours without light; normal, a normal map with Y up, as in OpenGL; or ao, the ambient
             occlusion by all objects of the scene that are rendered: white where the surroundings are open.
-        name: the object.
+        name: the object; or nil, which means all mesh objects of the scene that have faces. Then the result is a map
+            from their names to PNG files.
         given: the options
             width, height: the size in pixels, 1 to 16384, default 1024.
             margin: the number of pixels that each part of the image grows over its border, default 16.
@@ -82,19 +83,43 @@ def bake(kind: str, name: str, given: Options = None) -> bytes | str:
             unwrap: True: if the mesh has no UV map, make one. Default False: refuse such a mesh.
             image: the name of an image, which is made or replaced for all its users, and packed into the blend file.
                 Default: the image is returned as a PNG file with 8 bits per channel, and does not stay in Blender.
+                Not for nil.
     """
     wanted, unwrap = _checked(kind, options(given, (*_SIZES, *_OTHERS)))
-    target = object_named(name)
-    mesh = _mesh(target)
-    makes_map = _check_map(target, mesh, wanted, unwrap)
-    if in_a_mode(target):
+    if name is None and wanted.image is not None:
+        raise ValueError("the option image is for one object: pass its name")
+    targets = [_Target(each, _mesh(each)) for each in mesh_objects(name) if name is not None or _has_faces(each)]
+    if not targets:
+        raise ValueError("the scene has no mesh objects with faces to bake")
+    makes_maps = [_check_map(each, wanted, unwrap) for each in targets]
+    results: dict[str, Any] = {}
+    with changes() as lasting:
+        for target, makes_map in zip(targets, makes_maps, strict=True):
+            # Objects can share a mesh, which then has the map of the first.
+            results[target.object.name] = _baked(target, wanted, makes_map and not target.has_map(), lasting)
+    return results if name is None else results[targets[0].object.name]
+
+
+class _Target(NamedTuple):
+    """An object and its mesh."""
+
+    object: bpy.types.Object
+    mesh: bpy.types.Mesh
+
+    def has_map(self) -> bool:
+        """Return whether the mesh has a UV map."""
+        return len(self.mesh.uv_layers) > 0
+
+
+def _baked(target: _Target, wanted: _Wanted, makes_map: bool, lasting: Changes) -> bytes | str:
+    if in_a_mode(target.object):
         bpy.ops.ed.flush_edits()  # Edit Mode and Sculpt Mode keep their changes outside the mesh.
     with changes(temporary=True) as change:
-        made = _copy_in_own_scene(target, change)
+        made = _copy_in_own_scene(target.object, change)
         if makes_map:
             _unwrap(made)
         if wanted.kind.identifier == "AO":
-            _add_others(made, target)
+            _add_others(made, target.object)
         if wanted.uv_map is not None:
             layers: Any = made.data
             layers.uv_layers[wanted.uv_map].active = True
@@ -103,7 +128,7 @@ def bake(kind: str, name: str, given: Options = None) -> bytes | str:
         _run(made, wanted)
         result = _png(baked) if wanted.image is None else _stored(baked, wanted)
         if makes_map:
-            _copy_map(made.data, mesh)
+            _copy_map(made.data, target.mesh, lasting)
         return result
 
 
@@ -143,16 +168,21 @@ def _mesh(target: bpy.types.Object) -> bpy.types.Mesh:
     return mesh
 
 
-def _check_map(target: bpy.types.Object, mesh: bpy.types.Mesh, wanted: _Wanted, unwrap: bool) -> bool:
+def _has_faces(target: bpy.types.Object) -> bool:
+    mesh: Any = target.data
+    return len(mesh.polygons) > 0
+
+
+def _check_map(target: _Target, wanted: _Wanted, unwrap: bool) -> bool:
     """Check that the mesh has the UV map. Return True if it has to be made."""
-    maps: Any = mesh.uv_layers
+    maps: Any = target.mesh.uv_layers
     if wanted.uv_map is not None and wanted.uv_map not in maps:
-        raise LookupError(f"{target.name!r} has no UV map {wanted.uv_map!r}; there are: {listed(maps.keys())}")
+        raise LookupError(f"{target.object.name!r} has no UV map {wanted.uv_map!r}; there are: {listed(maps.keys())}")
     if len(maps):
         return False
     if not unwrap:
-        raise ValueError(f"the mesh of {target.name!r} has no UV map: make one, or set the option unwrap")
-    own_mesh(target)
+        raise ValueError(f"the mesh of {target.object.name!r} has no UV map: make one, or set the option unwrap")
+    own_mesh(target.object)
     return True
 
 
@@ -229,13 +259,18 @@ def _unwrap(made: bpy.types.Object) -> None:
         bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def _copy_map(source: Any, mesh: bpy.types.Mesh) -> None:
+def _copy_map(source: Any, mesh: bpy.types.Mesh, lasting: Changes) -> None:
     """Give the mesh of the user the UV map of the copy."""
     values = np.empty(2 * len(source.loops), np.float32)
     source.uv_layers[0].uv.foreach_get("vector", values)
     layer: Any = mesh.uv_layers.new(name=source.uv_layers[0].name, do_init=False)
+    lasting.on_undo(_remove_map, mesh, layer.name)
     layer.uv.foreach_set("vector", values)
     mesh.update()
+
+
+def _remove_map(mesh: Any, name: str) -> None:
+    mesh.uv_layers.remove(mesh.uv_layers[name])
 
 
 def _new_image(wanted: _Wanted, change: Changes) -> bpy.types.Image:

@@ -8,13 +8,14 @@ from typing import Any
 
 import bpy
 
-from .arguments import Options, choice, flag, options, scene, shown, text
+from .arguments import Options, choice, flag, listed, options, scene, shown, text
+from .blend_cleaning import mute_drivers, with_parts
 from .blend_reader import read_blend
 from .changes import changes
-from .conversion import check_unsaved
 from .file_formats import content_of
 from .files import absolute, written
 from .limits import LIMITS, Limits, limits
+from .opening import check_free, check_unsaved
 from .transfer import added, read
 
 _KINDS = {
@@ -37,8 +38,8 @@ def open_file(path: str, given: Options = None) -> str:
         path: the file; see `files.absolute`.
         given: the options
             use_scripts: True: run scripts in the file, and its drivers. Default False.
-            external: True: also load the libraries, caches and volumes to which the file refers. Default False: a file
-                with such references is refused.
+            external: True: also load the files to which the file refers: libraries, pictures, sounds, fonts, movies,
+                volumes, caches. Default False: a file with such references is refused.
             discard: see `new_file`.
             max_bytes, max_unpacked: see `limits`.
 
@@ -53,6 +54,7 @@ def open_file(path: str, given: Options = None) -> str:
     discard = flag(chosen.get("discard", False), "discard")
     source = absolute(path, "the path")
     _check_blend(source, limit, external=external)
+    check_free()
     check_unsaved(discard)
     try:
         bpy.ops.wm.open_mainfile(filepath=str(source), load_ui=False, use_scripts=use_scripts)
@@ -143,7 +145,8 @@ def _loaded(path: str, kind: Any, names: Any, given: Options, *, link: bool) -> 
         loaded = list(getattr(target, collection))
         if None in loaded:
             raise ValueError(f"Blender could not read all datablocks of {source.name!r}: the file is damaged")
-        _mute_drivers(new())
+        for owner in with_parts(new()):
+            mute_drivers(owner)
         for block in loaded:
             _show(block)
         return [block.name for block in loaded]
@@ -167,16 +170,6 @@ def _show(block: Any) -> None:
         current.children.link(block)
 
 
-def _mute_drivers(blocks: list[bpy.types.ID]) -> None:
-    """Turn off the drivers that run Python. Simple expressions, which Blender evaluates itself, stay on."""
-    for block in blocks:
-        for owner in (block, getattr(block, "node_tree", None), getattr(block, "shape_keys", None)):
-            animation: Any = getattr(owner, "animation_data", None)
-            for curve in animation.drivers if animation else ():
-                if curve.driver.type == "SCRIPTED" and not curve.driver.is_simple_expression:
-                    curve.mute = True
-
-
 def _check_blend(source: Path, limit: Limits, *, external: bool) -> dict[str, list[str]]:
     """Check a .blend file before Blender reads it. Return the names of its datablocks.
 
@@ -187,15 +180,9 @@ def _check_blend(source: Path, limit: Limits, *, external: bool) -> dict[str, li
     if content_of(data) != "blend":
         raise ValueError(f"{source.name!r} is not a .blend file")
     found = read_blend(data, limit)
-    others = [
-        each.path
-        for each in found.references
-        if each.kind in ("libraries", "cache_files", "volumes") and not each.packed
-    ]
+    others = sorted({each.path for each in found.references if not each.packed})
     if others and not external:
-        raise ValueError(
-            f"{source.name!r} loads other files: {', '.join(sorted(others))}; pass external: true if you trust them"
-        )
+        raise ValueError(f"{source.name!r} loads other files: {listed(others)}; pass external: true if you trust them")
     return found.names
 
 

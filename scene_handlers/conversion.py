@@ -1,4 +1,4 @@
-"""The handlers that begin and end with an empty file: `new_file`, and conversions of files from strangers."""
+"""Handlers that replace the current file: `new_file`, and conversions of files from strangers."""
 
 import math
 from typing import Any
@@ -6,11 +6,9 @@ from typing import Any
 import bpy
 
 from .arguments import Options, flag, options, scene
-from .changes import changes
-from .file_checks import checked
 from .file_formats import FORMATS, format_named, operator
-from .limits import LIMITS, limits
-from .transfer import _exported, _imported, as_bytes, format_of_bytes, private_file
+from .opening import OPENING, check_free, check_unsaved, content, empty, opened
+from .transfer import exported
 
 
 def new_file(given: Options = None) -> bool:
@@ -24,9 +22,12 @@ def new_file(given: Options = None) -> bool:
 
     Raises:
         ValueError: the user has unsaved changes.
+        RuntimeError: a call of `process_bytes` works with a file of its own.
     """
     chosen = options(given, ("discard",))
-    check_unsaved(flag(chosen.get("discard", False), "discard"))
+    discard = flag(chosen.get("discard", False), "discard")
+    check_free()
+    check_unsaved(discard)
     empty()
     return True
 
@@ -39,60 +40,31 @@ def convert_bytes(data: bytes, to: str, given: Options = None) -> bytes:
     files never run, and no other file is read.
 
     Args:
-        data: the content of the file.
+        data: the content of the file: one of the formats of `import_file`, or a .blend file.
         to: the new format; see `import_file`.
         given: the options
             format: the format of the file; default that of its content.
             animations: False: without animations. Default True.
             discard: see `new_file`.
+            external: see `process_bytes`.
             max_bytes, max_unpacked, max_pixels, max_seconds: see `limits`.
 
     Raises:
-        ValueError: the file is invalid, has another format, contains no objects, breaks a limit, or needs other files;
-            or Blender cannot read or write the format; or the user has unsaved changes.
+        ValueError: the file is invalid, contains no objects, breaks a limit, or needs other files; or Blender cannot
+            read or write the format; or the user has unsaved changes.
         TimeoutError: a step has ended after the time limit.
+        RuntimeError: a call of `process_bytes` works with a file of its own.
     """
-    chosen = options(given, (*LIMITS, "format", "animations", "discard"))
-    limit = limits(chosen)
+    chosen = options(given, (*OPENING, "animations"))
     target = format_named(to)
     animations = flag(chosen.get("animations", True), "animations")
-    discard = flag(chosen.get("discard", False), "discard")
-    content = as_bytes(data)
-    source = format_of_bytes(content, chosen.get("format"), limit)
-    operator(FORMATS[source].importer, source)
+    file = content(data, chosen)
     operator(FORMATS[target].exporter, target)
-    safe = checked(content, source, limit)
-    check_unsaved(discard)
-    empty()
-    try:
-        with private_file(safe, source) as path, changes() as made:
-            _imported(made, path, source, limit)
-            _show_all_frames()
-            converted = _exported({"animations": animations}, target)
-            limit.check_time()
-            return converted
-    finally:
-        empty()
-
-
-def empty() -> None:
-    """Replace the current file by an empty one.
-
-    `read_factory_settings` would disable the add-ons that are not Blender's own, such as this one.
-    """
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True, load_ui=False)
-
-
-def check_unsaved(discard: bool) -> None:
-    """Check that no work of a user gets lost.
-
-    Raises:
-        ValueError: the user has unsaved changes, and `discard` is False.
-    """
-    if bpy.data.is_dirty and not discard and not bpy.app.background:
-        raise ValueError(
-            "the current file has unsaved changes: save it with save_file, or pass the option discard: true"
-        )
+    with opened(file):
+        _show_all_frames()
+        converted = exported({"animations": animations}, target)
+        file.limit.check_time()
+        return converted
 
 
 def _show_all_frames() -> None:

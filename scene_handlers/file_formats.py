@@ -1,6 +1,7 @@
 """The formats of 3D files: their names, suffixes and operators, and how to recognise them by their content."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import bpy
@@ -112,13 +113,17 @@ FORMATS = {
 """The formats by the names for the option `format`. Each name is also a suffix of file names."""
 
 
-def format_named(name: Any) -> str:
+def format_named(name: Any, known: Iterable[str] = FORMATS) -> str:
     """Return the name of a format that a caller has chosen.
+
+    Args:
+        name: the name, as the caller passed it.
+        known: the names of the possible formats.
 
     Raises:
         ValueError: there is no such format.
     """
-    chosen: str = choice(name, {each: each for each in FORMATS}, "format")
+    chosen: str = choice(name, {each: each for each in known}, "format")
     return chosen
 
 

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import topology
-from .arguments import Options, editable, find, flag, numbers, object_named, options, stored_name, text
+from .arguments import Options, editable, find, flag, numbers, object_named, options, scene, stored_name, text
 from .changes import Changes, changes
 from .layers import (
     Layers,
@@ -389,6 +389,21 @@ def _losses(target: bpy.types.Object, mesh: bpy.types.Mesh, geometry: Geometry, 
     if len(mesh.skin_vertices):
         losses.append("radii of the Skin modifier")
     return losses
+
+
+def mesh_objects(name: Any) -> list[bpy.types.Object]:
+    """Return the object with this name; for nil, all mesh objects of the scene.
+
+    Raises:
+        ValueError: `name` is neither text nor nil, or the scene has no mesh objects.
+        LookupError: there is no object with this name.
+    """
+    if name is not None:
+        return [object_named(name)]
+    found = [each for each in scene().objects if each.type == "MESH"]
+    if not found:
+        raise ValueError("the scene has no mesh objects")
+    return found
 
 
 def own_mesh(target: bpy.types.Object) -> bpy.types.Mesh:

@@ -1,4 +1,4 @@
-"""A handler that describes a file without opening it in Blender."""
+"""Handlers that describe a file without opening it in Blender."""
 
 import json
 import os
@@ -11,7 +11,10 @@ from .blend_reader import read_blend
 from .file_formats import content_of
 from .files import absolute
 from .limits import LIMITS, Limits, limits
-from .transfer import read
+from .transfer import as_bytes, read
+
+_OPTIONAL = ("caches", "nodes")
+"""The kinds of references whose file need not exist, or is not known."""
 
 
 def inspect_file(path: str, given: Options = None) -> dict[str, Any]:
@@ -34,11 +37,34 @@ def inspect_file(path: str, given: Options = None) -> dict[str, Any]:
     """
     limit = limits(options(given, LIMITS))
     source = absolute(path, "the path")
-    data = read(source, limit)
+    return {"path": str(source)} | _described(read(source, limit), source, limit)
+
+
+def inspect_bytes(data: bytes, given: Options = None) -> dict[str, Any]:
+    """Describe the content of a file. The scene does not change, and Blender does not read the content.
+
+    Args:
+        data: the content of the file.
+        given: the options max_bytes and max_unpacked; see `limits`.
+
+    Returns:
+        A map as that of `inspect_file`, without `path` and `missing`. `libraries` has the paths that are stored, where
+        `//` is the folder of the .blend file.
+
+    Raises:
+        ValueError: the content is of no known format, is damaged, or breaks a limit.
+    """
+    limit = limits(options(given, LIMITS))
+    content = as_bytes(data)
+    limit.check_size(len(content))
+    return _described(content, None, limit)
+
+
+def _described(data: bytes, source: Path | None, limit: Limits) -> dict[str, Any]:
     found = content_of(data)
     if found is None:
-        raise ValueError(f"the content of {source.name!r} is of no known format")
-    described = {"path": str(source), "format": found, "bytes": len(data)}
+        raise ValueError("the content of the file is of no known format")
+    described = {"format": found, "bytes": len(data)}
     if found == "blend":
         return described | _blend(data, source, limit)
     if found in ("glb", "gltf"):
@@ -46,17 +72,24 @@ def inspect_file(path: str, given: Options = None) -> dict[str, Any]:
     return described
 
 
-def _blend(data: bytes, source: Path, limit: Limits) -> dict[str, Any]:
+def _blend(data: bytes, source: Path | None, limit: Limits) -> dict[str, Any]:
     file = read_blend(data, limit)
-    paths = {each: _resolved(each.path, source) for each in file.references if not each.packed}
-    return {
+    described: dict[str, Any] = {
         "version": file.version,
         "compression": file.compression,
         "unpacked": file.unpacked,
         "names": file.names,
         "counts": {kind: len(names) for kind, names in file.names.items()},
+    }
+    outside = [each for each in file.references if not each.packed]
+    if source is None:
+        return described | {"libraries": sorted({each.path for each in outside if each.kind == "libraries"})}
+    paths = {each: _resolved(each.path, source) for each in outside}
+    return described | {
         "libraries": sorted({path for each, path in paths.items() if each.kind == "libraries"}),
-        "missing": sorted({path for path in paths.values() if not os.path.exists(path)}),
+        "missing": sorted(
+            {path for each, path in paths.items() if each.kind not in _OPTIONAL and not os.path.exists(path)}
+        ),
     }
 
 

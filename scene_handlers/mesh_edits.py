@@ -8,7 +8,7 @@ properties, its materials and its animation, and other objects that share it cha
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import bmesh
 import bpy
@@ -23,7 +23,6 @@ from .arguments import (
     integer,
     listed,
     number,
-    object_named,
     options,
     scene,
     stored_name,
@@ -31,7 +30,7 @@ from .arguments import (
 )
 from .changes import Changes, changes
 from .evaluated import evaluated_in
-from .geometry import own_mesh
+from .geometry import mesh_objects, own_mesh
 from .vertex_data import ShapeKey, write_positions_of_keys
 
 Array = NDArray[Any]
@@ -57,14 +56,14 @@ _NORMALS = "beam_bpy custom normals"
 """The attribute that holds the custom normals while bmesh divides or joins faces."""
 
 
-def apply_modifiers(name: str, given: Options = None) -> dict[str, Any]:
+def apply_modifiers(name: str | None, given: Options = None) -> Any:
     """Apply modifiers of an object: its mesh gets the shape that they give it, and they are removed.
 
     If other objects share the mesh, the object gets a mesh of its own. Shape keys stay, if the modifiers give each of
     them the same number of vertices.
 
     Args:
-        name: the object, a mesh.
+        name: the object, a mesh; or nil, which means all mesh objects of the scene.
         given: the options
             modifiers: a list of names of modifiers. They are applied in the order of the stack, also those that are
                 hidden. Default: all that the viewport shows. Modifiers of simulations, such as particle systems, are
@@ -73,59 +72,54 @@ def apply_modifiers(name: str, given: Options = None) -> dict[str, Any]:
 
     Returns:
         A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles` (as if each face were divided
-        into triangles); `applied`, the names of the modifiers.
+        into triangles); `applied`, the names of the modifiers. For nil, a list of maps.
     """
     chosen = options(given, ("modifiers", "discard"))
     discard = flag(chosen.get("discard", False), "discard")
-    target = editable(object_named(name))
-    wanted = _checked_modifiers(target, chosen)
-    mesh = own_mesh(target)
-    applied = [modifier.name for modifier in wanted]
-    if not applied:
-        return _described(target) | {"applied": []}
+    targets = [editable(each) for each in mesh_objects(name)]
+    for each in targets:
+        own_mesh(each)
+    wanted = _checked_modifiers(targets, chosen)
     with changes(temporary=True) as change:
-        for modifier in target.modifiers:
-            # Blender also counts a setting of the present value as a change, and calculates the object again.
-            if modifier.show_viewport != (modifier in wanted):
-                change.set(modifier, "show_viewport", modifier in wanted)
-        positions = [] if discard else _positions_of_keys(target, mesh)
-        made = _evaluated_copy(target, change)
-        if positions:
-            made.vertices.foreach_set("co", positions[0])  # The basis, without the mix of the other keys.
-        groups = _names_of_groups(made, change)
+        # All shapes are calculated before one changes: the shape of an object can depend on others.
+        shapes = [_shape_from(each, wanted[each], discard, change) for each in targets if wanted[each]]
         with changes() as lasting:
-            own = _unshared(target, mesh, lasting)
-            if discard and own.shape_keys is not None:
-                target.shape_key_clear()
-            _replace(own, made)
-            write_positions_of_keys(own, [ShapeKey("", each, {}) for each in positions])
-            _set_materials(own, made)
-            for group in groups[len(target.vertex_groups) :]:
-                target.vertex_groups.new(name=group)
-    for modifier_name in applied:
-        target.modifiers.remove(target.modifiers[modifier_name])
-    own.update()
-    return _described(target) | {"applied": applied}
+            for shape in shapes:
+                _apply(shape, lasting)
+    found = []
+    for each in targets:
+        applied = [modifier.name for modifier in wanted[each]]
+        for modifier_name in applied:
+            each.modifiers.remove(each.modifiers[modifier_name])
+        found.append(_described(each) | {"applied": applied})
+    return found if name is None else found[0]
 
 
-def decimate(name: str, given: Options) -> dict[str, Any] | list[dict[str, Any]]:
+def _for_all(name: Any, targets: list[bpy.types.Object]) -> Any:
+    """Return the description of the object, or for nil those of all."""
+    found = [_described(each) for each in targets]
+    return found if name is None else found[0]
+
+
+def decimate(name: str | None, given: Options) -> Any:
     """Reduce the number of faces of a mesh. The new faces are triangles.
 
     UV maps, materials, vertex groups, attributes and modifiers stay. Blender removes the edges first whose absence
     changes the shape least, so the number of faces can differ a little from the wanted one.
 
     Args:
-        name: the object, a mesh.
+        name: the object, a mesh; or nil, which means all mesh objects of the scene.
         given: the options, one of `ratio` and `faces`
             ratio: the part of the triangles that remains, at most 1.0; a quad counts as two triangles.
-            faces: the number of triangles that remain.
+            faces: the number of triangles that remain, for nil in all objects together.
                 A number changes the object itself. With a list, the object stays as it is, and for each number a new
                 object is made: levels of detail with the names NAME_LOD1, NAME_LOD2 and so on.
             discard: True: the mesh loses what it cannot keep: shape keys, details of the Multiresolution modifier and
                 radii of the Skin modifier. Default False: refuse such a mesh.
 
     Returns:
-        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`. For a list, a list of maps.
+        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`. For a list, a list of maps. For
+        nil, a list of all objects in place of each map.
     """
     chosen = options(given, ("ratio", "faces", "discard"))
     discard = flag(chosen.pop("discard", False), "discard")
@@ -136,28 +130,31 @@ def decimate(name: str, given: Options) -> dict[str, Any] | list[dict[str, Any]]
     if not len(wanted):
         raise ValueError(f"{option} has to be a number or a list of numbers, not an empty list")
     checked = [_checked_ratio(option, each) for each in wanted]
-    target = editable(object_named(name))
-    mesh = own_mesh(target)
+    targets = [editable(each) for each in mesh_objects(name)]
+    meshes = {own_mesh(each): each for each in targets}
     if not discard:
-        _check_losses(target, mesh)
-    triangles = _triangles(mesh)
+        for each in targets:
+            _check_losses(each, own_mesh(each))
+    triangles = sum(_triangles(own_mesh(each)) for each in targets)
     ratios = [each if option == "ratio" else _ratio(each, triangles) for each in checked]
     if wanted is not value:  # One number
         with changes(temporary=True) as change:
-            made = _decimated(mesh, ratios[0], change)
-            if mesh.shape_keys is not None:
-                target.shape_key_clear()
-            _replace(mesh, made)
-        return _described(target)
+            made = {mesh: _decimated(mesh, ratios[0], change) for mesh in meshes}
+            for mesh, target in meshes.items():
+                if mesh.shape_keys is not None:
+                    target.shape_key_clear()
+                _replace(mesh, made[mesh])
+        return _for_all(name, targets)
     with changes() as lasting:
-        return [_level(target, ratio, place, lasting) for place, ratio in enumerate(ratios, 1)]
+        levels = [[_level(each, ratio, place, lasting) for each in targets] for place, ratio in enumerate(ratios, 1)]
+    return levels if name is None else [level for (level,) in levels]
 
 
-def triangulate(name: str, given: Options = None) -> dict[str, Any]:
+def triangulate(name: str | None, given: Options = None) -> Any:
     """Divide the faces of a mesh into triangles. UV maps, materials, weights, attributes and shape keys stay.
 
     Args:
-        name: the object, a mesh.
+        name: the object, a mesh; or nil, which means all mesh objects of the scene.
         given: the options
             quads: how to divide faces with four vertices: beauty (default), fixed, alternate, shortest_diagonal or
                 longest_diagonal.
@@ -165,7 +162,7 @@ def triangulate(name: str, given: Options = None) -> dict[str, Any]:
             min_vertices: leave faces with fewer vertices as they are; an integer, at least 4, default 4.
 
     Returns:
-        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`.
+        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`. For nil, a list of maps.
     """
     chosen = options(given, ("quads", "polygons", "min_vertices"))
     quads = choice(chosen.get("quads", "beauty"), _QUAD_METHODS, "method for quads")
@@ -179,21 +176,21 @@ def triangulate(name: str, given: Options = None) -> dict[str, Any]:
     return _edited(name, divide)
 
 
-def quads(name: str, given: Options = None) -> dict[str, Any]:
+def quads(name: str | None, given: Options = None) -> Any:
     """Join pairs of triangles of a mesh to quads.
 
     UV maps, materials, weights, attributes and shape keys stay. Triangles with different materials, and those with a
     seam, a sharp edge or a border of a UV map or of colours between them, are not joined.
 
     Args:
-        name: the object, a mesh.
+        name: the object, a mesh; or nil, which means all mesh objects of the scene.
         given: the options
             face_angle: the largest angle between the two triangles, in radians, default 0.698 (40 degrees).
             shape_angle: the largest difference between the angles of the quad and right angles, in radians, default
                 0.698.
 
     Returns:
-        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`.
+        A map: `name` of the object; the numbers of `vertices`, `faces` and `triangles`. For nil, a list of maps.
     """
     chosen = options(given, ("face_angle", "shape_angle"))
     face, shape_ = (
@@ -216,20 +213,31 @@ def quads(name: str, given: Options = None) -> dict[str, Any]:
 # Check the arguments
 
 
-def _checked_modifiers(target: bpy.types.Object, chosen: dict[str, Any]) -> list[bpy.types.Modifier]:
-    modifiers: Any = target.modifiers
+def _checked_modifiers(
+    targets: list[bpy.types.Object], chosen: dict[str, Any]
+) -> dict[bpy.types.Object, list[bpy.types.Modifier]]:
+    """Return the modifiers that are to be applied, by their objects."""
     if "modifiers" not in chosen:
-        return [each for each in modifiers if each.show_viewport and each.type not in _NOT_APPLIED]
+        return {
+            each: [
+                modifier for modifier in each.modifiers if modifier.show_viewport and modifier.type not in _NOT_APPLIED
+            ]
+            for each in targets
+        }
     given = chosen["modifiers"]
     if not isinstance(given, list | tuple):
         raise ValueError(f"modifiers has to be a list of names, not {type(given).__name__}")
     names = {text(each) for each in given}
-    for unknown in sorted(names - set(modifiers.keys())):
-        raise LookupError(f"{target.name!r} has no modifier {unknown!r}; there are: {listed(modifiers.keys())}")
-    found = [each for each in modifiers if each.name in names]
-    for each in found:
-        if each.type in _NOT_APPLIED:
-            raise ValueError(f"the modifier {each.name!r} belongs to a simulation ({each.type}) and cannot be applied")
+    known = {modifier.name for each in targets for modifier in each.modifiers}
+    for unknown in sorted(names - known):
+        owner = f"{targets[0].name!r} has" if len(targets) == 1 else "the objects have"
+        raise LookupError(f"{owner} no modifier {unknown!r}; there are: {listed(sorted(known))}")
+    found = {each: [modifier for modifier in each.modifiers if modifier.name in names] for each in targets}
+    for modifier in (modifier for modifiers in found.values() for modifier in modifiers):
+        if modifier.type in _NOT_APPLIED:
+            raise ValueError(
+                f"the modifier {modifier.name!r} belongs to a simulation ({modifier.type}) and cannot be applied"
+            )
     return found
 
 
@@ -260,6 +268,36 @@ def _ratio(faces: float, triangles: int) -> float:
 
 
 # Calculate the new mesh
+
+
+class _Shape(NamedTuple):
+    """The shape that modifiers give an object.
+
+    Attributes:
+        target: the object.
+        made: a temporary mesh with the shape.
+        positions: the positions of the vertices for each shape key.
+        groups: the names of the vertex groups.
+    """
+
+    target: bpy.types.Object
+    made: bpy.types.Mesh
+    positions: list[Array]
+    groups: list[str]
+
+
+def _shape_from(target: bpy.types.Object, wanted: list[bpy.types.Modifier], discard: bool, change: Changes) -> _Shape:
+    mesh = own_mesh(target)
+    with changes(temporary=True) as brief:
+        for modifier in target.modifiers:
+            # Blender also counts a setting of the present value as a change, and calculates the object again.
+            if modifier.show_viewport != (modifier in wanted):
+                brief.set(modifier, "show_viewport", modifier in wanted)
+        positions = [] if discard else _positions_of_keys(target, mesh)
+        made = _evaluated_copy(target, change)
+    if positions:
+        made.vertices.foreach_set("co", positions[0])  # The basis, without the mix of the other keys.
+    return _Shape(target, made, positions, _names_of_groups(made, change))
 
 
 def _evaluated_copy(source: bpy.types.Object, change: Changes) -> bpy.types.Mesh:
@@ -349,6 +387,20 @@ def _collections(target: bpy.types.Object) -> list[bpy.types.Collection]:
 # Change the mesh
 
 
+def _apply(shape: _Shape, lasting: Changes) -> None:
+    """Give an object its new shape. Its modifiers stay."""
+    target = shape.target
+    own = _unshared(target, own_mesh(target), lasting)
+    if not shape.positions and own.shape_keys is not None:
+        target.shape_key_clear()
+    _replace(own, shape.made)
+    write_positions_of_keys(own, [ShapeKey("", each, {}) for each in shape.positions])
+    _set_materials(own, shape.made)
+    for group in shape.groups[len(target.vertex_groups) :]:
+        target.vertex_groups.new(name=group)
+    own.update()
+
+
 def _replace(mesh: bpy.types.Mesh, made: bpy.types.Mesh) -> None:
     """Give a mesh the geometry of another one, with all its attributes."""
     with _shape_of(made) as shape:
@@ -387,20 +439,20 @@ def _set_materials(mesh: bpy.types.Mesh, made: bpy.types.Mesh) -> None:
             slots.append(material)
 
 
-def _edited(name: str, edit: Callable[[bmesh.types.BMesh], None]) -> dict[str, Any]:
-    """Change the faces of an object by bmesh. Return the description of the object."""
-    target = object_named(name)
-    mesh = own_mesh(target)
-    normals = _with_normals(mesh)
-    try:
-        with _shape_of(mesh) as shape:
-            edit(shape)
-            shape.to_mesh(mesh)
-    finally:
-        if normals:
-            _restore_normals(mesh)
-    mesh.update()
-    return _described(target)
+def _edited(name: Any, edit: Callable[[bmesh.types.BMesh], None]) -> Any:
+    """Change the faces of an object, or for nil those of all, by bmesh. Return the description."""
+    targets = mesh_objects(name)
+    for mesh in dict.fromkeys([own_mesh(each) for each in targets]):
+        normals = _with_normals(mesh)
+        try:
+            with _shape_of(mesh) as shape:
+                edit(shape)
+                shape.to_mesh(mesh)
+        finally:
+            if normals:
+                _restore_normals(mesh)
+        mesh.update()
+    return _for_all(name, targets)
 
 
 def _with_normals(mesh: bpy.types.Mesh) -> bool:

@@ -7,7 +7,7 @@ nothing else, so that a file cannot load its neighbours.
 import base64
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,10 @@ def import_file(path: str, given: Options = None) -> list[str]:
     data = read(source, limit)
     if external:
         with changes() as made:
-            return _imported(made, source, format_, limit)
+            return imported(made, source, format_, limit)
     safe = checked(data, format_, limit)
     with private_file(safe, format_) as copy, changes() as made:
-        names = _imported(made, copy, format_, limit)
+        names = imported(made, copy, format_, limit)
         # Blender reads animated meshes from the file in each frame.
         for cache in _caches_of(copy):
             made.set(cache, "filepath", str(source))
@@ -84,7 +84,7 @@ def import_bytes(data: bytes, given: Options = None) -> list[str]:
     format_ = format_of_bytes(content, chosen.get("format"), limit)
     safe = checked(content, format_, limit)
     with private_file(safe, format_) as copy, changes() as made:
-        names = _imported(made, copy, format_, limit)
+        names = imported(made, copy, format_, limit)
         if _caches_of(copy):
             raise ValueError(
                 "the file contains animated meshes, which Blender reads from the file in each frame: "
@@ -110,7 +110,7 @@ def export_file(path: str, given: Options = None) -> str:
     chosen = options(given, _EXPORT)
     target = absolute(path, "the path")
     format_ = format_of(target, chosen.get("format"))
-    content = _exported(chosen, format_)
+    content = exported(chosen, format_)
     with written(target) as part:
         part.write_bytes(content)
     return str(target)
@@ -126,7 +126,7 @@ def export_bytes(format: str, given: Options = None) -> bytes:
     Raises:
         ValueError: there is nothing to export, or Blender cannot write the format.
     """
-    return _exported(options(given, _EXPORT[1:]), format_named(format))
+    return exported(options(given, _EXPORT[1:]), format_named(format))
 
 
 # Arguments
@@ -209,7 +209,7 @@ def private_file(data: bytes, format_: str) -> Iterator[Path]:
 # Import
 
 
-def _imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[str]:
+def imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[str]:
     """Import a file. Return the names of the new objects."""
     current = scene()
     frames = current.frame_start, current.frame_end
@@ -224,7 +224,7 @@ def _imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[st
         )
         limit.check_time()
         _remove_extras(path, new())
-        _check_coordinates(new())
+        check_coordinates(new())
         objects = [block for block in new() if isinstance(block, bpy.types.Object)]
         if not objects:
             raise ValueError(f"the {format_} file contains no objects that Blender can import")
@@ -302,8 +302,12 @@ def _caches_of(path: Path) -> list[Any]:
     return [cache for cache in bpy.data.cache_files if Path(bpy.path.abspath(cache.filepath)) == path]
 
 
-def _check_coordinates(blocks: list[bpy.types.ID]) -> None:
-    """Check that new meshes and objects have finite coordinates: most of Blender's tools fail with others."""
+def check_coordinates(blocks: Iterable[bpy.types.ID]) -> None:
+    """Check that new meshes and objects have finite coordinates: most of Blender's tools fail with others.
+
+    Raises:
+        ValueError: one of them is infinite or not a number.
+    """
     for block in blocks:
         numbers: Any = ()
         if isinstance(block, bpy.types.Mesh):
@@ -319,7 +323,7 @@ def _check_coordinates(blocks: list[bpy.types.ID]) -> None:
 # Export
 
 
-def _exported(chosen: dict[str, Any], format_: str) -> bytes:
+def exported(chosen: dict[str, Any], format_: str) -> bytes:
     """Export objects of the scene. Return the content of the file."""
     animations = flag(chosen.get("animations", True), "animations")
     objects = _chosen_objects(chosen.get("objects"))

@@ -75,9 +75,7 @@ SINGLE_MESH = ("stl", "ply")
 @pytest.fixture
 def call() -> Callable[..., Any]:
     """Calls a handler by its name."""
-    package = addon.scene_handlers
-    groups = (*package.READING, *package.RENDERING, *package.CHANGING, *package.LOADING, *package.OPENING)
-    handlers = {handler.__name__: handler for handler in groups}
+    handlers = {handler.__name__: handler for handler in addon.scene_handlers.ALL}
 
     def run(name: str, *arguments: Any) -> Any:
         return handlers[name](*arguments)

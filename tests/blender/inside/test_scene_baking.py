@@ -210,3 +210,20 @@ def test_an_empty_file_has_no_new_datablock() -> None:
     bake("diffuse", "Crate", unwrap=True)
     added = {path.split("[")[0] for path, (former, _) in scene_dump.changed(before).items() if former is None}
     assert added <= {"meshes"}
+
+
+def test_nil_is_all_meshes_with_faces(floor: Any) -> None:
+    twin = bpy.data.objects.new("Twin", floor.data)
+    addon.scene_materials.set_material("Floor", {"base_color": [1, 0, 0]})
+    for each in (twin, bpy.data.objects.new("Points", bpy.data.meshes.new("Points"))):
+        bpy.context.scene.collection.objects.link(each)
+    while floor.data.uv_layers:
+        floor.data.uv_layers.remove(floor.data.uv_layers[0])
+    with pytest.raises(ValueError, match="has no UV map"):
+        bake("diffuse", None)
+    baked = bake("diffuse", None, unwrap=True)
+    assert set(baked) == {"Floor", "Twin"}
+    assert all(data.startswith(b"\x89PNG") for data in baked.values())
+    assert len(floor.data.uv_layers) == 1
+    with pytest.raises(ValueError, match="the option image is for one object"):
+        bake("diffuse", None, image="All")

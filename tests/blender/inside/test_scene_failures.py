@@ -22,6 +22,9 @@ NAMES: list[Any] = [M, None, 5, b"\xff", "a\0b"]
 ABSENT = [*NAMES, "No such object", "x" * 300]
 """No object has one of these names."""
 
+ABSENT_AND_NOT_ALL = [name for name in ABSENT if name is not None]
+"""No object has one of these names. Nil would mean all mesh objects."""
+
 NOT_OPTIONS: list[Any] = [M, "size", 5, {"no such option": 1}, {1: 2}, [1, 2]]
 
 NOT_NUMBERS: list[Any] = [math.nan, math.inf, True, "1", M, None, 10**400]
@@ -303,15 +306,20 @@ FAILING: dict[str, Calls] = {
         ("Camera", "data.lens", 1, [1], [0.0]),
     ],
     "apply_modifiers": [
-        *with_names(ABSENT),
-        *with_options(
-            ("Cube",), modifiers=[M, None, "Two", {}, ["No such modifier"], ["Two", "Hair"]], discard=[1, None]
-        ),
+        *with_names(ABSENT_AND_NOT_ALL),
+        *[
+            call
+            for name in ("Cube", None)
+            for call in with_options(
+                (name,), modifiers=[M, None, "Two", {}, ["No such modifier"], ["Two", "Hair"]], discard=[1, None]
+            )
+        ],
         ("Light",),
         ("Empty",),
     ],
     "decimate": [
-        *with_names(ABSENT, {"ratio": 0.5}),
+        *with_names(ABSENT_AND_NOT_ALL, {"ratio": 0.5}),
+        (None, {"ratio": 0.5}),
         *with_options(
             ("Cube",),
             ratio=[*NOT_NUMBERS, 0, -1, 1.5, [], [0.5, 2], [0.5, None]],
@@ -324,13 +332,13 @@ FAILING: dict[str, Calls] = {
         ("Empty", {"ratio": 0.5}),
     ],
     "triangulate": [
-        *with_names(ABSENT),
+        *with_names(ABSENT_AND_NOT_ALL),
         *with_options(("Cube",), quads=[*NAMES, "ugly"], polygons=[*NAMES, "ugly"], min_vertices=[*NOT_INTEGERS, 3]),
         ("Light",),
         ("Empty",),
     ],
     "quads": [
-        *with_names(ABSENT),
+        *with_names(ABSENT_AND_NOT_ALL),
         *with_options(("Cube",), face_angle=[*NOT_NUMBERS, -0.1, 4], shape_angle=[*NOT_NUMBERS, -0.1, 4]),
         ("Light",),
         ("Empty",),
@@ -375,7 +383,9 @@ FAILING: dict[str, Calls] = {
     ],
     "bake": [
         *with_names([*NAMES, "shadows"], "Cube"),
-        *[("ao", name) for name in ABSENT],
+        *[("ao", name) for name in ABSENT_AND_NOT_ALL],
+        ("ao", None),
+        ("ao", None, {"unwrap": True, "image": "Picture"}),
         *with_options(
             ("ao", "Cube"),
             width=[*NOT_INTEGERS, 0, 16385],
@@ -435,6 +445,27 @@ FAILING: dict[str, Calls] = {
         *[(data, "glb") for data in [None, 5, M, "text", b"", b"\0" * 200, b"glTF"]],
         *[(b"v 0 0 0\n", to) for to in [*NAMES, "gif", "blend"]],
         *with_options((b"v 0 0 0\n", "glb"), **LIMITS, format=[M, 5, "gif", "ply"], animations=[1], discard=[1]),
+        (b"v 0 0 0\n", "glb", {"external": True}),
+    ],
+    "process_bytes": [
+        *[(data, []) for data in [None, 5, M, "text", b"", b"\0" * 200, b"glTF", b"BLENDER", b"BLENDER-v405ENDB"]],
+        *[
+            (b"v 0 0 0\n", steps)
+            for steps in (
+                *[*NAMES, {}, [5], [["list_objects"]], [["list_objects", None]], [["list_objects", {}]]],
+                *[[[name, []]] for name in [*NAMES, "nothing", "process_bytes", "new_file", "move_vertices"]],
+                [("list_objects", []), ("list_objects", [1])],
+                [("list_objects", []), ("decimate", [])],
+            )
+        ],
+        *with_options(
+            (b"v 0 0 0\n", []), **LIMITS, format=[M, 5, "gif", "ply", "blend"], discard=[1], external=[1, True]
+        ),
+    ],
+    "inspect_bytes": [
+        *with_names([None, 5, M, "text", b"", b"\0" * 200, b"BLENDER"]),
+        *with_options((b"v 0 0 0\n",), **LIMITS),
+        (STL, {"max_bytes": 83}),
     ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
@@ -448,12 +479,7 @@ FAILING: dict[str, Calls] = {
 @pytest.fixture
 def handlers() -> dict[str, Callable[..., Any]]:
     """All handlers, by name."""
-    package = addon.scene_handlers
-    groups = (
-        *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
-        package.OPENING,
-    )
-    return {handler.__name__: handler for group in groups for handler in group}
+    return {handler.__name__: handler for handler in addon.scene_handlers.ALL}
 
 
 @pytest.fixture

@@ -359,3 +359,79 @@ def test_a_mesh_without_faces_is_no_error(call: Callable[[Any], Any]) -> None:
     bpy.context.scene.collection.objects.link(bpy.data.objects.new("Crate", bpy.data.meshes.new("Crate")))
     result = call(edits())
     assert (result[0] if isinstance(result, list) else result)["faces"] == 0
+
+
+# All mesh objects
+
+
+@pytest.fixture
+def three() -> list[Any]:
+    """Two objects that share a mesh with 128 triangles, and one of 12 triangles."""
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    ball = made("uv_sphere", "A", segments=12)
+    twin = bpy.data.objects.new("B", ball.data)
+    bpy.context.scene.collection.objects.link(twin)
+    return [ball, twin, made("cube", "C")]
+
+
+def test_nil_is_all_meshes_and_a_shared_one_changes_once(three: list[Any]) -> None:
+    before = edits()._triangles(three[0].data)
+    results = edits().decimate(None, {"ratio": 0.5})
+    assert [each["name"] for each in results] == ["A", "B", "C"]
+    assert results[0]["triangles"] == results[1]["triangles"] == pytest.approx(before / 2, abs=2)
+    assert results[2]["triangles"] == 6
+    assert three[0].data == three[1].data
+
+
+def test_nil_counts_the_faces_of_all_objects(three: list[Any]) -> None:
+    results = edits().decimate(None, {"faces": 100})
+    assert sum(each["triangles"] for each in results) == pytest.approx(100, abs=4)
+
+
+def test_nil_makes_levels_of_all_objects(three: list[Any]) -> None:
+    levels = edits().decimate(None, {"ratio": [0.5, 0.25]})
+    assert [[each["name"] for each in level] for level in levels] == [
+        [f"{name}_LOD{place}" for name in "ABC"] for place in (1, 2)
+    ]
+
+
+def test_nil_divides_and_joins_the_faces_of_all(three: list[Any]) -> None:
+    assert [each["faces"] == each["triangles"] for each in edits().triangulate(None)] == [True] * 3
+    assert [each["faces"] for each in edits().quads(None)][2] == 6
+
+
+def test_nil_applies_the_modifiers_of_all(three: list[Any]) -> None:
+    for each, count in zip(three, (2, 3, 0), strict=True):
+        if count:
+            each.modifiers.new("Row", "ARRAY").count = count
+    vertices = len(three[0].data.vertices)
+    results = edits().apply_modifiers(None, {"modifiers": ["Row"]})
+    assert [each["vertices"] for each in results] == [2 * vertices, 3 * vertices, 8]
+    assert [each["applied"] for each in results] == [["Row"], ["Row"], []]
+    assert [len(each.modifiers) for each in three] == [0, 0, 0]
+
+
+def test_nil_keeps_the_shape_of_objects_that_depend_on_each_other(three: list[Any]) -> None:
+    three[0].modifiers.new("Row", "ARRAY").count = 2
+    follower = three[2].modifiers.new("Follow", "SHRINKWRAP")
+    follower.target = three[0]
+    bpy.context.view_layer.update()
+    shape = three[2].evaluated_get(bpy.context.evaluated_depsgraph_get())
+    wanted = positions(shape.data).copy()
+    edits().apply_modifiers(None)
+    assert np.allclose(positions(three[2].data), wanted, atol=1e-5)
+
+
+def test_nil_without_meshes() -> None:
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    for call in (edits().apply_modifiers, edits().triangulate, edits().quads):
+        with pytest.raises(ValueError, match="the scene has no mesh objects"):
+            call(None)
+
+
+def test_nil_is_refused_as_a_whole(three: list[Any]) -> None:
+    three[2].shape_key_add(name="Basis")
+    before = scene_dump.dump("meshes")
+    with pytest.raises(ValueError, match="'C' would lose its shape keys"):
+        edits().decimate(None, {"ratio": 0.5})
+    assert scene_dump.changed(before, "meshes") == {}

@@ -21,15 +21,9 @@ def page(scene_handlers: None, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_page_describes_each_handler_with_its_parameters(page: str) -> None:
-    package = addon.scene_handlers
-    groups = (
-        *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
-        package.OPENING,
-    )
     signatures = {
         handler.__name__: ", ".join(inspect.signature(handler).parameters).replace("given", "options")
-        for group in groups
-        for handler in group
+        for handler in addon.scene_handlers.ALL
     }
     assert dict(re.findall(r"^### (\w+)\((.*)\)$", page, re.MULTILINE)) == signatures
 
