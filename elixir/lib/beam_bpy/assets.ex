@@ -445,7 +445,10 @@ defmodule BeamBpy.Assets do
     if suffix(path) == ".png" do
       with :ok <- Files.check_writable(path), do: {:ok, path}
     else
-      Files.error(:einval, "pictures are PNG files, so #{Values.shown(path)} has to end with .png")
+      Files.error(
+        :einval,
+        "pictures are PNG files, so #{Values.shown(path)} has to end with .png"
+      )
     end
   end
 

@@ -2,7 +2,7 @@ defmodule BeamBpy.Assets.Files do
   @moduledoc false
   # Files on the machine of the caller: sources, and results that appear complete or not at all.
 
-  alias BeamBpy.{Error, Values}
+  alias BeamBpy.Error
 
   @type result :: :ok | {:error, Error.t()}
 
@@ -36,13 +36,19 @@ defmodule BeamBpy.Assets.Files do
     final = without_links(path, @most_links)
 
     case File.stat(final) do
-      {:ok, %{type: :regular, access: access}} when access in [:write, :read_write] -> :ok
-      {:ok, %{type: :regular}} -> cannot_write(path, :eacces, "the file is read-only")
+      {:ok, %{type: :regular} = stat} -> check_not_read_only(stat, path)
       {:ok, %{type: :directory}} -> cannot_write(path, :eisdir, "it is a folder")
       {:ok, _other} -> cannot_write(path, :einval, "it is not a regular file")
       {:error, :enoent} -> final |> Path.dirname() |> check_folder(path)
       {:error, reason} -> cannot_write(path, reason)
     end
+  end
+
+  # The superuser may write to each file, so the mode counts, too.
+  defp check_not_read_only(%{access: access, mode: mode}, path) do
+    if access in [:write, :read_write] and Bitwise.band(mode, 0o200) != 0,
+      do: :ok,
+      else: cannot_write(path, :eacces, "the file is read-only")
   end
 
   @doc "Checks that files can be written into a folder, which need not exist."
@@ -173,8 +179,10 @@ defmodule BeamBpy.Assets.Files do
   defp words(reason), do: reason |> :file.format_error() |> to_string()
 
   # A path is shown as a whole, so that the user can find it.
-  defp shown(path) when byte_size(path) <= @longest_path, do: inspect(path, printable_limit: 500)
-  defp shown(path), do: Values.shown(path)
+  defp shown(text) do
+    limit = if content?(text), do: 40, else: @longest_path
+    inspect(text, binaries: :as_strings, printable_limit: limit)
+  end
 
   @doc "An error with a sentence."
   @spec error(atom(), String.t()) :: {:error, Error.t()}
