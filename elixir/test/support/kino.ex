@@ -43,6 +43,20 @@ defmodule Kino do
     def new(<<0xFF, 0xD8, _rest::binary>> = content, :jpeg), do: {:image, content}
   end
 
+  defmodule Layout do
+    @moduledoc false
+    def grid(terms, options \\ []) when is_list(terms) do
+      [] = Keyword.keys(options) -- [:columns, :boxed, :gap]
+      {:grid, terms}
+    end
+  end
+
+  defmodule Download do
+    @moduledoc false
+    def new(content, options) when is_function(content, 0),
+      do: {:download, options[:filename], content}
+  end
+
   defmodule Frame do
     @moduledoc false
     defstruct [:owner]
