@@ -40,8 +40,8 @@ defmodule BeamBpy.Assets do
     * `:max_pixels` - the largest number of pixels of one picture in it. Default: 67108864
     * `:max_seconds` - the longest time of the work. Default: 120. It is checked between steps; to interrupt Blender, use
       `:timeout`
-    * `:external` - true: a .blend file may need files that are missing, which are left out. Default: false, such
-      a file is refused
+    * `:external` - true: a .blend file may load other files, by their absolute paths on the machine of Blender. Default:
+      false; a file with libraries is then refused, and other files are left out
     * `:discard` - true: if the Blender has a window, unsaved changes of its user are lost. Default: false. The Blenders
       of a pool have no window
     * `:timeout`, `:progress_timeout`, `:retries`, `:affinity` - as for `BeamBpy.call/4`. All functions may run twice, so
@@ -98,7 +98,6 @@ defmodule BeamBpy.Assets do
   @of_file [:format, :external, :discard | @limits]
   @of_call [:timeout, :progress_timeout, :retries, :affinity]
   @look [:width, :height, :from, :engine, :samples, :denoise]
-  @export [:objects, :animations]
   @bake [:width, :height, :margin, :samples, :space, :uv_map, :unwrap]
 
   @doc """
@@ -181,17 +180,18 @@ defmodule BeamBpy.Assets do
   ## Options
 
     * `:animations` - false: without animations. Default: true
-    * `:objects` - the names of the objects that the new file contains. Default: all
     * and those of all functions, see above
   """
   @spec convert(BeamBpy.target(), source(), target_file(), options()) ::
           result(binary() | Path.t())
   def convert(target, source, to, options \\ []) do
-    {own, options} = split!(options, @export)
+    options = Keyword.validate!(options, [:animations | @of_file ++ @of_call])
+    {of_call, of_file} = Keyword.split(options, @of_call)
 
     with {:ok, format, place} <- file_place(to),
-         step = {:export_bytes, [format, handler_options(own, @export)]},
-         {:ok, [content]} <- process(target, source, [step], options),
+         {:ok, data} <- read(source, of_file),
+         arguments = [data, format, Map.new(of_file)],
+         {:ok, content} <- BeamBpy.call(target, :convert_bytes, arguments, of_call),
          do: store(content, place)
   end
 
@@ -245,20 +245,20 @@ defmodule BeamBpy.Assets do
     * `:levels` - a list of such numbers, in place of `:ratio`. Each is at most as large as the one before
     * `:discard` - also: the meshes may lose what they cannot keep, such as shape keys. Default: false, such a file is
       refused
-    * `:objects`, `:animations` - as for `convert/4`
+    * `:animations` - as for `convert/4`
     * and those of all functions, see above
   """
   @spec decimate(BeamBpy.target(), source(), target_file(), options()) ::
           result(binary() | Path.t() | [binary()] | [Path.t()])
   def decimate(target, source, to, options) do
-    {own, options} = split!(options, [:ratio, :levels | @export])
+    {own, options} = split!(options, [:ratio, :levels, :animations])
     ratios = ratios!(own)
     discard = Keyword.take(options, [:discard])
 
     with {:ok, format, place} <- file_place(to),
          places = if(own[:ratio], do: [place], else: levels_of(place, length(ratios))),
          :ok <- check_all(places),
-         export = {:export_bytes, [format, handler_options(own, @export)]},
+         export = {:export_bytes, [format, handler_options(own, [:animations])]},
          steps = decimations(ratios, discard, export),
          {:ok, results} <- process(target, source, steps, options),
          # Each second result is that of an export.

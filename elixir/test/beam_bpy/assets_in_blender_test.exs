@@ -289,12 +289,11 @@ defmodule BeamBpy.AssetsInBlenderTest do
   end
 
   describe "a file costs only its own call" do
-    setup %{folder: folder} do
+    setup do
       pool = unique_name("assets")
       options = [name: pool, command: {:python, python()}, handlers: ["scene_handlers"]]
       start_supervised!({Pool, [timeout: 120_000] ++ options})
-      content = Models.plates(["A"])
-      %{pool: pool, bytes: {:bytes, content}, path: written(folder, "a.obj", content)}
+      %{pool: pool, bytes: {:bytes, Models.plates(["A"])}}
     end
 
     test "if it crashes Blender", %{pool: pool, bytes: bytes} do
@@ -346,7 +345,7 @@ defmodule BeamBpy.AssetsInBlenderTest do
                Assets.turntable(pool, bytes, count: 1000, samples: 1, max_seconds: 1)
 
       assert {9, 8} = pool |> description(bytes) |> counts()
-      assert File.ls!(folder) == ["a.obj"]
+      assert File.ls!(folder) == ["model.obj"]
     end
 
     test "if its caller dies: the same Blender has an empty file, and works",
