@@ -89,6 +89,9 @@ defmodule BeamBpy.Assets do
   @typedoc "See the documentation of the module, and that of each function."
   @type options :: keyword()
 
+  @typedoc "A picture or its path; for several objects, a map from their names to them."
+  @type baked :: binary() | Path.t() | %{String.t() => binary() | Path.t()}
+
   @type result(value) :: {:ok, value} | {:error, Error.t()}
 
   # The default of the handlers. The file is read here, before they see it.
@@ -326,10 +329,10 @@ defmodule BeamBpy.Assets do
     * `:uv_map` - the name of the UV map. Default: the active one
     * `:unwrap` - true: give a mesh without a UV map one. Default: false, such a mesh is refused
     * `:to` - the path of a .png file. The function then returns the path. With several pictures, their numbers come
-      before the suffix: `out_1.png`, in the order of the names
+      before the suffix, such as `out_1.png`, and the function returns a map from the names to the paths
     * and those of all functions, see above
   """
-  @spec bake(BeamBpy.target(), source(), options()) :: result(term())
+  @spec bake(BeamBpy.target(), source(), options()) :: result(baked())
   def bake(target, source, options \\ []) do
     {own, options} = split!(options, [:kind, :name, :to | @bake])
     step = {:bake, [own[:kind] || :diffuse, own[:name], handler_options(own, @bake)]}
@@ -340,7 +343,7 @@ defmodule BeamBpy.Assets do
   end
 
   @doc "Like `bake/3`, but returns the result itself, and raises `BeamBpy.Error`."
-  @spec bake!(BeamBpy.target(), source(), options()) :: term()
+  @spec bake!(BeamBpy.target(), source(), options()) :: baked()
   def bake!(target, source, options \\ []),
     do: target |> bake(source, options) |> Values.result!()
 
@@ -502,5 +505,21 @@ defmodule BeamBpy.Assets do
     with :ok <- places |> Enum.zip(contents) |> Files.write(), do: {:ok, places}
   end
 
+  # With a name, the handler returns a picture. Without one, it returns a map, also for one object.
   defp store_baked(png, place) when is_binary(png), do: store(png, place)
+
+  defp store_baked(pictures, place) do
+    {names, contents} = pictures |> Enum.sort() |> Enum.unzip()
+
+    case contents do
+      [png] ->
+        store(png, place)
+
+      _several ->
+        places = numbered(place, length(names), "_")
+
+        with {:ok, stored} <- store_all(contents, places),
+             do: {:ok, Map.new(Enum.zip(names, stored))}
+    end
+  end
 end

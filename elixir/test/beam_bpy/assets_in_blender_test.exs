@@ -174,6 +174,11 @@ defmodule BeamBpy.AssetsInBlenderTest do
     assert {:ok, %{"A" => a, "B" => b}} = Assets.bake(pool, bytes, options)
     for png <- [a, b], do: assert({16, 8} = size(png))
 
+    all = Path.join(folder, "all.png")
+    assert {:ok, %{"A" => a, "B" => b}} = Assets.bake(pool, bytes, [to: all] ++ options)
+    assert [a, b] == for(number <- 1..2, do: Path.join(folder, "all_#{number}.png"))
+    for path <- [a, b], do: assert({16, 8} = path |> File.read!() |> size())
+
     one = {:bytes, Models.plates(["Only"])}
     to = Path.join(folder, "ao.png")
     assert {:ok, ^to} = Assets.bake(pool, one, [kind: :ao, to: to] ++ options)

@@ -11,6 +11,8 @@ defmodule BeamBpy.Guides.LivebookTest do
     path = System.get_env("PATH")
     System.put_env("PATH", Guide.python_folder(folder) <> ":" <> path)
     on_exit(fn -> System.put_env("PATH", path) end)
+    Process.put(Kino, start_supervised!({DynamicSupervisor, strategy: :one_for_one}))
+    :ok
   end
 
   test "blender_in_livebook.livemd: the cells run, and show what the text says" do

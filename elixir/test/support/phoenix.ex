@@ -5,11 +5,14 @@ defmodule MyAppWeb do
   A socket is a map with `:assigns`, `:connected`, and `:entries`: the uploads, as `{path, client_name}`.
   """
 
-  defmacro __using__(kind) when kind in [:live_view, :controller] do
+  defmacro __using__(:live_view) do
     quote do
+      @behaviour Phoenix.LiveView
       import MyAppWeb
     end
   end
+
+  defmacro __using__(:controller), do: quote(do: import(MyAppWeb))
 
   def connected?(socket), do: socket.connected
   def assign(socket, key, value), do: put_in(socket.assigns[key], value)
@@ -37,6 +40,14 @@ defmodule MyAppWeb do
 
   def send_file(conn, status, path),
     do: Map.merge(conn, %{status: status, body: File.read!(path)})
+end
+
+defmodule Phoenix.LiveView do
+  @moduledoc false
+  @callback mount(map(), map(), map()) :: {:ok, map()}
+  @callback handle_event(String.t(), map(), map()) :: {:noreply, map()}
+  @callback handle_info(term(), map()) :: {:noreply, map()}
+  @callback render(map()) :: term()
 end
 
 defmodule Phoenix.PubSub do
