@@ -12,11 +12,13 @@ Logger.configure(level: :warning)
 defmodule Thumbnails do
   def run(folder, blenders) do
     pool = {BeamBpy.Pool, name: Thumbnails.Blender, command: :python, handlers: ["scene_handlers"], max: blenders}
-    {:ok, _supervisor} = Supervisor.start_link([pool], strategy: :one_for_one)
+    {:ok, supervisor} = Supervisor.start_link([pool], strategy: :one_for_one)
 
     files(folder)
     |> Task.async_stream(&thumbnail/1, max_concurrency: blenders, timeout: :infinity)
     |> Enum.each(fn {:ok, line} -> IO.puts(line) end)
+
+    Supervisor.stop(supervisor)
   end
 
   defp files(folder) do
