@@ -47,6 +47,9 @@ defmodule BeamBpy.Assets do
     * `:timeout`, `:progress_timeout`, `:retries`, `:affinity` - as for `BeamBpy.call/4`. All functions may run twice, so
       you can set `:retries`
 
+  Blender does not answer the BEAM while it imports or decimates a very large file. If that takes more than a minute, the BEAM
+  takes the connection for lost, unless it was started with `--erl "-kernel net_ticktime 600"`.
+
   The options of pictures, exports and so on are those of the handler that makes them, which the page [*Scene
   handlers*](https://github.com/beam-bpy/beam-bpy/blob/main/docs/scene_handlers.md) describes.
 
