@@ -76,15 +76,17 @@ defmodule BeamBpy.Assets do
 
   @formats [:glb, :gltf, :fbx, :obj, :usd, :usda, :usdc, :usdz, :stl, :ply, :abc, :vrm]
 
+  @type path :: String.t()
+
   @typedoc "A path on the machine of the caller, or the content of a file."
-  @type source :: Path.t() | {:bytes, binary()}
+  @type source :: path() | {:bytes, binary()}
 
   @typedoc "A format of 3D files. `:abc` is Alembic; `:vrm` needs an extension of Blender."
   @type format ::
           :glb | :gltf | :fbx | :obj | :usd | :usda | :usdc | :usdz | :stl | :ply | :abc | :vrm
 
   @typedoc "A format, or the path of a file that is written."
-  @type target_file :: format() | Path.t()
+  @type target_file :: format() | path()
 
   @typedoc "A handler of *Scene Handlers*, and its arguments."
   @type step :: {atom() | String.t(), [term()]}
@@ -93,7 +95,7 @@ defmodule BeamBpy.Assets do
   @type options :: keyword()
 
   @typedoc "A picture or its path; for several objects, a map from their names to them."
-  @type baked :: binary() | Path.t() | %{String.t() => binary() | Path.t()}
+  @type baked :: binary() | path() | %{String.t() => binary() | path()}
 
   @type result(value) :: {:ok, value} | {:error, Error.t()}
 
@@ -127,7 +129,7 @@ defmodule BeamBpy.Assets do
     * `:to` - the path of a .png file. The function then returns the path
     * and those of all functions, see above
   """
-  @spec thumbnail(BeamBpy.target(), source(), options()) :: result(binary() | Path.t())
+  @spec thumbnail(BeamBpy.target(), source(), options()) :: result(binary() | path())
   def thumbnail(target, source, options \\ []) do
     {own, options} = split!(options, [:kind, :name, :to | @look])
     step = {:thumbnail, [own[:kind] || :scene, own[:name], handler_options(own, @look)]}
@@ -138,7 +140,7 @@ defmodule BeamBpy.Assets do
   end
 
   @doc "Like `thumbnail/3`, but returns the result itself, and raises `BeamBpy.Error`."
-  @spec thumbnail!(BeamBpy.target(), source(), options()) :: binary() | Path.t()
+  @spec thumbnail!(BeamBpy.target(), source(), options()) :: binary() | path()
   def thumbnail!(target, source, options \\ []),
     do: target |> thumbnail(source, options) |> Values.result!()
 
@@ -158,7 +160,7 @@ defmodule BeamBpy.Assets do
     * `:to` - a folder for the files `0001.png`, `0002.png` and so on. The function then returns their paths. The files
       appear when all pictures are ready
   """
-  @spec turntable(BeamBpy.target(), source(), options()) :: result([binary()] | [Path.t()])
+  @spec turntable(BeamBpy.target(), source(), options()) :: result([binary()] | [path()])
   def turntable(target, source, options \\ []) do
     {own, options} = split!(options, [:kind, :name, :to, :count | @look])
     look = handler_options(own, [:count | @look])
@@ -170,7 +172,7 @@ defmodule BeamBpy.Assets do
   end
 
   @doc "Like `turntable/3`, but returns the result itself, and raises `BeamBpy.Error`."
-  @spec turntable!(BeamBpy.target(), source(), options()) :: [binary()] | [Path.t()]
+  @spec turntable!(BeamBpy.target(), source(), options()) :: [binary()] | [path()]
   def turntable!(target, source, options \\ []),
     do: target |> turntable(source, options) |> Values.result!()
 
@@ -189,7 +191,7 @@ defmodule BeamBpy.Assets do
     * and those of all functions, see above
   """
   @spec convert(BeamBpy.target(), source(), target_file(), options()) ::
-          result(binary() | Path.t())
+          result(binary() | path())
   def convert(target, source, to, options \\ []) do
     options = Keyword.validate!(options, [:animations | @of_file ++ @of_call])
     {of_call, of_file} = Keyword.split(options, @of_call)
@@ -202,7 +204,7 @@ defmodule BeamBpy.Assets do
   end
 
   @doc "Like `convert/4`, but returns the result itself, and raises `BeamBpy.Error`."
-  @spec convert!(BeamBpy.target(), source(), target_file(), options()) :: binary() | Path.t()
+  @spec convert!(BeamBpy.target(), source(), target_file(), options()) :: binary() | path()
   def convert!(target, source, to, options \\ []),
     do: target |> convert(source, to, options) |> Values.result!()
 
@@ -212,9 +214,9 @@ defmodule BeamBpy.Assets do
       {:ok, %{"format" => "glb", "bytes" => _size, "counts" => %{"meshes" => 3}}} =
         BeamBpy.Assets.inspect(MyApp.Blender, "chair.glb")
 
-  The map has the keys of the handler `inspect_file`, except `path`: `format` and `bytes`, for .blend, .glb and .gltf
-  also `version` and `counts`, for .blend files the names of datablocks, `libraries` and `missing` files. The scene of the
-  Blender stays.
+  The map is that of the handler `inspect_bytes`: `format` and `bytes`; for .blend, .glb and .gltf also `version` and
+  `counts`; for .blend files the `names` of datablocks and the paths of `libraries`; for .glb and .gltf the URIs of
+  `external` files. The scene of the Blender stays.
 
   The options are `:max_bytes`, `:max_unpacked`, and those of the call.
   """
@@ -255,7 +257,7 @@ defmodule BeamBpy.Assets do
     * and those of all functions, see above
   """
   @spec decimate(BeamBpy.target(), source(), target_file(), options()) ::
-          result(binary() | Path.t() | [binary()] | [Path.t()])
+          result(binary() | path() | [binary()] | [path()])
   def decimate(target, source, to, options) do
     {own, options} = split!(options, [:ratio, :levels, :animations])
     ratios = ratios!(own)
@@ -276,7 +278,7 @@ defmodule BeamBpy.Assets do
 
   @doc "Like `decimate/4`, but returns the result itself, and raises `BeamBpy.Error`."
   @spec decimate!(BeamBpy.target(), source(), target_file(), options()) ::
-          binary() | Path.t() | [binary()] | [Path.t()]
+          binary() | path() | [binary()] | [path()]
   def decimate!(target, source, to, options),
     do: target |> decimate(source, to, options) |> Values.result!()
 

@@ -2,6 +2,7 @@ defmodule BeamBpy.AssetsTest do
   use BeamBpy.Case, async: true
 
   alias BeamBpy.{Assets, Error, Models}
+  alias BeamBpy.Assets.Files
 
   doctest Assets
 
@@ -82,6 +83,31 @@ defmodule BeamBpy.AssetsTest do
           ],
           do: assert_raise(Error, ~r/cannot read/, fn -> call.(:nobody, "missing.glb") end)
     end
+  end
+
+  test "files that many write and read at the same time are complete", %{folder: folder} do
+    path = Path.join(folder, "new/file.glb")
+    contents = for byte <- 1..20, do: :binary.copy(<<byte>>, 200_000)
+    :ok = Files.write([{path, hd(contents)}])
+    reader = Task.async(fn -> for _ <- 1..300, do: File.read!(path) end)
+
+    contents
+    |> Task.async_stream(&Files.write([{path, &1}]), max_concurrency: 8)
+    |> Enum.each(fn written -> assert written == {:ok, :ok} end)
+
+    for content <- reader |> Task.await(60_000) |> Enum.uniq(), do: assert(content in contents)
+    assert File.ls!(Path.dirname(path)) == ["file.glb"]
+  end
+
+  test "if one file cannot be written, none is, and no folder is left", %{folder: folder} do
+    new = Path.join(folder, "new/folder/a.png")
+    wrong = Path.join(folder, "wrong.png")
+    File.mkdir_p!(wrong)
+
+    assert {:error, %Error{kind: :file, reason: :eisdir}} =
+             Files.write([{new, "a"}, {wrong, "b"}])
+
+    assert File.ls!(folder) == ["wrong.png"]
   end
 
   test "mistakes in the arguments raise an ArgumentError", %{folder: folder} do
