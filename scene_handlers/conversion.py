@@ -1,11 +1,6 @@
 """Handlers that replace the current file: `new_file`, and conversions of files from strangers."""
 
-import math
-from typing import Any
-
-import bpy
-
-from .arguments import Options, flag, options, scene
+from .arguments import Options, flag, options
 from .file_formats import FORMATS, format_named, operator
 from .opening import OPENING, check_free, check_unsaved, content, empty, opened
 from .transfer import exported
@@ -61,16 +56,6 @@ def convert_bytes(data: bytes, to: str, given: Options = None) -> bytes:
     file = content(data, chosen)
     operator(FORMATS[target].exporter, target)
     with opened(file):
-        _show_all_frames()
         converted = exported({"animations": animations}, target)
         file.limit.check_time()
         return converted
-
-
-def _show_all_frames() -> None:
-    """Let the range of the scene contain all keyframes, because exporters leave out what is outside."""
-    ranges: list[Any] = [action.frame_range for action in bpy.data.actions]
-    if ranges:
-        current = scene()
-        current.frame_start = max(0, math.floor(min(first for first, _last in ranges)))
-        current.frame_end = max(current.frame_start, math.ceil(max(last for _first, last in ranges)))

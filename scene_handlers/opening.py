@@ -3,6 +3,7 @@
 `opened` is the only way in which `conversion` and `processing` open the content of a file.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import bpy
 
-from .arguments import flag
+from .arguments import flag, scene
 from .blend_content import append_all, checked_blend
 from .changes import changes
 from .file_checks import checked
@@ -116,6 +117,16 @@ def _prepared(file: Content) -> tuple[bytes, Callable[[Path], None]]:
 def _import(path: Path, file: Content) -> None:
     with changes() as made:
         imported(made, path, file.format, file.limit)
+        _show_all_frames()
+
+
+def _show_all_frames() -> None:
+    """Let the range of the scene contain all keyframes, because exporters leave out what is outside."""
+    ranges: list[Any] = [action.frame_range for action in bpy.data.actions]
+    if ranges:
+        current = scene()
+        current.frame_start = max(0, math.floor(min(first for first, _last in ranges)))
+        current.frame_end = max(current.frame_start, math.ceil(max(last for _first, last in ranges)))
 
 
 def check_free() -> None:

@@ -351,6 +351,7 @@ def _chosen_objects(names: Any) -> list[bpy.types.Object] | None:
         LookupError: there is no object with one of the names.
     """
     visible: Any = bpy.context.view_layer
+    visible.update()  # Blender adds new objects to the list of a view layer only now.
     if names is None:
         if not len(visible.objects):
             raise ValueError("the scene has no objects to export")

@@ -14,14 +14,15 @@ defmodule BeamBpy.Error do
   | `:full` | too many callers wait for this pool | |
   | `:crashed` | the program ended during the call | `reason` |
   | `:not_connected` | the node does not run, cannot be started, or cannot be reached | |
+  | `:file` | a function of `BeamBpy.Assets` cannot read or write a file | `reason` |
 
   The `reason` of an Erlang exception is `{:error, term}`, `{:exit, term}` or `{:throw, term}`. A handler of Blender
   that waited too long for a tool has `{:error, {:busy, sentence}}`, and one that the user has cancelled has
   `{:error, {:cancelled, sentence}}`. The `reason` of a crash is the exit status of the program, or nil if the system
-  did not tell it.
+  did not tell it. The `reason` of the kind `:file` is that of the module `File`, such as `:enoent`, or `:empty`.
   """
 
-  @type kind :: :python | :erlang | :undef | :timeout | :full | :crashed | :not_connected
+  @type kind :: :python | :erlang | :undef | :timeout | :full | :crashed | :not_connected | :file
 
   @type t :: %__MODULE__{
           kind: kind(),

@@ -31,7 +31,7 @@ defmodule BeamBpy.Guides.ErrorsTest do
     kinds =
       for [kind] <- Regex.scan(~r/^## `:(\w+)`$/m, page(), capture: :all_but_first), do: kind
 
-    assert kinds == ~w(python erlang undef timeout full crashed not_connected)
+    assert kinds == ~w(python erlang undef timeout full crashed not_connected file)
     for kind <- kinds, do: assert(page() =~ "{:error, %BeamBpy.Error{kind: :#{kind}")
   end
 

@@ -2,7 +2,7 @@ defmodule BeamBpy.Guides.ReadmeTest do
   # The README starts `python3` and writes into the present folder.
   use BeamBpy.Case, async: false
 
-  alias BeamBpy.{Guide, Image}
+  alias BeamBpy.{Assets, Guide, Image, Models}
 
   @moduletag :bpy
   @moduletag timeout: 600_000
@@ -21,7 +21,7 @@ defmodule BeamBpy.Guides.ReadmeTest do
   end
 
   test "the examples run", %{folder: folder} do
-    [children, picture, _path, _git, calls] = Guide.blocks("../README.md", "elixir")
+    [children, picture, _path, _git, calls, files] = Guide.blocks("../README.md", "elixir")
     {children, _binding} = Code.eval_string(children)
 
     File.cd!(folder, fn ->
@@ -38,6 +38,11 @@ defmodule BeamBpy.Guides.ReadmeTest do
       end)
 
       assert File.ls!("frames") |> Enum.sort() == ~w(0001.png 0002.png 0003.png)
+
+      plate = {:bytes, Models.plates(["Plate"])}
+      Assets.convert!(MyApp.Blender, plate, "chair.fbx")
+      Code.eval_string(files)
+      assert Enum.sort(Path.wildcard("chair.*")) == ["chair.fbx", "chair.usdz"]
     end)
 
     for %{node: node} <- BeamBpy.Pool.info(MyApp.Blender).workers, node do

@@ -17,15 +17,8 @@ defmodule Kino do
     pid
   end
 
-  # Livebook has one supervisor for each notebook. Here, one belongs to each process that runs a notebook.
-  defp supervisor do
-    Process.get(Kino) ||
-      (
-        {:ok, pid} = DynamicSupervisor.start_link(strategy: :one_for_one)
-        Process.put(Kino, pid)
-        pid
-      )
-  end
+  # Livebook has one supervisor for each notebook. Here, the test starts it, and puts it into its dictionary.
+  defp supervisor, do: Process.get(Kino)
 
   defmodule Markdown do
     @moduledoc false
@@ -41,6 +34,20 @@ defmodule Kino do
     @moduledoc false
     def new(<<0x89, "PNG", _rest::binary>> = content, :png), do: {:image, content}
     def new(<<0xFF, 0xD8, _rest::binary>> = content, :jpeg), do: {:image, content}
+  end
+
+  defmodule Layout do
+    @moduledoc false
+    def grid(terms, options \\ []) when is_list(terms) do
+      [] = Keyword.keys(options) -- [:columns, :boxed, :gap]
+      {:grid, terms}
+    end
+  end
+
+  defmodule Download do
+    @moduledoc false
+    def new(content, options) when is_function(content, 0),
+      do: {:download, options[:filename], content}
   end
 
   defmodule Frame do

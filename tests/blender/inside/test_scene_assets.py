@@ -210,6 +210,38 @@ def test_a_chain_of_conversions(call: Callable[..., Any], chain: list[str]) -> N
         assert max(action.frame_range[1] - action.frame_range[0] for action in bpy.data.actions) == pytest.approx(24)
 
 
+def test_a_new_object_is_exported(call: Callable[..., Any]) -> None:
+    addon.scene_conversion.empty()
+    call("create_cube", "Crate")
+    data = call("export_bytes", "glb")
+    call("create_cube", "Other")
+    both = call("export_bytes", "glb", {"objects": ["Crate", "Other"]})
+    assert [data.count(b"Crate") > 0, data.count(b"Other") > 0] == [True, False]
+    assert both.count(b"Other") > 0
+
+
+@pytest.mark.parametrize("to", [format_ for format_ in HERE if KEPT[format_].motion])
+def test_all_frames_of_a_long_motion_are_kept(call: Callable[..., Any], to: str) -> None:
+    build()
+    cube = bpy.data.objects["Würfel 立方"]
+    cube.location.x = 9
+    cube.keyframe_insert("location", frame=400)
+    data = call("export_bytes", "glb")
+    for converted in (call("convert_bytes", data, to), finished(call("process_bytes", data, [["export_bytes", [to]]]))):
+        addon.scene_conversion.empty()
+        call("import_bytes", converted, {"format": to})
+        assert max(action.frame_range[1] - action.frame_range[0] for action in bpy.data.actions) == pytest.approx(399)
+
+
+def finished(call: Iterator[Any]) -> Any:
+    """The result of the last step of `process_bytes`."""
+    while True:
+        try:
+            next(call)
+        except StopIteration as end:
+            return end.value[-1]
+
+
 def test_formats_that_this_blender_does_not_have(call: Callable[..., Any]) -> None:
     for format_ in set(addon.scene_formats.FORMATS) - set(HERE):
         with pytest.raises(ValueError, match=rf"has no .* for the format {format_}: "):
