@@ -18,7 +18,7 @@ from tests.blender.erlang import COOKIE
 
 FAILED = pytest.StashKey[bool]()
 
-MANIFESTS = (REPOSITORY / "blender_manifest.toml", REPOSITORY / "scene_handlers" / "blender_manifest.toml")
+MANIFESTS = tuple(REPOSITORY / folder / "blender_manifest.toml" for folder in ("", "scene_handlers", "python_handlers"))
 
 
 @pytest.fixture(scope="session")

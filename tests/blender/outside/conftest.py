@@ -11,6 +11,7 @@ import pytest
 from blender_process import (
     EXTENSION_MANIFEST,
     PROGRAM,
+    PYTHON_HANDLERS_MANIFEST,
     REPOSITORY,
     SCENE_HANDLERS_MANIFEST,
     Environment,
@@ -45,6 +46,12 @@ def extension() -> Path:
 def scene_handlers() -> Path:
     """The zip of Scene Handlers."""
     return zip_of(SCENE_HANDLERS_MANIFEST)
+
+
+@pytest.fixture(scope="session")
+def python_handlers() -> Path:
+    """The zip of Python Handlers."""
+    return zip_of(PYTHON_HANDLERS_MANIFEST)
 
 
 @pytest.fixture(scope="session")
