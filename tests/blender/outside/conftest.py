@@ -90,11 +90,12 @@ def _script(home: Path, name: str) -> Path:
 
 @pytest.fixture
 def own_command(environment: Environment, script: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """The command line of the extension, with it installed: `own_command("serve", "--help")`."""
+    """The command line of the extension, with it and Python Handlers installed: `own_command("serve", "--help")`."""
     if not PROGRAM:
         return lambda *arguments: script("run_command.py", *arguments)
-    install = blender_command(*EXTENSION_COMMAND, environment["EXTENSION_ZIP"])
-    subprocess.run(install, env=environment, check=True, capture_output=True, timeout=TIMEOUT)
+    for package in ("EXTENSION_ZIP", "PYTHON_HANDLERS_ZIP"):
+        install = blender_command(*EXTENSION_COMMAND, environment[package])
+        subprocess.run(install, env=environment, check=True, capture_output=True, timeout=TIMEOUT)
     # Blender's Python sees a folder of handlers only if it is told to look at the environment.
     options = ["--background", "--python-use-system-env", "--command", "beam_bpy"]
     return lambda *arguments: blender_command(*options, *arguments)
