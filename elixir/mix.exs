@@ -51,6 +51,7 @@ defmodule BeamBpy.MixProject do
       groups_for_extras: [Guides: ~r"^guides/"],
       groups_for_modules: [
         Blenders: [BeamBpy, BeamBpy.Worker, BeamBpy.Pool],
+        Python: [BeamBpy.Python],
         Values: [BeamBpy.Mesh, BeamBpy.Image, BeamBpy.Curve],
         "Errors and events": [BeamBpy.Error, BeamBpy.Telemetry],
         "Generated modules": [BeamBpy.Generated, BeamBpy.Generator]
