@@ -81,8 +81,7 @@ defmodule BeamBpy.PythonTest do
     end
 
     test "the timeout is that of the call" do
-      pool =
-        start_pool(handlers: @handlers, allow_python: true, max: 1)
+      pool = start_pool(handlers: @handlers, allow_python: true, max: 1)
 
       assert {:error, %Error{kind: :timeout}} =
                Python.eval(pool, "import time\ntime.sleep(600)", %{}, timeout: 3_000)
