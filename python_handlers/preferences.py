@@ -78,5 +78,5 @@ def _current() -> Any:
 
 def _warn() -> None:
     log.warning(
-        "Python is allowed in the preferences: every node that knows the cookie can do all that this user can do"
+        "the preferences allow Python: every node that knows the cookie can do everything that this user can do"
     )

@@ -1,12 +1,17 @@
 """Python Handlers in Blender: the checkbox, and code that uses bpy."""
 
+import gc
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 import bpy
 import erlang
 import in_blender
 import pytest
+from code_blocks import code_blocks
+from test_docs_examples import elixir
 
 
 @pytest.fixture
@@ -192,6 +197,22 @@ def test_no_error_shows_the_cookie(allowed: Any) -> None:
 
 
 def _objects() -> list[Any]:
-    import gc
-
     return gc.get_objects()
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page about the handler, whose node has the default name."""
+    monkeypatch.setenv("BPY_BEAM_NODE", "beam_bpy")
+    return Path(os.environ["DOCS"], "run_python.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_page(page: str, allowed: Any, tmp_path: Path) -> None:
+    script = tmp_path / "examples.exs"
+    script.write_text("\n".join([*code_blocks(page, "elixir"), 'IO.puts("the script came to its end")']))
+
+    name = f"run_python_{os.getpid()}@127.0.0.1"
+    printed = elixir("--erl", "-start_epmd false", "--name", name, "--cookie", erlang.COOKIE, str(script))
+    assert printed.endswith("the script came to its end\n")
+    (example,) = code_blocks(page, "erlang")
+    assert in_blender.erl(f"Node = N, {example.strip().removesuffix('.')}, done") == "done"
