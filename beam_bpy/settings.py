@@ -181,7 +181,7 @@ TABLE = (
         "allow_python",
         Switch(),
         None,
-        "Allow BEAM nodes to run Python",
+        "Allow BEAM Nodes to Run Python",
         "With the handlers of python_handlers, nodes can run Python code in this program. Every node that knows the "
         "cookie can then do everything that this user can do: read and delete files, and start programs. Use it only "
         "if you trust all programs that know the cookie. Without it, such calls fail",

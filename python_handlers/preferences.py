@@ -30,7 +30,7 @@ class BEAMBPY_AP_python_handlers(bpy.types.AddonPreferences):
     bl_idname = __package__
 
     allow_python: BoolProperty(  # type: ignore[valid-type]
-        name="Allow BEAM nodes to run Python",
+        name="Allow BEAM Nodes to Run Python",
         description="Every node that knows the cookie can then do everything that you can do on this computer: read "
         "and delete files, and start programs. Use it only if you trust all programs that know the cookie. A change "
         "applies to the next call",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from conftest import install, started
-from test_window import PREFERENCES, click_start, open_preferences
+from test_window import click_start, open_preferences
 from window import System, Window
 
 from tests.blender.erlang import erl
 
 MODULE = "bl_ext.user_default.python_handlers"
 
-CHECKBOX = (214, 150)
+CHECKBOX = (192, 296)
 """In the dialog, in pixels from its upper left corner."""
 
 
@@ -30,15 +30,13 @@ def window(
 
 
 def test_by_mouse(window: Window, environment: dict[str, str]) -> None:
+    click_start(window)
     open_preferences(window)
     window.settle()
     window.picture("python_handlers_off")
     call = f"erpc:call('gui_{os.getpid()}@127.0.0.1', 'Elixir.Blender', run_python, [<<\"bpy.context.mode\">>])"
     code = f"try {call} catch error:{{exception, {{Word, _}}, _}} -> Word end"
-    window.put_away(PREFERENCES)
-    click_start(window)
     assert erl(code, environment) == "not_allowed"
-    window.place_dialog(PREFERENCES)
     window.until(
         lambda: window.click(*window.in_dialog(*CHECKBOX)), lambda report: report["allow_python"], "Python is allowed"
     )

@@ -44,7 +44,7 @@ class TestThePreference:
         prop = python_handlers.bl_rna.properties["allow_python"]
 
         assert python_handlers.allow_python is False
-        assert prop.name == "Allow BEAM nodes to run Python"
+        assert prop.name == "Allow BEAM Nodes to Run Python"
         for words in ("knows the cookie", "read and delete files", "start programs", "Use it only if you trust"):
             assert words in prop.description
         assert not prop.description.endswith(".")
