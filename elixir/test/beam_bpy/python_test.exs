@@ -137,7 +137,7 @@ defmodule BeamBpy.PythonTest do
       assert sigil_PY(<<"sorted(set(globals()) & {'x', 'name', 'unused', '_hidden'})">>, []) ==
                ~w(name unused x)
 
-      assert {unused, ok?} != nil
+      assert is_reference(unused) and ok?
 
       q = 7
       code = sigil_PY(<<"x\nsorted(key for key in globals() if len(key) == 1)">>, [])
