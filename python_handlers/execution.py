@@ -4,6 +4,7 @@ import ast
 import contextlib
 import linecache
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,9 @@ from .output import Output, captured
 
 FILE = "<run_python>"
 """The name of the source text in tracebacks."""
+
+_lock = threading.RLock()
+"""One call at a time, because each replaces the standard streams. A program may have several servers."""
 
 _RESULT = "the result"
 """The variable of the result. It is no identifier, so no code can use the name."""
@@ -35,7 +39,7 @@ def run(code: Any, given: arguments.Map, options: arguments.Map, encoder: Erlang
     """
     text, variables, limit = arguments.source(code), arguments.variables(given), arguments.max_output(options)
     failure = None
-    with captured(limit) as output, _interpreter(text) as main:
+    with _lock, captured(limit) as output, _interpreter(text) as main:
         try:
             main.__dict__.update(variables)
             result = _value(text, main.__dict__)
@@ -67,7 +71,10 @@ def _check_result(result: Any, encoder: ErlangVariantEncoder) -> None:
     try:
         encoder.encode_term(result)
     except EncodeError as error:
-        raise EncodeError(f"the value of the last expression has no Erlang term: {error}") from None
+        raise EncodeError(
+            f"the value of the last expression has no Erlang term ({error}): let the code end with a value that has "
+            "one, such as a name or a list of numbers"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -42,8 +42,9 @@ class BEAMBPY_AP_python_handlers(bpy.types.AddonPreferences):
         """Draw the checkbox and the consequences; or, if the environment variable decides, the variable's name."""
         layout = self.layout
         assert layout is not None
-        if os.environ.get(VARIABLE):
-            layout.label(text=f"Set by {VARIABLE}", icon="LOCKED", translate=False)
+        value = os.environ.get(VARIABLE)
+        if value:
+            layout.label(text=f"Set by {VARIABLE}={value}", icon="LOCKED", translate=False)
         else:
             layout.prop(self, "allow_python")
         column = layout.column(align=True)

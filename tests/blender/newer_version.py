@@ -31,6 +31,7 @@ def register(server):
     from beam_bpy import BRAND_NEW
     _register(server)
 """,
+    "python_handlers/permission.py": "from beam_bpy import BRAND_NEW\n",
 }
 """Text that is added to the end of files."""
 

@@ -3,6 +3,7 @@
 import linecache
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -175,7 +176,7 @@ def test_the_traceback_of_a_syntax_error_shows_the_line():
 def test_a_result_without_a_term_is_an_error_that_names_its_type_and_keeps_the_output(code, names):
     details = failure(f"print('before')\n{code}")
 
-    assert details["message"].startswith("the value of the last expression has no Erlang term: ")
+    assert details["message"].startswith("the value of the last expression has no Erlang term (")
     assert names in details["message"]
     assert details["output"] == "before\n"
     assert "File" not in details["traceback"]
@@ -257,6 +258,14 @@ class TestOutput:
     def test_what_a_stream_cannot_do_is_an_error_of_the_code(self, code, type_):
         assert failure(f"import sys\n{code}")["type"] == type_
         assert run("print(1)") == (None, "1\n")
+
+    def test_calls_of_several_servers_do_not_mix(self):
+        code = "import sys, time\nfor _ in range(20):\n    print(end=name)\n    time.sleep(0.001)\n"
+        code += "sys.modules['__main__'].name"
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda name: run(code, {"name": name}), "abcdefgh"))
+
+        assert found == [(name, name * 20) for name in "abcdefgh"]
 
 
 class _Both(dict):
