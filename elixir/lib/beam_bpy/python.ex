@@ -15,10 +15,13 @@ defmodule BeamBpy.Python do
   > #### Consequences {: .warning}
   >
   > Whoever can call `run_python` can do everything that the user of the Python program can do: read and delete files,
-  > and start programs. So it is off by default. The program needs the handlers of the extension *Python Handlers*, and
-  > its user has to allow Python: with `allow_python: true` for a `BeamBpy.Pool` or a `BeamBpy.Worker`, with
-  > `--allow-python`, or with the checkbox in Blender's preferences. Never put text of strangers into the code; give it
-  > as an argument.
+  > and start programs. So it is off by default, and the user of the program has to allow it: with `allow_python: true`
+  > for a `BeamBpy.Pool` or a `BeamBpy.Worker`, with `--allow-python`, or with the checkbox in Blender's preferences.
+  > Never put text of strangers into the code; give it as an argument.
+
+  The handler belongs to the extension *Python Handlers*. With `command: :python`, install the package
+  `beam-bpy-python-handlers` and name it in `:handlers`, as above. With `command: :blender`, install and enable the
+  extension.
 
   ## Values
 
