@@ -32,6 +32,7 @@ class Output(io.TextIOBase):
         self._kept = 0
         self._cut = 0
         self._open = True
+        self._lock = threading.Lock()
         self._others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
         self.buffer = _Bytes(self)
 
@@ -45,10 +46,12 @@ class Output(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if not self._open or threading.get_ident() in self._others:
             return 0 if self._former is None else self._former.write(text)
-        kept = text[: self._limit - self._kept]
-        self._parts.append(kept)
-        self._kept += len(kept)
-        self._cut += len(text) - len(kept)
+        with self._lock:  # Several threads of the code may write at once.
+            kept = text[: self._limit - self._kept]
+            if kept:
+                self._parts.append(kept)
+            self._kept += len(kept)
+            self._cut += len(text) - len(kept)
         return len(text)
 
     def end(self) -> None:
