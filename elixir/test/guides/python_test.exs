@@ -6,16 +6,13 @@ defmodule BeamBpy.Guides.PythonTest do
 
   alias BeamBpy.{Guide, Image}
 
-  @moduletag :bpy
   @moduletag timeout: 600_000
 
-  setup %{folder: folder} do
+  @tag :bpy
+  test "the cells of the notebook run, and show what its text says", %{folder: folder} do
     path = System.get_env("PATH")
     System.put_env("PATH", Guide.python_folder(folder) <> ":" <> path)
     on_exit(fn -> System.put_env("PATH", path) end)
-  end
-
-  test "the cells of the notebook run, and show what its text says" do
     [install | cells] = Guide.blocks("python.livemd", "elixir")
     assert install =~ "Mix.install"
 
@@ -32,6 +29,19 @@ defmodule BeamBpy.Guides.PythonTest do
     assert printed =~ ~s(File "<run_python>", line 1, in <module>)
     assert {:image, png} = List.last(results)
     assert {:ok, %Image{width: 240, height: 160}} = Image.from_png(png)
+  end
+
+  if Version.match?(System.version(), ">= 1.15.0") do
+    test "Elixir reads each cell, and the sigils in it" do
+      quoted =
+        for cell <- Guide.blocks("python.livemd", "elixir"), do: Code.string_to_quoted!(cell)
+
+      {_quoted, sigils} = Macro.prewalk(quoted, [], &{&1, sigil(&1) ++ &2})
+      assert [<<"import os" <> _rest>>, <<"import math" <> _more>>] = sigils
+    end
+
+    defp sigil({:sigil_PY, _meta, [{:<<>>, _position, [code]}, []]}), do: [code]
+    defp sigil(_other), do: []
   end
 
   defp without_sigil(cell) do
