@@ -38,8 +38,9 @@ def register(server: "BeamServer | None" = None) -> None:
         if _core_was_updated():
             log.warning("Beam-BPy was updated: restart Blender. Until then, Python Handlers has no handler")
             return
+    # If bpy is installed, code gets it. The import takes seconds, so it is not part of the first call.
     with contextlib.suppress(ModuleNotFoundError):
-        import bpy  # noqa: F401 - so that code finds it, and not only its first call waits for it
+        import bpy  # noqa: F401
     server.expose(owner=__package__, undo=True)(_handler(server))
 
 
