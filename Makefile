@@ -123,7 +123,7 @@ audit: $(AUDIT)/ready ## Check all packages in the environments for known vulner
 	$(AUDIT)/bin/pip-audit --strict --progress-spinner off \
 		$(foreach packages,$(wildcard .venv*/lib/python*/site-packages),--path $(packages))
 
-zip: $(VENV)/ready ## Build and validate dist/*.zip, the extension and scene_handlers, and write their bills of materials
+zip: $(VENV)/ready ## Build and validate dist/*.zip, the extension and those with handlers, and write their bills of materials
 	$(PY) tools/build_zip.py
 
 repo: $(VENV)/ready ## Build the zips and dist/index.json, an extension repository that any web server can serve

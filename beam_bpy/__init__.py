@@ -29,6 +29,7 @@ from beam_bpy.calls.statistics import Activity, FailedCall
 from beam_bpy.epmd.registration import EpmdMode
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError, ServerError, SettingsError
+from beam_bpy.failures import python_error
 from beam_bpy.limits import Limits
 from beam_bpy.processes.beam_process import BeamProcess, Destination
 from beam_bpy.settings import GivenOptions
@@ -86,4 +87,5 @@ __all__ = [
     "Tls",
     "__version__",
     "get_beam_server",
+    "python_error",
 ]

@@ -89,6 +89,9 @@ class BeamServer:
             default all nodes that know the cookie. Connections that this node makes are not restricted.
         limits: see `Limits`.
         cookie_file: a file with the cookie, such as `~/.erlang.cookie`, in place of `cookie`.
+        allow_python: whether handlers that run Python code of their callers may do so. This package has none, but
+            the extension Python Handlers has. True lets every node that knows the cookie do everything that the user
+            of this program can do. Default BPY_BEAM_ALLOW_PYTHON, then None: such handlers decide, and refuse.
         daemon: what happens at the end of the main program. With False, the default, a program that has run to its end
             goes on serving, and one that fails or calls `sys.exit` ends. True ends the server together with the program
             in both cases.
@@ -298,6 +301,15 @@ class BeamServer:
         return self._last_error
 
     @property
+    def allow_python(self) -> bool | None:
+        """The option `allow_python` of the running server, for handlers that run Python code of their callers.
+
+        None if neither an option nor the environment variable was given, or if the server does not run.
+        """
+        running = self._running
+        return None if running is None else running.allow_python
+
+    @property
     def peers(self) -> tuple[PeerInfo, ...]:
         """The connected nodes."""
         running = self._running
@@ -405,6 +417,11 @@ class BeamServer:
         problem = network.tls and network.tls.problem(checked.host)
         if problem:
             log.warning("%s", problem)
+        if network.allow_python:
+            log.warning(
+                "Python is allowed: every node that knows the cookie can do everything that this user can do, if the "
+                "handlers of python_handlers are registered"
+            )
 
     def stop(self) -> None:
         """Disconnect every node, unregister and end the threads. Handlers stay registered.

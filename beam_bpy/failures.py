@@ -117,7 +117,10 @@ _CHOSEN = ((Kind.ERROR, ErlangError), (Kind.EXIT, ErlangExit), (Kind.THROW, Erla
 
 
 def python_error(error: BaseException) -> tuple[Atom, dict[Atom, str]]:
-    """The reason that an exception becomes: `{python_error, #{type => …, message => …, traceback => …}}`."""
+    """Return the reason that an exception becomes: `{python_error, #{type => …, message => …, traceback => …}}`.
+
+    A handler that raises `ErlangError` with this reason can add to it, or shorten the traceback of the exception first.
+    """
     details = {"type": _type_name(type(error)), "message": _message(error), "traceback": traceback_of(error)}
     return Atom("python_error"), {Atom(key): valid_text(value) for key, value in details.items()}
 

@@ -48,6 +48,7 @@ class RunningServer:
     Attributes:
         settings: see above.
         port: the port that it listens on.
+        allow_python: the option of `BeamServer`.
         loop: the network thread.
         node, connections, client, monitors: set by a successful `start`.
 
@@ -64,6 +65,7 @@ class RunningServer:
 
     def __init__(self, settings: Settings, network: NetworkSettings, router: CallRouter, *, daemon: bool) -> None:
         self.settings = settings
+        self.allow_python = network.allow_python
         self._network = network
         self._router = router
         router.max_queued = network.limits.max_queued

@@ -9,7 +9,7 @@ import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from beam_bpy.errors import SettingsError
 
@@ -123,6 +123,30 @@ class Seconds:
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} is {value}: it has to be a number of seconds above 0")
         return float(value)
+
+
+class Switch:
+    """A bool: yes or no. An option without a text means yes."""
+
+    placeholder = "YES_OR_NO"
+
+    _WORDS: ClassVar[dict[str, bool]] = {
+        **dict.fromkeys(("yes", "true", "on", "1"), True),
+        **dict.fromkeys(("no", "false", "off", "0"), False),
+    }
+
+    def read(self, place: str, text: str) -> bool:
+        """See `SettingType`."""
+        try:
+            return self._WORDS[text.strip().lower()]
+        except KeyError:
+            raise SettingsError(f"{place} is {text!r}: set it to yes or no") from None
+
+    def checked(self, name: str, value: Any) -> bool:
+        """See `SettingType`."""
+        if not isinstance(value, bool):
+            raise _wrong_type(name, "True or False", value)
+        return value
 
 
 class Choice:

@@ -1,7 +1,8 @@
 """Settings: the table of all of them, and how a server finds the value of each.
 
 Every row of `TABLE` is an argument of `BeamServer` or a part of one, an environment variable, an option of
-`beam-bpy serve` and of `blender --command beam_bpy serve`, and a preference in Blender. An argument has precedence over
+`beam-bpy serve` and of `blender --command beam_bpy serve`, and a preference in Blender; the preference of
+`allow_python` belongs to the extension Python Handlers, which uses it. An argument has precedence over
 the environment variable, and the variable over the default. In the extension, the order is: command line, environment
 variable, preference.
 """
@@ -19,7 +20,7 @@ from beam_bpy.cookies import DEFAULT_COOKIE, check_cookie, cookie_in
 from beam_bpy.epmd.registration import EPMD_MODES, EpmdMode
 from beam_bpy.errors import SettingsError
 from beam_bpy.limits import Limits
-from beam_bpy.setting_types import Choice, File, Patterns, Seconds, SettingType, Text, Whole
+from beam_bpy.setting_types import Choice, File, Patterns, Seconds, SettingType, Switch, Text, Whole
 from beam_bpy.transport.addresses import is_ipv6, outgoing_address
 from beam_bpy.transport.tls import Tls
 
@@ -176,6 +177,16 @@ TABLE = (
         "A PEM file with the certificates of the authorities that have signed the certificates of the other nodes",
     ),
     _tls("password", Text(), "Passphrase", "The passphrase of the private key, if it has one", secret=True),
+    Setting(
+        "allow_python",
+        Switch(),
+        None,
+        "Allow BEAM Nodes to Run Python",
+        "With the handlers of python_handlers, nodes can run Python code in this program. Every node that knows the "
+        "cookie can then do everything that this user can do: read and delete files, and start programs. Use it only "
+        "if you trust all programs that know the cookie. Without it, such calls fail",
+        group="Security",
+    ),
     _limit("max_frame", _COUNT, "Longest Message (bytes)", "The longest message that this node receives, in bytes"),
     _limit("max_connections", _COUNT, "Connections", "The number of connections, pending ones included"),
     _limit(
@@ -266,6 +277,7 @@ class NetworkOptions(TypedDict, total=False):
     allow: Iterable[str] | None
     limits: Limits | None
     cookie_file: str | os.PathLike[str] | None
+    allow_python: bool | None
     daemon: bool
 
 
@@ -295,6 +307,7 @@ class GivenOptions:
     allow: tuple[str, ...] | None = None
     limits: Limits | None = None
     cookie_file: Path | None = None
+    allow_python: bool | None = None
     daemon: bool = False
 
     def changed(self, **options: Unpack[ServerOptions]) -> "GivenOptions":
@@ -366,6 +379,7 @@ class NetworkSettings:
     tls: Tls | None
     allow: tuple[str, ...] | None
     limits: Limits
+    allow_python: bool | None
 
 
 def overridden(environment: Mapping[str, str] = os.environ) -> set[str]:
@@ -489,6 +503,7 @@ def resolve_network(given: GivenOptions, environment: Mapping[str, str] = os.env
         tls=tls.load() if isinstance(tls, TlsFiles) else tls,
         allow=value("allow", None),
         limits=value("limits", DEFAULT_LIMITS),
+        allow_python=value("allow_python", None),
     )
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _BOX = 40.0
 """The width of the margins of a box in the preferences, in pixels at a scale of 1."""
 
-PROPERTIES = {setting.name: setting.name for setting in settings.TABLE} | {"tick_time": "keepalive"}
-"""The property of each setting of `settings.TABLE`."""
+PROPERTIES = {
+    setting.name: setting.name for setting in settings.TABLE if setting.name != security.OF_PYTHON_HANDLERS
+} | {"tick_time": "keepalive"}
+"""The property of each setting of `settings.TABLE` that is a preference of this extension."""
 
 _ALWAYS = ("node_name", "cookie", "host", "port", "tick_time", "epmd")
 """The settings that have a value here even if the user has set none."""

@@ -10,8 +10,11 @@ from beam_bpy import SettingsError, settings
 from beam_bpy.setting_types import File, Seconds, Whole
 from beam_bpy.settings import TABLE, Setting, TlsFiles
 
-_ELSEWHERE = ("cookie",)
-"""The setting of the group Security that has a box of its own."""
+OF_PYTHON_HANDLERS = "allow_python"
+"""The setting that is a preference of the extension Python Handlers."""
+
+_ELSEWHERE = ("cookie", OF_PYTHON_HANDLERS)
+"""The settings of the group Security that these panels do not have: the cookie has a box of its own."""
 
 SETTINGS = tuple(
     setting for setting in TABLE if setting.group in ("Security", "Limits") and setting.name not in _ELSEWHERE

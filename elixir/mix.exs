@@ -52,6 +52,7 @@ defmodule BeamBpy.MixProject do
       groups_for_modules: [
         Blenders: [BeamBpy, BeamBpy.Worker, BeamBpy.Pool],
         Files: [BeamBpy.Assets],
+        Python: [BeamBpy.Python],
         Values: [BeamBpy.Mesh, BeamBpy.Image, BeamBpy.Curve],
         "Errors and events": [BeamBpy.Error, BeamBpy.Telemetry],
         "Generated modules": [BeamBpy.Generated, BeamBpy.Generator]

@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MANIFEST = "blender_manifest.toml"
 
+HANDLERS = ("scene_handlers", "python_handlers")
+"""The extensions with handlers, and their folders."""
+
 # This is the earliest time that a zip file can store.
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
@@ -49,9 +52,10 @@ def main() -> int:
         tool = packaging_tool()
         packages = []
         with tempfile.TemporaryDirectory() as folder:
-            for name, stage in (("addon", stage_addon), ("scene_handlers", stage_scene_handlers)):
-                source = Path(folder, name)
-                stage(source)
+            stage_addon(Path(folder, "addon"))
+            for name in HANDLERS:
+                _copy_sources(ROOT / name, Path(folder, name))
+            for source in (Path(folder, name) for name in ("addon", *HANDLERS)):
                 packages.append(build(tool, source, output))
                 print(packages[-1], write_bill(packages[-1]), sep="\n")
         if options.repository:
@@ -88,11 +92,6 @@ def check_wheel(folder: Path, name: str) -> None:
         raise BuildError(
             f"the wheel has the version {version}, and {MANIFEST} has {manifest.get('version')}: use one version"
         )
-
-
-def stage_scene_handlers(folder: Path) -> None:
-    """Copy the files of the extension scene_handlers to `folder`."""
-    _copy_sources(ROOT / "scene_handlers", folder)
 
 
 def packaging_tool() -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.errors import SettingsError
+from beam_bpy.setting_types import Switch
 from beam_bpy.settings import TABLE, Setting
 
 _HEADINGS = {"Node": "the node", "Security": "security", "Limits": "limits of what other nodes may use"}
@@ -16,12 +17,15 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         section = parser.add_argument_group(heading)
         for setting in TABLE:
             if setting.group == group:
+                # The option of a switch needs no text.
+                switch: dict[str, Any] = {"nargs": "?", "const": True} if isinstance(setting.type, Switch) else {}
                 section.add_argument(
                     setting.option,
                     dest=setting.name,
                     metavar=setting.type.placeholder,
                     type=_reader(setting),
                     help=_help(setting),
+                    **switch,
                 )
 
 

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 EXTENSION_MANIFEST = REPOSITORY / "blender_manifest.toml"
 SCENE_HANDLERS_MANIFEST = REPOSITORY / "scene_handlers" / "blender_manifest.toml"
+PYTHON_HANDLERS_MANIFEST = REPOSITORY / "python_handlers" / "blender_manifest.toml"
 
 ROOT = Path(os.environ.get("BLENDER_ROOT", "/"))
 """The system that Blender runs in."""
@@ -100,6 +101,7 @@ def blender_environment(home: Path) -> Environment:
         "BLENDER_USER_RESOURCES": seen(home / "blender"),
         "EXTENSION_ZIP": seen(Path(shutil.copy(zip_of(EXTENSION_MANIFEST), home))),
         "SCENE_HANDLERS_ZIP": seen(Path(shutil.copy(zip_of(SCENE_HANDLERS_MANIFEST), home))),
+        "PYTHON_HANDLERS_ZIP": seen(Path(shutil.copy(zip_of(PYTHON_HANDLERS_MANIFEST), home))),
         "ERL_EPMD_PORT": str(free_port()),
         "BPY_BEAM_NODE": f"blender_test_{os.getpid()}",
         "BPY_BEAM_COOKIE": COOKIE,

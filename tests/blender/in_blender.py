@@ -10,6 +10,7 @@ import erlang
 
 EXTENSION = "bl_ext.user_default.beam_bpy"
 SCENE_HANDLERS = "bl_ext.user_default.scene_handlers"
+PYTHON_HANDLERS = "bl_ext.user_default.python_handlers"
 
 
 def script_arguments() -> list[str]:

@@ -11,9 +11,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 VERSION = "9.8.7"
 
-_SOURCES = ("beam_bpy", "vendor_term_codec", "beam_bpy_addon", "scene_handlers", "tools")
+_SOURCES = ("beam_bpy", "vendor_term_codec", "beam_bpy_addon", "scene_handlers", "python_handlers", "tools")
 _FILES = ("blender_manifest.toml", "pyproject.toml", "README.md", "LICENSE")
-_VERSIONED = ("blender_manifest.toml", "scene_handlers/blender_manifest.toml", "beam_bpy/version.py")
+_VERSIONED = (
+    "blender_manifest.toml",
+    "scene_handlers/blender_manifest.toml",
+    "python_handlers/blender_manifest.toml",
+    "beam_bpy/version.py",
+)
 
 NEW_CORE: Mapping[str, str] = {
     # The new add-on needs a name that the old core does not have, and the new core cannot do without a new module.
@@ -26,6 +31,7 @@ def register(server):
     from beam_bpy import BRAND_NEW
     _register(server)
 """,
+    "python_handlers/permission.py": "from beam_bpy import BRAND_NEW\n",
 }
 """Text that is added to the end of files."""
 

@@ -18,7 +18,7 @@ from tests.blender.erlang import COOKIE
 
 FAILED = pytest.StashKey[bool]()
 
-MANIFESTS = (REPOSITORY / "blender_manifest.toml", REPOSITORY / "scene_handlers" / "blender_manifest.toml")
+MANIFESTS = tuple(REPOSITORY / folder / "blender_manifest.toml" for folder in ("", "scene_handlers", "python_handlers"))
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +97,9 @@ def fresh(
         yield window
 
 
-def install(system: System, folder: Path, environment: dict[str, str]) -> None:
-    """Install the extension, and choose a name for the node."""
-    (package,) = folder.glob("beam_bpy-*.zip")
+def install(system: System, folder: Path, environment: dict[str, str], name: str = "beam_bpy") -> None:
+    """Install an extension, and choose a name for the node."""
+    (package,) = folder.glob(f"{name}-*.zip")
     command = system.command(
         system.blender, "--command", "extension", "install-file", "-r", "user_default", "-e", system.seen(package)
     )

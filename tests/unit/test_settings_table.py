@@ -31,6 +31,7 @@ TEXTS = {
     "cookie": ("a-secret", "a-secret"),
     "cookie_file": ("/etc/cookie", Path("/etc/cookie")),
     "allow": ("app@*, render?@10.0.0.*", ("app@*", "render?@10.0.0.*")),
+    "allow_python": ("yes", True),
     "tls_certificate": ("/etc/node.pem", Path("/etc/node.pem")),
     "tls_key": ("~/node.key", Path("~/node.key").expanduser()),
     "tls_authority": ("ca.pem", Path("ca.pem")),
@@ -51,6 +52,7 @@ WRONG = {
     "epmd": ("embedded", "Embed"),
     "tick_time": ("long", "0", "-1", "nan", "inf"),
     "allow": (",", " ", "app@*,", "two words"),
+    "allow_python": ("perhaps", "2", "y", "-1"),
     "max_queued": ("0", "-1", "many", "1e3"),
     "stalled_peer_timeout": ("0", "nan"),
 }

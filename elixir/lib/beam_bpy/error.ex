@@ -7,7 +7,7 @@ defmodule BeamBpy.Error do
 
   | `kind` | what happened | also set |
   |---|---|---|
-  | `:python` | the handler raised a Python exception | `type`, `text`, `traceback` |
+  | `:python` | the handler raised a Python exception | `type`, `text`, `traceback`; for code of `BeamBpy.Python` also `output` |
   | `:erlang` | the handler raised an Erlang exception, or the node refused the call | `reason` |
   | `:undef` | the node has no such handler | |
   | `:timeout` | the call was not finished in time | |
@@ -31,10 +31,11 @@ defmodule BeamBpy.Error do
           type: String.t() | nil,
           text: String.t() | nil,
           traceback: String.t() | nil,
+          output: String.t() | nil,
           reason: term()
         }
 
-  defexception [:kind, :function, :node, :type, :text, :traceback, :reason]
+  defexception [:kind, :function, :node, :type, :text, :traceback, :output, :reason]
 
   @doc """
   The error as a sentence. For a Python exception, its traceback follows.

@@ -52,7 +52,8 @@ defmodule BeamBpy.Remote do
       node: node,
       type: type,
       text: text,
-      traceback: Map.get(map, :traceback)
+      traceback: Map.get(map, :traceback),
+      output: Map.get(map, :output)
     }
   end
 

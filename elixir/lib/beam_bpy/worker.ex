@@ -45,6 +45,7 @@ defmodule BeamBpy.Worker do
     node_name: nil,
     command: :blender,
     handlers: [],
+    allow_python: nil,
     blend_file: nil,
     env: %{},
     cookie: nil,
@@ -62,6 +63,7 @@ defmodule BeamBpy.Worker do
           | {:node_name, String.t() | nil}
           | {:command, command()}
           | {:handlers, [String.t()]}
+          | {:allow_python, boolean() | nil}
           | {:blend_file, String.t() | nil}
           | {:env, %{optional(String.t()) => String.t() | nil} | [{String.t(), String.t() | nil}]}
           | {:cookie, atom() | nil}
@@ -98,6 +100,9 @@ defmodule BeamBpy.Worker do
 
     * `:command` - the program, see the module documentation. Default: `:blender`
     * `:handlers` - Python files or modules with a function `register(server)`. Default: `[]`
+    * `:allow_python` - whether callers may run Python code, see `BeamBpy.Python`. Every node that knows the cookie can
+      then do everything that the user of the program can do. Default: nil, which means: the environment variable
+      `BPY_BEAM_ALLOW_PYTHON` or the preferences of the user decide, and without them it is not allowed
     * `:blend_file` - a file to open at the start
     * `:env` - environment variables for the program, a map or a list; nil as a value removes a variable
     * `:name` - a name for this process, as for `GenServer.start_link/3`
@@ -150,6 +155,8 @@ defmodule BeamBpy.Worker do
   defp valid?(:command, {kind, path}), do: kind in [:blender, :python] and is_binary(path)
   defp valid?(:command, command), do: command in [:blender, :python]
   defp valid?(:handlers, handlers), do: is_list(handlers) and Enum.all?(handlers, &is_binary/1)
+
+  defp valid?(:allow_python, allow), do: is_boolean(allow) or is_nil(allow)
 
   defp valid?(key, value) when key in [:blend_file, :node_name],
     do: is_nil(value) or (is_binary(value) and value != "")

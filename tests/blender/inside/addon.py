@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from in_blender import EXTENSION, SCENE_HANDLERS
+from in_blender import EXTENSION, PYTHON_HANDLERS, SCENE_HANDLERS
 
 _PATHS = {
     "preferences": f"{EXTENSION}.preferences",
@@ -46,6 +46,7 @@ _PATHS = {
     "scene_limits": f"{SCENE_HANDLERS}.limits",
     "scene_thumbnails": f"{SCENE_HANDLERS}.thumbnails",
     "scene_events": f"{SCENE_HANDLERS}.events",
+    "python_permission": f"{PYTHON_HANDLERS}.permission",
 }
 
 

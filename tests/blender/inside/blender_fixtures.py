@@ -1,4 +1,4 @@
-"""Installs both extensions once. Each test gets Beam-BPy enabled with default settings, in the default scene.
+"""Installs all extensions once. Each test gets Beam-BPy enabled with default settings, in the default scene.
 
 The functions import `beam_bpy` themselves, because it comes with the extension, after Python has read this file.
 """
@@ -12,6 +12,9 @@ import in_blender
 import pytest
 from left_behind import Traces, traces
 
+EXTENSIONS = (in_blender.PYTHON_HANDLERS, in_blender.SCENE_HANDLERS, in_blender.EXTENSION)
+"""All of them, in the order in which they are disabled."""
+
 BEFORE_INSTALLATION = pytest.StashKey[Traces]()
 
 
@@ -21,6 +24,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     for variable, extension in (
         ("EXTENSION_ZIP", in_blender.EXTENSION),
         ("SCENE_HANDLERS_ZIP", in_blender.SCENE_HANDLERS),
+        ("PYTHON_HANDLERS_ZIP", in_blender.PYTHON_HANDLERS),
     ):
         in_blender.install(variable)
         assert extension in bpy.context.preferences.addons, f"{extension} could not be enabled"
@@ -28,7 +32,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish() -> None:
     """Each test enables what it needs. `beam_bpy` was imported while its extension was enabled."""
-    for extension in (in_blender.SCENE_HANDLERS, in_blender.EXTENSION):
+    for extension in EXTENSIONS:
         in_blender.disable(extension)
 
 
@@ -51,7 +55,7 @@ def enabled(environment: None) -> Iterator[None]:
     bpy.ops.wm.read_homefile(use_factory_startup=True)
     assert in_blender.enable(in_blender.EXTENSION)
     yield
-    for extension in (in_blender.SCENE_HANDLERS, in_blender.EXTENSION):
+    for extension in EXTENSIONS:
         in_blender.disable(extension)
     _make_as_new(get_beam_server())
 
@@ -69,6 +73,13 @@ def _make_as_new(server: Any) -> None:
 def scene_handlers() -> None:
     """Scene Handlers, enabled."""
     assert in_blender.enable(in_blender.SCENE_HANDLERS)
+
+
+@pytest.fixture
+def python_handlers() -> Any:
+    """The preferences of Python Handlers, enabled."""
+    assert in_blender.enable(in_blender.PYTHON_HANDLERS)
+    return bpy.context.preferences.addons[in_blender.PYTHON_HANDLERS].preferences
 
 
 @pytest.fixture

@@ -145,7 +145,11 @@ def test_a_change_while_the_server_runs_is_noticed_until_a_restart(server: BeamS
 # The table of settings.
 
 
-@pytest.mark.parametrize("setting", TABLE, ids=[setting.name for setting in TABLE])
+PREFERENCES = [setting for setting in TABLE if setting.name != "allow_python"]
+"""The settings that are preferences of Beam-BPy; the other one is a preference of Python Handlers."""
+
+
+@pytest.mark.parametrize("setting", PREFERENCES, ids=[setting.name for setting in PREFERENCES])
 def test_each_setting_is_a_preference(preferences: Any, setting: Setting) -> None:
     prop = preferences.bl_rna.properties[addon.preferences.PROPERTIES[setting.name]]
 

@@ -11,6 +11,7 @@ import pytest
 from blender_process import (
     EXTENSION_MANIFEST,
     PROGRAM,
+    PYTHON_HANDLERS_MANIFEST,
     REPOSITORY,
     SCENE_HANDLERS_MANIFEST,
     Environment,
@@ -45,6 +46,12 @@ def extension() -> Path:
 def scene_handlers() -> Path:
     """The zip of Scene Handlers."""
     return zip_of(SCENE_HANDLERS_MANIFEST)
+
+
+@pytest.fixture(scope="session")
+def python_handlers() -> Path:
+    """The zip of Python Handlers."""
+    return zip_of(PYTHON_HANDLERS_MANIFEST)
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +90,12 @@ def _script(home: Path, name: str) -> Path:
 
 @pytest.fixture
 def own_command(environment: Environment, script: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """The command line of the extension, with it installed: `own_command("serve", "--help")`."""
+    """The command line of the extension, with it and Python Handlers installed: `own_command("serve", "--help")`."""
     if not PROGRAM:
         return lambda *arguments: script("run_command.py", *arguments)
-    install = blender_command(*EXTENSION_COMMAND, environment["EXTENSION_ZIP"])
-    subprocess.run(install, env=environment, check=True, capture_output=True, timeout=TIMEOUT)
+    for package in ("EXTENSION_ZIP", "PYTHON_HANDLERS_ZIP"):
+        install = blender_command(*EXTENSION_COMMAND, environment[package])
+        subprocess.run(install, env=environment, check=True, capture_output=True, timeout=TIMEOUT)
     # Blender's Python sees a folder of handlers only if it is told to look at the environment.
     options = ["--background", "--python-use-system-env", "--command", "beam_bpy"]
     return lambda *arguments: blender_command(*options, *arguments)

@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 from blender_process import REPOSITORY
 
-SOURCES = {"extension": REPOSITORY / "beam_bpy_addon", "scene_handlers": REPOSITORY / "scene_handlers"}
+SOURCES = {
+    "extension": REPOSITORY / "beam_bpy_addon",
+    "scene_handlers": REPOSITORY / "scene_handlers",
+    "python_handlers": REPOSITORY / "python_handlers",
+}
 
 
 @pytest.fixture(params=SOURCES)
@@ -29,7 +33,7 @@ def package(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def sources(package: Path, extension: Path) -> Path:
     """The folder of the files at the root of that zip."""
-    return SOURCES["extension" if package == extension else "scene_handlers"]
+    return SOURCES["extension" if package == extension else package.name.partition("-")[0]]
 
 
 def files(package: Path) -> dict[str, bytes]:
@@ -142,15 +146,21 @@ def imported_modules(module: ast.Module) -> set[str]:
     return found
 
 
+def runs_code(module: ast.Module) -> bool:
+    """True if it runs source text, which may use files and the network."""
+    return any(isinstance(node, ast.Name) and node.id in ("exec", "eval") for node in ast.walk(module))
+
+
 def uses_network(module: ast.Module) -> bool:
     """`urllib.parse` only splits and decodes text."""
     used = {name.partition(".")[0] for name in imported_modules(module) - {"urllib.parse"}}
-    return bool(used & {"socket", "ssl", "http", "urllib", "socketserver", "ftplib", "smtplib", "xmlrpc"})
+    networks = {"socket", "ssl", "http", "urllib", "socketserver", "ftplib", "smtplib", "xmlrpc"}
+    return runs_code(module) or bool(used & networks)
 
 
 def uses_files(module: ast.Module) -> bool:
     """A bare `open`, or a method that only files have."""
-    return any(
+    return runs_code(module) or any(
         (isinstance(node, ast.Name) and node.id == "open")
         or (isinstance(node, ast.Attribute) and node.attr in FILE_METHODS)
         for node in ast.walk(module)

@@ -7,8 +7,11 @@ import pytest
 RunScript = Callable[..., None]
 
 
-@pytest.mark.parametrize("order", [("beam_bpy", "scene_handlers"), ("scene_handlers", "beam_bpy")])
-def test_extensions_load_in_either_order(run_script: RunScript, order: tuple[str, str]) -> None:
+NAMES = ("beam_bpy", "scene_handlers", "python_handlers")
+
+
+@pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
+def test_extensions_load_in_either_order(run_script: RunScript, order: tuple[str, ...]) -> None:
     run_script("load_order.py", "save", *order)
     run_script("load_order.py", "load")
 

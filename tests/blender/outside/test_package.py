@@ -10,7 +10,7 @@ import pytest
 from blender_process import REPOSITORY
 
 
-@pytest.mark.parametrize("name", ["extension", "scene_handlers"])
+@pytest.mark.parametrize("name", ["extension", "scene_handlers", "python_handlers"])
 def test_validates(name: str, build_zip: ModuleType, request: pytest.FixtureRequest) -> None:
     tool = build_zip.packaging_tool()
     package = request.getfixturevalue(name)

@@ -12,6 +12,8 @@ import newer_version
 import pytest
 from blender_process import Environment
 
+NAMES = ("beam_bpy", "scene_handlers", "python_handlers")
+
 VERSIONS = ("0.1.0", newer_version.VERSION)
 
 
@@ -54,12 +56,10 @@ def test_the_index_lists_only_the_present_version(tmp_path: Path) -> None:
     (output / "other.txt").touch()
     for version in VERSIONS:
         build(tmp_path / version, version, output)
-        assert listed(output) == {"beam_bpy": version, "scene_handlers": version}
+        assert listed(output) == dict.fromkeys(NAMES, version)
     assert (output / "index.html").exists()
     assert (output / "other.txt").exists()
-    assert {path.name for path in output.glob("*.zip")} == {
-        f"{name}-{VERSIONS[-1]}.zip" for name in ("beam_bpy", "scene_handlers")
-    }
+    assert {path.name for path in output.glob("*.zip")} == {f"{name}-{VERSIONS[-1]}.zip" for name in NAMES}
 
 
 def test_blender_installs_from_it_and_updates_while_the_node_runs(

@@ -86,8 +86,9 @@ def test_events_are_published_once(evaluate: Callable[[str], Any]) -> None:
     assert any("Cube" in payload.get("object", []) for topic, payload in events if topic == "depsgraph_update")
 
 
-def test_the_source_distribution_makes_the_same_wheel(tmp_path: Path) -> None:
-    project = REPOSITORY / "scene_handlers"
+@pytest.mark.parametrize("name", ["scene_handlers", "python_handlers"])
+def test_the_source_distribution_makes_the_same_wheel(tmp_path: Path, name: str) -> None:
+    project = REPOSITORY / name
     wheel = build(project, "wheel", tmp_path / "wheel")
     with tarfile.open(build(project, "sdist", tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -97,11 +98,12 @@ def test_the_source_distribution_makes_the_same_wheel(tmp_path: Path) -> None:
 
     assert again.read_bytes() == wheel.read_bytes()
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {name for name in names if ".dist-info/" not in name} == {
-        f"scene_handlers/{path.name}" for path in project.glob("*.py")
+    assert {path for path in names if ".dist-info/" not in path} == {
+        f"{name}/{path.name}" for path in project.glob("*.py")
     }
-    assert any(name.endswith("/licenses/LICENSE") for name in names)
+    assert any(path.endswith("/licenses/LICENSE") for path in names)
 
 
-def test_the_licence_is_that_of_the_project() -> None:
-    assert (REPOSITORY / "scene_handlers" / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()
+@pytest.mark.parametrize("name", ["scene_handlers", "python_handlers"])
+def test_the_licence_is_that_of_the_project(name: str) -> None:
+    assert (REPOSITORY / name / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()

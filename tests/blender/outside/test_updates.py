@@ -14,8 +14,12 @@ CHANGED_BEHAVIOUR = {"beam_bpy/errors.py": "CHANGED = True\n"}
 
 @pytest.mark.parametrize(
     ("additions", "names"),
-    [(NEW_NAMES, ["beam_bpy"]), (NEW_NAMES, ["beam_bpy", "scene_handlers"]), (CHANGED_BEHAVIOUR, ["beam_bpy"])],
-    ids=["new names", "both extensions", "only the core"],
+    [
+        (NEW_NAMES, ["beam_bpy"]),
+        (NEW_NAMES, ["beam_bpy", "scene_handlers", "python_handlers"]),
+        (CHANGED_BEHAVIOUR, ["beam_bpy"]),
+    ],
+    ids=["new names", "all extensions", "only the core"],
 )
 def test_an_update_keeps_the_settings_and_waits_for_a_restart(
     additions: Mapping[str, str], names: list[str], folder: Path, tmp_path: Path, run_script: Callable[..., None]

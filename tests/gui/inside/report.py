@@ -38,6 +38,7 @@ def _report() -> float:
     _reports += 1
     preferences = bpy.context.preferences
     ours = preferences.addons.get("bl_ext.user_default.beam_bpy")
+    python = preferences.addons.get("bl_ext.user_default.python_handlers")
     beam_bpy = sys.modules.get("beam_bpy")
     server = beam_bpy and beam_bpy.get_beam_server()
     told = {
@@ -48,6 +49,7 @@ def _report() -> float:
         "addons": [addon.module for addon in preferences.addons],
         "node_name": ours and ours.preferences.node_name,
         "awake_s": ours and getattr(ours.preferences, "awake_s", None),
+        "allow_python": python and python.preferences and python.preferences.allow_python,
         "notice": hasattr(bpy.types, "BEAMBPY_PT_after_update"),
         "core": beam_bpy and beam_bpy.__version__,
         "state": server and server.state,

@@ -50,7 +50,7 @@ def test_every_make_command_of_the_readme_exists(command):
 
 
 def test_every_error_sentence_of_the_troubleshooting_table_is_one_that_the_code_has():
-    folders = ("beam_bpy", "beam_bpy_addon", "scene_handlers")
+    folders = ("beam_bpy", "beam_bpy_addon", "scene_handlers", "python_handlers")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     # A sentence may stand on several lines, each a string of its own.
     code = re.sub(r'["\']\s*\n\s*f?["\']', "", "\n".join(path.read_text() for path in sources))

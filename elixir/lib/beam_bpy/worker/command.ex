@@ -57,8 +57,14 @@ defmodule BeamBpy.Worker.Command do
     kill_after = to_string(options[:kill_after] / 1000)
     files = options[:handlers] ++ report_render(options[:command])
     handlers = Enum.flat_map(files, &["--handlers", &1])
-    ["--node", node_name, "--until-stdin-closes", "--kill-after", kill_after] ++ handlers
+
+    ["--node", node_name, "--until-stdin-closes", "--kill-after", kill_after] ++
+      handlers ++ allow_python(options[:allow_python])
   end
+
+  defp allow_python(nil), do: []
+  defp allow_python(true), do: ["--allow-python"]
+  defp allow_python(false), do: ["--allow-python=no"]
 
   # Another program may run where it cannot read this file.
   defp report_render([_program | _args]), do: []

@@ -1,4 +1,4 @@
-"""Two extensions in either order. usage: -- save FIRST SECOND | -- load
+"""The extensions in any order. usage: -- save FIRST SECOND THIRD | -- load
 
 Two fresh processes: the second enables the extensions as the preferences say that the first has saved.
 """
@@ -6,12 +6,12 @@ Two fresh processes: the second enables the extensions as the preferences say th
 import bpy
 import in_blender
 
-ZIPS = {"beam_bpy": "EXTENSION_ZIP", "scene_handlers": "SCENE_HANDLERS_ZIP"}
+ZIPS = {"beam_bpy": "EXTENSION_ZIP", "scene_handlers": "SCENE_HANDLERS_ZIP", "python_handlers": "PYTHON_HANDLERS_ZIP"}
 
 
 def save(order: list[str]) -> None:
-    in_blender.install("EXTENSION_ZIP")
-    in_blender.install("SCENE_HANDLERS_ZIP")
+    for variable in ZIPS.values():
+        in_blender.install(variable)
     for name in ZIPS:
         in_blender.disable(f"bl_ext.user_default.{name}")
     # Blender enables add-ons in the order in which the preferences hold them.
@@ -31,7 +31,10 @@ def load() -> None:
 
     # The one extension's handlers come and go with it, and nothing else does.
     in_blender.disable(in_blender.SCENE_HANDLERS)
+    assert {handler.name for handler in server.handlers} == {"mine", "run_python"}
+    in_blender.disable(in_blender.PYTHON_HANDLERS)
     assert [handler.name for handler in server.handlers] == ["mine"]
+    assert in_blender.enable(in_blender.PYTHON_HANDLERS)
     assert in_blender.enable(in_blender.SCENE_HANDLERS)
     assert in_blender.call("list_objects") == ["Camera", "Cube", "Light"]
     assert in_blender.call("mine") == "mine"
@@ -44,6 +47,7 @@ def load() -> None:
     bpy.ops.beam_bpy.stop_server()
     in_blender.disable(in_blender.EXTENSION)
     in_blender.disable(in_blender.SCENE_HANDLERS)
+    in_blender.disable(in_blender.PYTHON_HANDLERS)
 
 
 arguments = in_blender.script_arguments()

@@ -6,5 +6,6 @@ import sys
 import in_blender
 
 in_blender.install("EXTENSION_ZIP")
+in_blender.install("PYTHON_HANDLERS_ZIP")
 headless = importlib.import_module(f"{in_blender.EXTENSION}.headless")
 sys.exit(headless.main(in_blender.script_arguments()))

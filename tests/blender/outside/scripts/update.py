@@ -21,6 +21,8 @@ def preferences() -> Any:
 def update(*newer: str) -> None:
     in_blender.install("EXTENSION_ZIP")
     in_blender.install("SCENE_HANDLERS_ZIP")
+    in_blender.install("PYTHON_HANDLERS_ZIP")
+    bpy.context.preferences.addons[in_blender.PYTHON_HANDLERS].preferences.allow_python = True
     for name, value in SETTINGS.items():
         setattr(preferences(), name, value)
     from beam_bpy import get_beam_server
@@ -45,7 +47,7 @@ def update(*newer: str) -> None:
     # A second update changes nothing.
     for path in newer:
         reinstall(path)
-    assert in_blender.SCENE_HANDLERS in bpy.context.preferences.addons
+    assert {in_blender.SCENE_HANDLERS, in_blender.PYTHON_HANDLERS} <= set(bpy.context.preferences.addons.keys())
     assert hasattr(bpy.types, "BEAMBPY_PT_after_update")
     bpy.ops.wm.save_userpref()
     print("done", flush=True)
@@ -65,8 +67,9 @@ def restarted(version: str) -> None:
     assert holder.start_after_update
     assert bpy.ops.beam_bpy.start_server() == {"FINISHED"}
     assert in_blender.call("list_objects") == ["Camera", "Cube", "Light"]
-    in_blender.disable(in_blender.SCENE_HANDLERS)
-    in_blender.disable(in_blender.EXTENSION)
+    assert in_blender.call("run_python", '[<<"1 + 1">>]') == {"result": 2, "output": ""}
+    for extension in (in_blender.PYTHON_HANDLERS, in_blender.SCENE_HANDLERS, in_blender.EXTENSION):
+        in_blender.disable(extension)
     print("done", flush=True)
 
 
