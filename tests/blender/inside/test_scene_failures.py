@@ -480,10 +480,11 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _render_once() -> None:
     """The first render finds out which inputs of nodes have an effect, and makes the image for results."""
     scene = bpy.context.scene
-    former = scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples
+    former = scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples, scene.cycles.use_denoising
     scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = "CYCLES", 1, 1
+    scene.cycles.use_denoising = False  # A Blender can be built without it.
     bpy.ops.render.render()
-    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = former
+    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples, scene.cycles.use_denoising = former
 
 
 def add_modifiers() -> None:
