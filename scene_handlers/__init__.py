@@ -36,6 +36,7 @@ from . import (
     passes,
     properties,
     render,
+    resources,
     thumbnails,
     transfer,
 )
@@ -105,6 +106,8 @@ CHANGING: Handlers = (
     transfer.import_file,
     blend_files.append,
     blend_files.link,
+    resources.pack,
+    resources.unpack,
 )
 """Handlers that change the scene. The user can undo each of them."""
 

@@ -436,6 +436,19 @@ FAILING: dict[str, Calls] = {
         *[(b"v 0 0 0\n", to) for to in [*NAMES, "gif", "blend"]],
         *with_options((b"v 0 0 0\n", "glb"), **LIMITS, format=[M, 5, "gif", "ply"], animations=[1], discard=[1]),
     ],
+    "pack": [
+        *with_options((), external=[1, None], skip_missing=[1, None], max_bytes=LIMITS["max_bytes"]),
+        ({"max_seconds": 5},),
+        ({"external": True},),
+    ],
+    "unpack": [
+        *with_names([*NAMES, "keep"]),
+        *with_options(("use_local",), external=[1, None]),
+        ("use_local",),
+        ("use_original",),
+        ("use_original", {"external": True}),
+        ("remove",),
+    ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
@@ -460,7 +473,10 @@ def handlers() -> dict[str, Callable[..., Any]]:
 def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A scene with all that can be in the way of a handler."""
     monkeypatch.chdir(tmp_path)
-    bpy.data.images.new("Picture", 4, 4)
+    picture = bpy.data.images.new("Picture", 4, 4)
+    picture.pixels[0] = 1.0
+    picture.pack()
+    bpy.data.volumes.new("Missing").filepath = "/no such file.vdb"
     empty = bpy.data.objects.new("Empty", None)
     bpy.context.scene.collection.objects.link(empty)
     nodes = bpy.data.materials.new("Without nodes")
