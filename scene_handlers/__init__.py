@@ -37,6 +37,7 @@ from . import (
     properties,
     render,
     resources,
+    screenshots,
     thumbnails,
     transfer,
 )
@@ -62,6 +63,7 @@ READING: Handlers = (
     armatures.get_shape_keys,
     node_inputs.get_node_inputs,
     inspection.inspect_file,
+    screenshots.screenshot,
 )
 """Handlers that do not change the scene."""
 

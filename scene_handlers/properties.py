@@ -120,7 +120,8 @@ def check_readable(root: Any, path: str) -> None:
         if not type_ or (mended is not None and bpy.app.version >= mended):
             continue
         owner = _resolve(root, path[: found.start()].rstrip("."))
-        is_owner = isinstance(owner, bpy.types.bpy_struct) and owner.bl_rna.identifier == type_
+        definition: Any = getattr(owner, "bl_rna", None)
+        is_owner = isinstance(owner, bpy.types.bpy_struct) and definition.identifier == type_
         if is_owner and (mended is not None or owner.id_data.is_evaluated):
             raise ValueError(f"{path!r} cannot be read: this Blender crashes when a program reads {found['name']!r}")
 

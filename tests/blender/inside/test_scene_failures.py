@@ -449,6 +449,17 @@ FAILING: dict[str, Calls] = {
         ("use_original", {"external": True}),
         ("remove",),
     ],
+    "screenshot": [
+        *with_options(
+            (),
+            window=[*NOT_INTEGERS, -1],
+            area=[*NAMES, "view_3d"],
+            largest_side=[*NOT_INTEGERS, 0],
+            path=[*NAMES, "", "x.jpg", "//x.png"],
+        ),
+        (),
+        ({"path": "x.png"},),
+    ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
