@@ -9,7 +9,7 @@ import numpy as np
 
 from .arguments import Options, find, integer, listed, options, scene, text
 from .evaluated import depsgraph_of, world_matrix
-from .properties import last_step
+from .properties import check_readable, last_step
 
 _LIMIT = 1000
 """The default of the largest number of items in a list."""
@@ -229,6 +229,7 @@ def describe_type(path: str) -> dict[str, Any]:
 
     Raises:
         LookupError: there is no such type or property.
+        ValueError: Blender would crash.
     """
     wanted = text(path, "a path")
     definition, only = _definition(wanted)
@@ -246,6 +247,7 @@ def _definition(wanted: str) -> tuple[Any, str | None]:
         type_: Any = getattr(bpy.types, wanted, None)
         if type_ is not None and hasattr(type_, "bl_rna"):
             return type_.bl_rna, None
+    check_readable(bpy.data, wanted)
     try:
         found: Any = bpy.data.path_resolve(wanted, False)
     except (ValueError, TypeError):

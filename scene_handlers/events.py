@@ -10,7 +10,8 @@ Each topic has a map as its payload:
     render              state: init, write, complete or cancel; scene; frame; path: the file that the
                         call writes, or the output path of the scene
 
-If a topic has no subscribers, its payload is not computed.
+If a topic has no subscribers, its payload is not computed. The handlers `thumbnail`, `turntable` and `render_pass`
+publish nothing; see `silence`.
 
 While the user moves an object, Blender updates the depsgraph at each step. So in a Blender with a window, the events of
 selection and depsgraph_update are collected and published at most once in `PAUSE` seconds. Blender without a window
@@ -24,6 +25,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .render import output_path
+from .silence import is_silent
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -72,7 +74,7 @@ def _publish(topic: str, payload: Callable[[], Any]) -> None:
 
 
 def _wanted(topic: str) -> bool:
-    return _state is not None and _state.server.subscribers(topic) > 0
+    return _state is not None and not is_silent() and _state.server.subscribers(topic) > 0
 
 
 # The handlers of bpy.app.handlers. They are persistent, because otherwise Blender removes them when it loads a file.

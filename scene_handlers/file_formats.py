@@ -106,7 +106,7 @@ FORMATS = {
         "export_scene.vrm",
         {},
         {},
-        "",
+        "export_only_selections",
         missing="install and enable the extension VRM Add-on for Blender",
     ),
 }

@@ -22,6 +22,8 @@ from . import (
     passes,
     properties,
     render,
+    resources,
+    screenshots,
     thumbnails,
     transfer,
 )
@@ -42,6 +44,7 @@ READING: Handlers = (
     armatures.get_shape_keys,
     node_inputs.get_node_inputs,
     inspection.inspect_file,
+    screenshots.screenshot,
 )
 """Handlers that do not change the scene."""
 
@@ -89,6 +92,8 @@ CHANGING: Handlers = (
     transfer.import_file,
     blend_files.append,
     blend_files.link,
+    resources.pack,
+    resources.unpack,
 )
 """Handlers that change the scene. The user can undo each of them."""
 

@@ -25,7 +25,9 @@ def run(identifier: str, format_: str, doing: str, **arguments: Any) -> None:
         said = str(error).replace(str(arguments.get("filepath")), "it")
         raise ValueError(f"Blender could not {doing}: {_sentence(said)}") from error
     if "FINISHED" not in result:
-        raise ValueError(f"Blender could not {doing}: it is damaged, or has a form that Blender does not know")
+        importing = "it is damaged, or has a form that Blender does not know"
+        exporting = f"the scene does not have what {format_} needs"
+        raise ValueError(f"Blender could not {doing}: {importing if doing.startswith('import') else exporting}")
 
 
 def _sentence(said: str) -> str:

@@ -11,6 +11,7 @@ from .arguments import Options, choice, integer, listed, options, scene, text
 from .changes import Changes, changes
 from .openexr import read_channels
 from .render import ENGINES, LARGEST, MOST_SAMPLES, SMALLEST, Format, Picture, check_scene, write_picture
+from .silence import silent
 
 
 class _Pass(NamedTuple):
@@ -97,7 +98,7 @@ def render_pass(name: str, given: Options = None) -> dict[str, Any]:
     rendered = scene()
     layer = _layer(rendered, chosen)
     check_scene(rendered, picture)
-    with tempfile.TemporaryDirectory() as folder, changes(temporary=True) as change:
+    with silent(), tempfile.TemporaryDirectory() as folder, changes(temporary=True) as change:
         change.set(rendered.render, "use_compositing", False)
         change.set(rendered.render, "use_sequencer", False)
         for each in rendered.view_layers:

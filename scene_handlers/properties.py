@@ -29,6 +29,21 @@ _LAST_STEP = re.compile(
 )
 
 
+# The names in a path, and the quoted keys, in which nothing is a name.
+_NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<name>[A-Za-z_]\w*)')
+
+_CRASHING: dict[str, tuple[str, tuple[int, int, int] | None]] = {
+    "cursor_location": ("SpaceNodeEditor", (5, 0, 0)),
+    "search_filter": ("SpaceProperties", (4, 3, 0)),
+    "tab_search_results": ("SpaceProperties", (4, 3, 0)),
+    "paired_output": ("GeometryNodeClosureInput", (5, 0, 0)),
+    "uv_sculpt": ("ToolSettings", (4, 5, 0)),
+    "is_hidden": ("NodeLink", None),
+}
+"""Properties that crash Blender when a program reads them: the type to which each belongs, and the first Blender that
+has no such fault. The first three crash if their editor was never drawn, the last one in evaluated data."""
+
+
 class _Step(NamedTuple):
     """A property: its owner, and its name, index or key in the owner."""
 
@@ -44,6 +59,7 @@ def get_property(path: str) -> Any:
     list of names. A custom property can also be a map.
     """
     wanted = text(path, "a path")
+    check_readable(bpy.data, wanted)
     step = _LAST_STEP.fullmatch(wanted)
     if step is None or step["key"] is None:
         return _plain(_resolve(bpy.data, wanted), wanted)
@@ -77,6 +93,7 @@ def assign(change: Changes, root: Any, path: str, value: Any) -> None:
         LookupError: there is no such property.
         ValueError: the property cannot have this value.
     """
+    check_readable(root, path)
     step = last_step(root, path)
     block = getattr(step.owner, "id_data", None) or getattr(getattr(step.owner, "owner", None), "id_data", None)
     if block is not None:
@@ -89,6 +106,24 @@ def assign(change: Changes, root: Any, path: str, value: Any) -> None:
             change.set_item(step.owner, step.key, accepted)
     if isinstance(accepted, bpy.types.ID) and step.name is not None and getattr(step.owner, step.name) != accepted:
         raise ValueError(f"{path!r} cannot be set to {accepted.name!r}: Blender does not accept it here")
+
+
+def check_readable(root: Any, path: str) -> None:
+    """Check that no property on a path crashes Blender.
+
+    Raises:
+        LookupError: there is no such property.
+        ValueError: one of the properties crashes Blender.
+    """
+    for found in _NAMES.finditer(path):
+        type_, mended = _CRASHING.get(found["name"] or "", ("", None))
+        if not type_ or (mended is not None and bpy.app.version >= mended):
+            continue
+        owner = _resolve(root, path[: found.start()].rstrip("."))
+        definition: Any = getattr(owner, "bl_rna", None)
+        is_owner = isinstance(owner, bpy.types.bpy_struct) and definition.identifier == type_
+        if is_owner and (mended is not None or owner.id_data.is_evaluated):
+            raise ValueError(f"{path!r} cannot be read: this Blender crashes when a program reads {found['name']!r}")
 
 
 def place(root: Any, path: str) -> tuple[Any, str]:

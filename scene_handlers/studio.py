@@ -18,6 +18,7 @@ from .changes import Changes, changes
 from .framing import Shape, View
 from .materials import set_inputs, use_nodes
 from .render import remove_results, results
+from .silence import silent
 
 KINDS = {"scene": "scenes", "object": "objects", "collection": "collections", "material": "materials"}
 """The kinds of datablocks that can be pictured, and the collection of `bpy.data` for each."""
@@ -115,7 +116,7 @@ class Studio:
 def studio(what: Subject) -> Iterator[Studio]:
     """Yield a temporary scene that contains what is pictured. It exists only in the `with` block."""
     block = what.find()
-    with changes() as result, changes(temporary=True) as change:
+    with silent(), changes() as result, changes(temporary=True) as change:
         result.on_undo(remove_results, results())
         made = change.new(bpy.data.scenes, "studio")
         made.frame_set(scene().frame_current, subframe=scene().frame_subframe)

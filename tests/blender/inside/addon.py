@@ -38,6 +38,7 @@ _PATHS = {
     "scene_openexr": f"{SCENE_HANDLERS}.openexr",
     "scene_passes": f"{SCENE_HANDLERS}.passes",
     "scene_properties": f"{SCENE_HANDLERS}.properties",
+    "scene_resources": f"{SCENE_HANDLERS}.resources",
     "scene_render": f"{SCENE_HANDLERS}.render",
     "scene_conversion": f"{SCENE_HANDLERS}.conversion",
     "scene_cleaning": f"{SCENE_HANDLERS}.blend_cleaning",

@@ -101,3 +101,25 @@ def test_disabling_leaves_nothing_behind(server: BeamServer) -> None:
     assert app_handlers() == before
     assert not any(handler.owner == in_blender.SCENE_HANDLERS for handler in server.handlers)
     assert not bpy.app.timers.is_registered(events._flush)
+
+
+SMALL = "#{width => 16, height => 16, samples => 1}"
+
+ALL_TOPICS = ["frame_change", "depsgraph_update", "render", "selection"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"Call(thumbnail, [scene, nil, {SMALL}])",
+        f'Call(thumbnail, [object, <<"Cube">>, {SMALL}])',
+        f"Call(turntable, [scene, nil, maps:put(count, 2, {SMALL})])",
+        "Call(render_pass, [depth, #{width => 16, height => 16, engine => cycles}])",
+    ],
+)
+def test_pictures_of_a_temporary_scene_publish_nothing(served: None, code: str) -> None:
+    bpy.context.scene.cycles.samples, bpy.context.scene.cycles.use_denoising = 1, False
+    found = received(ALL_TOPICS, f"{code}, Call(set_frame, [7])")
+    assert ("frame_change", {"scene": "Scene", "frame": 7}) in found
+    assert [each for each in found if each[0] in ("render", "frame_change")] == [found[-1]]
+    assert "studio" not in str(found)

@@ -467,6 +467,30 @@ FAILING: dict[str, Calls] = {
         *with_options((b"v 0 0 0\n",), **LIMITS),
         (STL, {"max_bytes": 83}),
     ],
+    "pack": [
+        *with_options((), external=[1, None], skip_missing=[1, None], max_bytes=LIMITS["max_bytes"]),
+        ({"max_seconds": 5},),
+        ({"external": True},),
+    ],
+    "unpack": [
+        *with_names([*NAMES, "keep"]),
+        *with_options(("use_local",), external=[1, None]),
+        ("use_local",),
+        ("use_original",),
+        ("use_original", {"external": True}),
+        ("remove",),
+    ],
+    "screenshot": [
+        *with_options(
+            (),
+            window=[*NOT_INTEGERS, -1],
+            area=[*NAMES, "view_3d"],
+            largest_side=[*NOT_INTEGERS, 0],
+            path=[*NAMES, "", "x.jpg", "//x.png"],
+        ),
+        (),
+        ({"path": "x.png"},),
+    ],
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],
@@ -486,7 +510,10 @@ def handlers() -> dict[str, Callable[..., Any]]:
 def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A scene with all that can be in the way of a handler."""
     monkeypatch.chdir(tmp_path)
-    bpy.data.images.new("Picture", 4, 4)
+    picture = bpy.data.images.new("Picture", 4, 4)
+    picture.pixels[0] = 1.0
+    picture.pack()
+    bpy.data.volumes.new("Missing").filepath = "/no such file.vdb"
     empty = bpy.data.objects.new("Empty", None)
     bpy.context.scene.collection.objects.link(empty)
     nodes = bpy.data.materials.new("Without nodes")
@@ -506,10 +533,11 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _render_once() -> None:
     """The first render finds out which inputs of nodes have an effect, and makes the image for results."""
     scene = bpy.context.scene
-    former = scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples
+    former = scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples, scene.cycles.use_denoising
     scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = "CYCLES", 1, 1
+    scene.cycles.use_denoising = False  # A Blender can be built without it.
     bpy.ops.render.render()
-    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples = former
+    scene.render.engine, scene.render.resolution_percentage, scene.cycles.samples, scene.cycles.use_denoising = former
 
 
 def add_modifiers() -> None:

@@ -43,8 +43,10 @@ def facing_scene(scene_handlers: None) -> None:
     camera.location, camera.rotation_euler = (0.0, 0.0, DISTANCE + 1.0), (0.0, 0.0, 0.0)
     cube = bpy.data.objects["Cube"]
     cube.pass_index, cube.data.materials[0].pass_index = 7, 9
-    # The image for results is there before the first dump.
+    # The image for results is there before the first dump. A small one is made sooner.
+    scene.render.resolution_percentage = 1
     bpy.ops.render.render()
+    scene.render.resolution_percentage = 100
 
 
 def rendered(name: str, **options: Any) -> Any:
