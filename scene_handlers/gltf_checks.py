@@ -17,6 +17,8 @@ from .limits import Limits
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 
+_BASE64 = ";base64,"
+
 _NUMBER_SIZES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _FLOAT = 5126
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -82,6 +84,7 @@ def _check(document: Any, binary: bytes | None, limits: Limits) -> bool:
     version = str(document["asset"]["version"])
     if not version.startswith("2."):
         raise ValueError(f"the glTF file has version {version}; Blender can read version 2")
+    changed = _rewrite_uris(document)
     buffers = [_buffer(each, binary) for each in document.get("buffers", [])]
     views = [_view(each, buffers) for each in document.get("bufferViews", [])]
     for view in document.get("bufferViews", []):
@@ -89,7 +92,21 @@ def _check(document: Any, binary: bytes | None, limits: Limits) -> bool:
     strides = [int(each.get("byteStride", 0)) for each in document.get("bufferViews", [])]
     limits.check_unpacked(sum(_accessor(each, views, strides) for each in document.get("accessors", [])))
     _check_tree(document.get("nodes", []))
-    return _check_images(document, views, limits)
+    return _check_images(document, views, limits) or changed
+
+
+def _rewrite_uris(document: Any) -> bool:
+    """Give data URIs the form of which Blender finds the same data as `_data_of`. Return whether there are others.
+
+    Blender takes what follows the first ";base64,", and looks for a file if there is none.
+    """
+    changed = False
+    for owner in (*document.get("buffers", []), *document.get("images", [])):
+        uri: str | None = owner.get("uri")
+        if uri is not None and uri.startswith("data:") and uri.find(_BASE64) + len(_BASE64) != uri.find(",") + 1:
+            owner["uri"] = f"data:{_BASE64}{base64.b64encode(_data_of(uri)).decode()}"
+            changed = True
+    return changed
 
 
 def _buffer(buffer: Any, binary: bytes | None) -> bytes:

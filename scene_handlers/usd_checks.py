@@ -8,6 +8,7 @@ import io
 import re
 import struct
 import zipfile
+from collections.abc import Iterator
 
 from .image_sizes import check_picture
 from .limits import Limits
@@ -19,22 +20,60 @@ _LAYER_AT_END = re.compile(_LAYER + rb"\s*(?:@|\[|:SDF_FORMAT_ARGS|\Z)", re.IGNO
 _ABSOLUTE = rb"\s*(?:[/\\~].|[a-z]:[/\\]|[a-z][a-z0-9+.-]*://)"
 _OUTSIDE = re.compile(rb"\A" + _ABSOLUTE + rb"|(?:\A|[/\\])\.\.(?:[/\\]|\Z)", re.IGNORECASE)
 _TEXT_OUTSIDE = re.compile(rb"@" + _ABSOLUTE + rb"|@[^@\n]*\.\.[/\\]", re.IGNORECASE)
+_ASSET = re.compile(rb"@@@.*?@@@|@[^@\n]*@", re.DOTALL)
+_WITHOUT_FOLDERS = bytes.maketrans(b"/\\:~", b"____")
 _CLIPS = b"templateAssetPath"
+
+_HEADER = 30
+"""The size of the header of a member of an archive, without the name."""
+
+_DIRECTORY = b"PK\1\2"
 
 _REFERENCE = "the USD file refers to another file: export it with all references in one file (flattened), or as usdz"
 
 
 def checked_usd(data: bytes, limits: Limits) -> bytes:
-    """Return a usda, usdc or usdz file that loads no other file.
+    """Return a usda, usdc or usdz file that loads no other file: paths of pictures in it have no folders.
 
     Raises:
         ValueError: the file is invalid, refers to other USD files, or breaks a limit.
     """
     if data.startswith(b"PK"):
         _check_archive(data, limits)
-    else:
-        _check_layer(data, limits, packed=False)
-    return data
+        return data
+    _check_layer(data, limits, packed=False)
+    # What is left are paths of pictures, which Blender would open.
+    if data.startswith(b"#usda"):
+        return _ASSET.sub(lambda found: _inside(found[0]), data)
+    return _with_inner_tokens(data, limits)
+
+
+def _inside(path: bytes) -> bytes:
+    return path.translate(_WITHOUT_FOLDERS)
+
+
+def _with_inner_tokens(data: bytes, limits: Limits) -> bytes:
+    """Return a binary layer none of whose tokens leads out of its folder. The new tokens are at its end."""
+    tokens = _tokens(data, limits)
+    changed = [_inside(token) if _OUTSIDE.search(token) else token for token in tokens]
+    if changed == tokens:
+        return data
+    text = b"\0".join(changed)
+    start, _size = _sections(data)["TOKENS"]
+    if data[8:11] < b"\0\4\0":
+        return data[: start + 16] + text + data[start + 16 + len(text) :]  # As long as before
+    packed = b"\0" + _stored(text)
+    section = data[start : start + 8] + struct.pack("<QQ", len(text), len(packed)) + packed
+    place = _place_of_section(data, b"TOKENS")
+    return data[: place + 16] + struct.pack("<qq", len(data), len(section)) + data[place + 32 :] + section
+
+
+def _stored(text: bytes) -> bytes:
+    """Return a block of LZ4 that stores a text as it is."""
+    more = len(text) - 15
+    if more < 0:
+        return bytes([len(text) << 4]) + text
+    return b"\xf0" + b"\xff" * (more // 255) + bytes([more % 255]) + text
 
 
 def _check_layer(data: bytes, limits: Limits, *, packed: bool) -> None:
@@ -55,25 +94,48 @@ def _check_layer(data: bytes, limits: Limits, *, packed: bool) -> None:
 def _check_archive(data: bytes, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if not members:
-                raise ValueError("the usdz file is empty")
-            # Blender would not unpack compressed members, but the limit is for all that the file contains.
-            limits.check_unpacked(sum(member.file_size for member in members))
-            for member in members:
-                _check_member(member, archive, limits)
-    except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+        if not members:
+            raise ValueError("the usdz file is empty")
+        # Blender would not unpack compressed members, but the limit is for all that the file contains.
+        limits.check_unpacked(sum(member.file_size for member in members))
+        at = 0
+        for member in members:
+            if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+                raise ValueError("the usdz file has a compressed or encrypted member, which the format forbids")
+            start = _start_of(member, at, data)
+            at = start + member.file_size
+            _check_member(member, data[start:at], limits)
+        if not data.startswith(_DIRECTORY, at):
+            raise ValueError("the usdz file has content between its members")
+    except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError, UnicodeError) as error:
         raise ValueError(f"the usdz file is damaged or cut off: {error}") from error
 
 
-def _check_member(member: zipfile.ZipInfo, archive: zipfile.ZipFile, limits: Limits) -> None:
-    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-        raise ValueError("the usdz file has a compressed or encrypted member, which the format forbids")
+def _start_of(member: zipfile.ZipInfo, at: int, data: bytes) -> int:
+    """Return where the content of a member starts. Its header is at this position, and agrees with the directory.
+
+    USD reads the headers from the first byte on, and not the directory at the end, so both have to tell the same.
+    """
+    header = struct.unpack_from("<4s5H3I2H", data, at)
+    name_size, extra_size = map(int, header[9:])
+    name = data[at + _HEADER : at + _HEADER + name_size]
+    if (
+        member.header_offset != at
+        or header[0] != b"PK\3\4"
+        or header[3] != zipfile.ZIP_STORED
+        or header[7:9] != (member.file_size, member.file_size)
+        or name != member.orig_filename.encode("utf-8" if header[2] & 0x800 else "cp437")
+    ):
+        raise ValueError("the usdz file is damaged: the headers of its members and its directory differ")
+    return at + _HEADER + name_size + extra_size
+
+
+def _check_member(member: zipfile.ZipInfo, content: bytes, limits: Limits) -> None:
     if _OUTSIDE.search(member.filename.encode()):
         raise ValueError("the usdz file has a member outside its own folder")
     if member.is_dir():
         return
-    content = archive.read(member)
     suffix = member.filename.rpartition(".")[2].lower()
     if content.startswith((b"PK\x03\x04", b"Ogawa")):
         raise ValueError("the usdz file contains another archive")
@@ -101,17 +163,26 @@ def _tokens(data: bytes, limits: Limits) -> list[bytes]:
 
 def _sections(data: bytes) -> dict[str, tuple[int, int]]:
     """Return the start and the size of each section of a binary layer."""
+    return {name: (start, size) for name, start, size, _place in _table(data)}
+
+
+def _place_of_section(data: bytes, wanted: bytes) -> int:
+    """Return where the entry of a section is in the table."""
+    return next(place for name, _start, _size, place in _table(data) if name == wanted.decode())
+
+
+def _table(data: bytes) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the name, the start and the size of each section of a binary layer, and where its entry is."""
     (table,) = struct.unpack_from("<q", data, 16)
     if not 0 < table < len(data):
         raise ValueError("the USD file is cut off")
     (count,) = struct.unpack_from("<Q", data, table)
-    found = {}
     for index in range(min(count, 64)):
-        name, start, size = struct.unpack_from("<16sqq", data, table + 8 + 32 * index)
+        place = table + 8 + 32 * index
+        name, start, size = struct.unpack_from("<16sqq", data, place)
         if start < 0 or size < 0 or start + size > len(data):
             raise ValueError("the USD file is damaged or cut off")
-        found[name.rstrip(b"\0").decode("ascii", "replace")] = start, size
-    return found
+        yield name.split(b"\0")[0].decode("ascii", "replace"), start, size, place
 
 
 def _unpacked(data: bytes, size: int) -> bytes:

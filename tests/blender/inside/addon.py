@@ -24,6 +24,7 @@ _PATHS = {
     "scene_arguments": f"{SCENE_HANDLERS}.arguments",
     "scene_baking": f"{SCENE_HANDLERS}.baking",
     "scene_changes": f"{SCENE_HANDLERS}.changes",
+    "scene_curves": f"{SCENE_HANDLERS}.curves",
     "scene_cameras": f"{SCENE_HANDLERS}.cameras",
     "scene_descriptions": f"{SCENE_HANDLERS}.descriptions",
     "scene_evaluated": f"{SCENE_HANDLERS}.evaluated",

@@ -20,7 +20,7 @@ import bpy
 import pytest
 import scene_dump
 from left_behind import app_handlers
-from test_scene_assets import build, glb, png
+from test_scene_assets import HERE, build, glb, png
 from test_scene_processing import SMALL, process, saved
 
 pytestmark = pytest.mark.usefixtures("scene_handlers")
@@ -372,7 +372,7 @@ def speaker(folder: Path) -> None:
 def strips() -> Any:
     editor = bpy.context.scene.sequence_editor_create()
     bpy.context.scene.render.use_sequencer = True
-    return getattr(editor, "strips", None) or editor.sequences
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
 
 
 def picture_strip(folder: Path) -> None:
@@ -502,14 +502,16 @@ if hasattr(bpy.types, "GeometryNodeImportOBJ"):
 OTHERS: list[Callable[[Path], None]] = [
     image_sequence,
     speaker,
-    sound_strip,
     movie_clip,
     open_shading_language,
     external_cache,
 ]
 """References that Blender follows in some builds or versions only."""
 
-if hasattr(bpy.ops.wm, "alembic_export") and "alembic" in dir(bpy.app) and bpy.app.alembic.supported:
+if bpy.app.build_options.audaspace:
+    OTHERS.append(sound_strip)
+
+if "abc" in HERE:
     OTHERS.append(alembic)
 
 
