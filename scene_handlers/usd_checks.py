@@ -44,7 +44,11 @@ def checked_usd(data: bytes, limits: Limits) -> bytes:
     _check_layer(data, limits, packed=False)
     # What is left are paths of pictures, which Blender would open.
     if data.startswith(b"#usda"):
-        return _ASSET.sub(lambda found: _inside(found[0]), data)
+        inner = _ASSET.sub(lambda found: _inside(found[0]), data)
+        # An @ in a text could hide the beginning of a path.
+        if _TEXT_OUTSIDE.search(inner):
+            raise ValueError(_REFERENCE)
+        return inner
     return _with_inner_tokens(data, limits)
 
 
