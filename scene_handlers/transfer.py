@@ -225,12 +225,13 @@ def imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[str
         limit.check_time()
         _remove_extras(path, new())
         check_coordinates(new())
+        _remove_invalid_faces(new())
         objects = [block for block in new() if isinstance(block, bpy.types.Object)]
         if not objects:
             raise ValueError(f"the {format_} file contains no objects that Blender can import")
         moves = bake_cached_motion(objects, limit)
         bpy.data.batch_remove([block for block in new() if isinstance(block, bpy.types.CacheFile) and not block.users])
-        if not moves and not _caches_of(path):
+        if not (moves or _caches_of(path) or any(isinstance(block, bpy.types.Action) for block in new())):
             # A file without motion has no frames.
             current.frame_start, current.frame_end = frames
         return [each.name for each in objects]
@@ -318,6 +319,16 @@ def check_coordinates(blocks: Iterable[bpy.types.ID]) -> None:
             numbers = [number for row in matrix for number in row]
         if not np.isfinite(numbers).all():
             raise ValueError(f"{block.name!r} in the file has a coordinate that is not a finite number")
+
+
+def _remove_invalid_faces(blocks: list[bpy.types.ID]) -> None:
+    """Remove faces whose vertices do not exist. The importers of USD and Alembic keep them, and Blender would crash.
+
+    Their own option for this replaces coordinates that are not numbers by zeros, so that nobody could see them.
+    """
+    for block in blocks:
+        if isinstance(block, bpy.types.Mesh):
+            block.validate()
 
 
 # Export
