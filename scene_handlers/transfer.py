@@ -6,7 +6,6 @@ nothing else, so that a file cannot load its neighbours.
 
 import base64
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +22,10 @@ from .file_formats import FORMATS, content_of, format_named
 from .files import absolute, written
 from .limits import LIMITS, Limits, limits
 from .operators import run
+from .temporary_folders import is_temporary, temporary_folder
 
 _IMPORT = (*LIMITS, "format")
 _EXPORT = ("format", "objects", "animations")
-
-_FOLDER = "scene_handlers_"
-"""The beginning of the names of temporary folders."""
 
 
 def import_file(path: str, given: Options = None) -> list[str]:
@@ -200,8 +197,8 @@ def private_file(data: bytes, format_: str) -> Iterator[Path]:
 
     Blender's importers select the form by the suffix.
     """
-    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:
-        path = Path(folder, f"file.{format_}")
+    with temporary_folder() as folder:
+        path = folder / f"file.{format_}"
         path.write_bytes(data)
         yield path
 
@@ -288,7 +285,7 @@ def _select(layer: Any, names: list[str], active: Any) -> None:
 def _remove_extras(path: Path, new: list[bpy.types.ID]) -> None:
     """Remove pictures that are not in the file itself, and empties that USD has for its materials."""
     extras: list[bpy.types.ID] = []
-    private = path.parent.name.startswith(_FOLDER)
+    private = is_temporary(path.parent)
     for block in new:
         if isinstance(block, bpy.types.Object):
             if block.type == "EMPTY" and block.name.startswith("_materials") and not block.children:
@@ -338,8 +335,8 @@ def exported(chosen: dict[str, Any], format_: str) -> bytes:
     """Export objects of the scene. Return the content of the file."""
     animations = flag(chosen.get("animations", True), "animations")
     objects = _chosen_objects(chosen.get("objects"))
-    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder, changes(temporary=True) as change:
-        target = Path(folder, f"file.{format_}")
+    with temporary_folder() as folder, changes(temporary=True) as change:
+        target = folder / f"file.{format_}"
         arguments = {"filepath": str(target), "check_existing": False, **FORMATS[format_].export_options}
         if FORMATS[format_].animation:
             arguments[FORMATS[format_].animation] = animations

@@ -88,7 +88,9 @@ def empty() -> None:
 def _content(scene: Scene, shapes: list[Shape], format_: str) -> Content:
     kept = FORMATS[format_]
     spelled = [
-        replace(shape, name=_spelled(shape.name, format_), material=shape.material and _spelled(shape.material, format_))
+        replace(
+            shape, name=_spelled(shape.name, format_), material=shape.material and _spelled(shape.material, format_)
+        )
         for shape in shapes
     ]
     found = content(spelled, names=kept.names, materials=kept.materials)
@@ -158,7 +160,11 @@ def _family() -> list[Shape]:
 
 
 def _coloured() -> list[Shape]:
-    shapes = [surface("Left").of("Red"), surface("Right").of("Blue").at(9, 0, 0), tetrahedron("Top").of("Red").at(0, 0, 4)]
+    shapes = [
+        surface("Left").of("Red"),
+        surface("Right").of("Blue").at(9, 0, 0),
+        tetrahedron("Top").of("Red").at(0, 0, 4),
+    ]
     for shape in shapes:
         add(shape)
     return shapes

@@ -17,7 +17,7 @@ import zstandard
 from entry import DAMAGED, INVALID, VALID, Content, Entry
 from exported_files import FORMATS, add, empty
 from shapes import Shape, content, surface, tetrahedron
-from writers import Gltf, fbx, fbx_node, glb, gltf_of, obj, ply, png, stl, text_stl, usda, usdz, zipped
+from writers import Gltf, fbx, gltf_of, obj, ply, png, stl, text_stl, usda, usdz, zipped
 
 SUFFIXES = ("glb", "gltf", "fbx", "obj", "usda", "usdc", "usdz", "stl", "ply", "abc", "blend")
 
@@ -104,7 +104,7 @@ def _cut(samples: dict[str, bytes], chance: random.Random) -> Iterator[Entry]:
 def _changed(samples: dict[str, bytes], chance: random.Random) -> Iterator[Entry]:
     """Files with random bytes at random places."""
     for suffix, data in samples.items():
-        for number in range(4):
+        for number in range(16 if suffix in CRASH_BLENDER else 4):
             changed = bytearray(data)
             for _ in range(1 + number * 5):
                 changed[chance.randrange(len(changed))] = chance.randrange(256)
@@ -214,7 +214,7 @@ def _cycles(samples: dict[str, bytes]) -> Iterator[Entry]:
         ("prim in itself", 'def "a" (references = </root>) {}'),
         ("two prims", 'def "a" (references = </root/b>) {}\ndef "b" (references = </root/a>) {}'),
         ("prim inherits itself", 'def "a" (inherits = </root/a>) {}'),
-        ("material of itself", 'rel material:binding = </root>\nrel proxyPrim = </root>'),
+        ("material of itself", "rel material:binding = </root>\nrel proxyPrim = </root>"),
     ):
         # USD reports the cycle, and leaves the reference out.
         yield Entry(f"{name}.usda", usda(shapes, inside=inside), DAMAGED)
@@ -263,7 +263,10 @@ def _other_files(samples: dict[str, bytes]) -> Iterator[Entry]:
         document = {**gltf_of([shape]).document, "buffers": [{"byteLength": 10_000, "uri": uri}]}
         yield _invalid(f"{name}.gltf", json.dumps(document).encode())
     yield Entry("library of a device.obj", obj([tetrahedron()], library="/dev/zero"), VALID, content([tetrahedron()]))
-    for name, path in (("layer of the system", "/etc/passwd.usda"), ("layer in the network", "http://127.0.0.1:9/a.usd")):
+    for name, path in (
+        ("layer of the system", "/etc/passwd.usda"),
+        ("layer in the network", "http://127.0.0.1:9/a.usd"),
+    ):
         yield _invalid(f"{name}.usda", usda([tetrahedron()], inside=f'def "a" (references = @{path}@) {{}}'))
 
 
@@ -366,7 +369,9 @@ def _script(code: str) -> None:
 
 def _handler(code: str) -> None:
     lines = ["import bpy", f"def run(*_): {code}"]
-    lines += [f"bpy.app.handlers.{name}.append(run)" for name in ("load_post", "depsgraph_update_post", "frame_change_post")]
+    lines += [
+        f"bpy.app.handlers.{name}.append(run)" for name in ("load_post", "depsgraph_update_post", "frame_change_post")
+    ]
     _script("\n".join([*lines, "run()"]))
 
 

@@ -92,7 +92,9 @@ class Gltf:
 
     def mesh(self, shape: Shape, **attributes: int) -> int:
         """Append a mesh. Return its index."""
-        primitive: dict[str, Any] = {"attributes": {"POSITION": self.accessor(y_up(shape.points), "VEC3"), **attributes}}
+        primitive: dict[str, Any] = {
+            "attributes": {"POSITION": self.accessor(y_up(shape.points), "VEC3"), **attributes}
+        }
         primitive["indices"] = self.accessor(np.array(shape.triangles(), np.uint32).reshape(-1), "SCALAR", _INT)
         material = self.material(shape.material)
         if material is not None:
@@ -227,7 +229,9 @@ def ply(
     header += [f"element face {len(shape.faces)}", "property list uchar int vertex_indices", "end_header"]
     order = ">" if "big" in format_ else "<"
     vertex = struct.Struct(order + ("ddd" if double else "fff") + ("BBBi" if extra else ""))
-    rows = [(*point, *((255, index % 256, 0, index) if extra else ())) for index, point in enumerate(shape.points.tolist())]
+    rows = [
+        (*point, *((255, index % 256, 0, index) if extra else ())) for index, point in enumerate(shape.points.tolist())
+    ]
     if format_ == "ascii":
         lines = [" ".join(f"{value:.9g}" for value in row) for row in rows]
         lines += [" ".join(map(str, (len(face), *face))) for face in shape.faces]
@@ -268,7 +272,9 @@ def usda(
     for shape in shapes:
         points = (y_up(shape.points) if up == "Y" else shape.points) / np.float32(unit)
         lines += [
-            f'def Mesh "{shape.name}" (prepend apiSchemas = ["MaterialBindingAPI"])' if shape.material else f'def Mesh "{shape.name}"',
+            f'def Mesh "{shape.name}" (prepend apiSchemas = ["MaterialBindingAPI"])'
+            if shape.material
+            else f'def Mesh "{shape.name}"',
             "{",
             f"int[] faceVertexCounts = {[len(face) for face in shape.faces]}",
             f"int[] faceVertexIndices = {[corner for face in shape.faces for corner in face]}",

@@ -123,7 +123,11 @@ def _motion() -> Gltf:
 
 def _animation(node: int, path: str, times: int, values: int) -> dict[str, object]:
     sampler = {"input": times, "output": values, "interpolation": "LINEAR"}
-    return {"name": "Motion", "samplers": [sampler], "channels": [{"sampler": 0, "target": {"node": node, "path": path}}]}
+    return {
+        "name": "Motion",
+        "samplers": [sampler],
+        "channels": [{"sampler": 0, "target": {"node": node, "path": path}}],
+    }
 
 
 def _morph() -> Gltf:
@@ -145,14 +149,14 @@ def _skin() -> Gltf:
     weights[:, 0] = np.linspace(0, 1, len(shape.points))
     weights[:, 1] = 1 - weights[:, 0]
     joints = np.tile(np.array([0, 1, 0, 0], np.uint16), (len(shape.points), 1))
-    mesh = file.mesh(
-        shape, JOINTS_0=file.accessor(joints, "VEC4", 5123), WEIGHTS_0=file.accessor(weights, "VEC4")
-    )
+    mesh = file.mesh(shape, JOINTS_0=file.accessor(joints, "VEC4", 5123), WEIGHTS_0=file.accessor(weights, "VEC4"))
     tip = file.node("Tip", root=False, translation=[0, 1, 0])
     base = file.node("Base", children=[tip])
     inverse = np.stack([np.eye(4), np.eye(4)]).astype(np.float32)
     inverse[1, 3, 1] = -1
-    skin = file.add("skins", {"joints": [base, tip], "inverseBindMatrices": file.accessor(inverse.reshape(2, 16), "MAT4")})
+    skin = file.add(
+        "skins", {"joints": [base, tip], "inverseBindMatrices": file.accessor(inverse.reshape(2, 16), "MAT4")}
+    )
     file.node("Skinned", mesh=mesh, skin=skin)
     times = file.accessor([0.0, 0.5, 2.0], "SCALAR")
     turns = file.accessor([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0.7071068, 0.7071068]], "VEC4")
@@ -199,7 +203,9 @@ def _stl() -> Iterator[Entry]:
     found = _single(_tetra_content())
     yield _valid("written solid.stl", stl([tetrahedron()], b"solid of a program that writes binary"), found)
     yield _valid("written crlf.stl", text_stl([tetrahedron()], newline="\r\n"), found)
-    yield _valid("written two solids.stl", text_stl([tetrahedron("A"), tetrahedron("B").at(5, 0, 0)]), Content(vertices=8))
+    yield _valid(
+        "written two solids.stl", text_stl([tetrahedron("A"), tetrahedron("B").at(5, 0, 0)]), Content(vertices=8)
+    )
 
 
 def _ply() -> Iterator[Entry]:
@@ -227,7 +233,9 @@ def _usd() -> Iterator[Entry]:
     yield _valid("written motion.usda", _usd_motion(), replace(found, frames=FRAMES))
     painted = [surface("Picture").of("Painted")]
     picture = usda(painted, texture="textures/picture.png")
-    yield _valid("written texture.usdz", usdz({"a.usda": picture, "textures/picture.png": png(16, 16)}), content(painted))
+    yield _valid(
+        "written texture.usdz", usdz({"a.usda": picture, "textures/picture.png": png(16, 16)}), content(painted)
+    )
     yield _valid("written missing texture.usda", usda(painted, texture="missing.png"), content(painted))
     yield _valid("written missing texture.usdz", usdz({"a.usda": picture}), content(painted))
 

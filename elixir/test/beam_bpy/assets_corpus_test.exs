@@ -42,28 +42,67 @@ defmodule BeamBpy.AssetsCorpusTest do
     assert Enum.uniq_by(entries, & &1.name) == entries
     pool = start_pool(temporary, 2)
     os_pids = os_pids(pool)
-    before = files(temporary)
+    {crashing, calm} = Enum.split_with(entries, & &1.crashes)
 
-    # The largest files come first, so that the memory that they need is not taken for a leak.
-    {crashing, calm} = entries |> Enum.sort_by(&(-&1.bytes)) |> Enum.split_with(& &1.crashes)
-
-    memory =
-      for part <- Enum.chunk_every(calm, 50) do
-        assert run(pool, part) == []
-        resident(os_pids)
-      end
-
+    assert {[], growth} = run_and_measure(pool, calm)
     assert os_pids(pool) == os_pids, "a file that cannot crash Blender has ended it"
-    assert files(temporary) == before
-    assert_flat(memory, 50)
+    assert growth < @growth
 
     assert run(pool, crashing) == []
-    assert {:ok, [_description]} = Assets.process(pool, first_valid(entries), [@describe])
-    refute File.exists?(victim)
+    valid = Enum.find(entries, &(&1.kind == :valid))
+    assert {:ok, [_description]} = Assets.process(pool, valid.path, [@describe])
+
+    # The Blender that takes the place of a crashed one removes the files of that one.
+    wait_until_idle(pool, 2)
+    assert left(temporary) == []
     refute victim |> Path.dirname() |> File.ls!() |> Enum.any?(&(&1 =~ "victim"))
   end
 
-  defp first_valid(entries), do: Enum.find(entries, &(&1.kind == :valid)).path
+  test "a file that is being read when Blender is killed does not remain",
+       %{entries: entries, temporary: temporary} do
+    pool = start_pool(temporary, 1)
+    [os_pid] = os_pids(pool)
+    large = Enum.max_by(entries, &if(&1.kind == :valid, do: &1.bytes, else: 0))
+    call = Task.async(fn -> Assets.process(pool, large.path, [@describe]) end)
+    eventually(fn -> left(temporary) != [] end)
+    OsProcess.kill(os_pid)
+    assert {:error, %Error{kind: :crashed}} = Task.await(call)
+    eventually(fn -> left(temporary) == [] end)
+  end
+
+  test "the measurement of memory finds a leak", %{entries: entries, temporary: temporary} do
+    handlers = Path.expand("../support/leaking.py", __DIR__)
+    pool = start_pool(temporary, 1, [handlers])
+    small = for entry <- entries, entry.kind == :valid, entry.bytes < 10_000, do: entry
+    leak = fn -> BeamBpy.call!(pool, :leak, [100_000]) end
+    assert {[], growth} = run_and_measure(pool, small, leak)
+    assert growth > @growth
+  end
+
+  for name <- ~w(family coloured textured moving rigged shaped crowd named) do
+    test "GLB, USD, FBX and GLB again keep what #{name} contains",
+         %{entries: entries, temporary: temporary} do
+      pool = start_pool(temporary, 1)
+      path = Enum.find(entries, &(&1.name == "exported #{unquote(name)}.glb")).path
+      first = {:bytes, File.read!(path)}
+
+      last =
+        for format <- [:usdc, :fbx, :glb], reduce: first do
+          source -> {:bytes, Assets.convert!(pool, source, format)}
+        end
+
+      [before, afterwards] =
+        for source <- [first, last], do: pool |> Assets.process!(source, [@describe]) |> hd()
+
+      for key <- [:vertices, :faces, :object_count, :frames] do
+        assert {key, found(key, afterwards)} == {key, found(key, before)}
+      end
+
+      assert length(afterwards["objects"]) == length(before["objects"])
+      assert length(afterwards["materials"]) == length(before["materials"])
+      assert same?(found(:bounds, before), found(:bounds, afterwards))
+    end
+  end
 
   defp start_pool(temporary, size, handlers \\ []) do
     name = unique_name("corpus")
@@ -83,33 +122,38 @@ defmodule BeamBpy.AssetsCorpusTest do
     name
   end
 
-  # Everything in a folder. The folders of Blender itself are there as long as it runs.
-  defp files(folder), do: folder |> Path.join("**") |> Path.wildcard(match_dot: true) |> Enum.sort()
-
-  defp resident(os_pids), do: os_pids |> Enum.map(&OsProcess.resident/1) |> Enum.sum()
-
-  defp assert_flat([_first, second | _] = memory, step) do
-    growth = (List.last(memory) - second) / (step * (length(memory) - 2))
-    IO.inspect({Enum.map(memory, &div(&1, 1_000_000)), growth})
-    assert growth < @growth
+  # What calls have left. Each Blender has an empty folder as long as it runs.
+  defp left(temporary) do
+    paths = temporary |> Path.join("**") |> Path.wildcard(match_dot: true)
+    blenders = temporary |> Path.join("blender_*") |> Path.wildcard()
+    paths -- Enum.take(blenders, 2)
   end
+
+  # Runs files. Returns a sentence for each wrong result, and by how many bytes the Blenders have grown for each file
+  # from the 50th to the last. The large files come first: Blender keeps some of the memory that they need.
+  defp run_and_measure(pool, entries, after_each \\ fn -> nil end) do
+    {large, small} = Enum.split_with(entries, &(&1.bytes > 1_000_000))
+    {first, rest} = Enum.split(large ++ Enum.shuffle(small), 50)
+    wrong = run(pool, first, after_each)
+    before = resident(pool)
+    wrong = wrong ++ run(pool, rest, after_each)
+    {wrong, (resident(pool) - before) / length(rest)}
+  end
+
+  defp resident(pool), do: pool |> os_pids() |> Enum.map(&OsProcess.resident/1) |> Enum.sum()
 
   ## Results
 
-  # Runs files, two at a time. Returns a sentence for each wrong result.
-  defp run(pool, entries) do
+  defp run(pool, entries, after_each \\ fn -> nil end) do
+    check = fn entry ->
+      result = Assets.process(pool, entry.path, [@describe], entry.options)
+      after_each.()
+      for sentence <- wrong(entry, result), do: "#{entry.name}: #{sentence}"
+    end
+
     entries
-    |> Task.async_stream(&check(&1, process(pool, &1)), max_concurrency: 2, timeout: :infinity)
+    |> Task.async_stream(check, max_concurrency: 2, timeout: :infinity)
     |> Enum.flat_map(fn {:ok, wrong} -> wrong end)
-  end
-
-  defp process(pool, entry) do
-    {limits, options} = Keyword.split(entry.options, [:max_bytes, :max_unpacked, :format])
-    Assets.process(pool, entry.path, [@describe], limits ++ options)
-  end
-
-  defp check(entry, result) do
-    for sentence <- wrong(entry, result), do: "#{entry.name}: #{sentence}"
   end
 
   defp wrong(%{kind: :valid} = entry, {:ok, [described]}) do

@@ -9,4 +9,4 @@ def leak(size):
 
 
 def register(server):
-    server.register(leak)
+    server.expose(leak)
