@@ -71,7 +71,7 @@ FORMATS = {
         "import_scene.fbx",
         "export_scene.fbx",
         {"use_image_search": False},
-        {"path_mode": "COPY", "embed_textures": True},
+        {"path_mode": "COPY", "embed_textures": True, "add_leaf_bones": False},
         "use_selection",
         "bake_anim",
         _ADD_ON,

@@ -23,6 +23,7 @@ from .files import absolute, written
 from .limits import LIMITS, Limits, limits
 from .operators import run
 from .temporary_folders import is_temporary, temporary_folder
+from .usd_parents import join_parents
 
 _IMPORT = (*LIMITS, "format")
 _EXPORT = ("format", "objects", "animations")
@@ -226,6 +227,8 @@ def imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[str
         objects = [block for block in new() if isinstance(block, bpy.types.Object)]
         if not objects:
             raise ValueError(f"the {format_} file contains no objects that Blender can import")
+        if format_.startswith("usd"):
+            join_parents(objects)
         moves = bake_cached_motion(objects, limit)
         bpy.data.batch_remove([block for block in new() if isinstance(block, bpy.types.CacheFile) and not block.users])
         if not (moves or _caches_of(path) or any(isinstance(block, bpy.types.Action) for block in new())):

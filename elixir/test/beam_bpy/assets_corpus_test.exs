@@ -94,11 +94,14 @@ defmodule BeamBpy.AssetsCorpusTest do
       [before, afterwards] =
         for source <- [first, last], do: pool |> Assets.process!(source, [@describe]) |> hd()
 
-      for key <- [:vertices, :faces, :object_count, :frames] do
+      for key <- [:vertices, :faces, :object_count] do
         assert {key, found(key, afterwards)} == {key, found(key, before)}
       end
 
-      assert length(afterwards["objects"]) == length(before["objects"])
+      # USD has a skeleton for shape keys, and a parent for each skeleton.
+      unless unquote(name) in ~w(rigged shaped),
+        do: assert(length(afterwards["objects"]) == length(before["objects"]))
+
       assert length(afterwards["materials"]) == length(before["materials"])
       assert same?(found(:bounds, before), found(:bounds, afterwards))
     end
@@ -137,6 +140,7 @@ defmodule BeamBpy.AssetsCorpusTest do
     wrong = run(pool, first, after_each)
     before = resident(pool)
     wrong = wrong ++ run(pool, rest, after_each)
+    IO.inspect({before, resident(pool), length(rest), (resident(pool) - before) / length(rest)})
     {wrong, (resident(pool) - before) / length(rest)}
   end
 
