@@ -1,7 +1,7 @@
-"""Measure how fast Blenders convert and picture 3D files through Elixir, and write docs/bench/assets.md and assets.json.
+"""Measure how fast Blenders convert and picture 3D files, and write docs/bench/assets.md and assets.json.
 
-If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one, a start of it for each file is measured,
-too.
+If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one, it also measures a start of this Blender
+for each file.
 """
 
 import argparse
@@ -101,9 +101,9 @@ def document(rows: list[dict[str, float]]) -> str:
         "Written by `make bench` (`bench/assets.py`); the figures of each round: `assets.json`.",
         "",
         f"`BeamBpy.Assets` through pools of one and of two Blenders, on {os.cpu_count()} processors, in {len(rows)} "
-        f"rounds. Each round does the same work in each way. The model has {SIDE * SIDE} vertices; it is converted from "
-        "OBJ to GLB, or pictured with 128 x 128 pixels and 4 samples. The ratios are the medians of the rounds, with "
-        "quartiles.",
+        f"rounds. Each round does the same work in each way. The model has {SIDE * SIDE} vertices; it is converted "
+        "from OBJ to GLB, or pictured with 128 x 128 pixels and 4 samples. The ratios are the medians of the rounds, "
+        "with quartiles.",
         "",
         "| way | files per second, median |",
         "|---|--:|",

@@ -38,8 +38,9 @@ def _belong_together(mesh: Any, empty: Any) -> bool:
 
 def _stem(of: Any) -> str:
     """Return a name without the number that Blender adds to it if it is in use."""
-    stem, dot, number = of.name.rpartition(".")
-    return stem if dot and number.isdigit() else of.name
+    name: str = of.name
+    stem, dot, number = name.rpartition(".")
+    return stem if dot and number.isdigit() else name
 
 
 def _replace(empty: Any, mesh: Any) -> None:
