@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from . import blend_files, conversion, events, processing
 from .groups import CHANGING, INSPECTING, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
+from .temporary_folders import remove_abandoned_folders
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -51,6 +52,7 @@ def register(server: "BeamServer | None" = None) -> None:
         # Blender disables its extensions when it ends. In a program nobody does, and with functions in
         # bpy.app.handlers the bpy module does not end.
         atexit.register(events.unregister)
+    remove_abandoned_folders()
     for handler in READING:
         server.expose(owner=__package__)(handler)
     for handler in INSPECTING:

@@ -5,9 +5,7 @@ user can be in any mode.
 """
 
 import math
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import bpy
@@ -19,6 +17,7 @@ from .changes import Changes, changes
 from .geometry import in_a_mode, mesh_objects, own_mesh
 from .image import check_that_it_can_be_replaced, upload_image
 from .materials import use_nodes
+from .temporary_folders import temporary_folder
 
 Array = NDArray[Any]
 
@@ -366,8 +365,8 @@ def _run(made: bpy.types.Object, wanted: _Wanted) -> None:
 
 
 def _png(baked: bpy.types.Image) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "bake.png")
+    with temporary_folder() as folder:
+        path = folder / "bake.png"
         baked.file_format = "PNG"
         baked.filepath_raw = str(path)
         baked.save()

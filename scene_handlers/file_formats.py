@@ -54,7 +54,8 @@ def _gltf(name: str, container: str) -> Format:
         (name,),
         "import_scene.gltf",
         "export_scene.gltf",
-        {},
+        # Without this, the importer adds a mesh that is the shape of all bones.
+        {"disable_bone_shape": True},
         {"export_format": container},
         "use_selection",
         "export_animations",
@@ -70,7 +71,7 @@ FORMATS = {
         "import_scene.fbx",
         "export_scene.fbx",
         {"use_image_search": False},
-        {"path_mode": "COPY", "embed_textures": True},
+        {"path_mode": "COPY", "embed_textures": True, "add_leaf_bones": False},
         "use_selection",
         "bake_anim",
         _ADD_ON,
@@ -167,7 +168,7 @@ def content_of(data: bytes) -> str | None:
     # A binary STL can begin with any 80 bytes, also with "solid".
     if len(data) >= 84 and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         return "stl"
-    if stripped[:5].lower() == b"solid" and re.search(rb"\b(facet|endsolid)\b", data, re.IGNORECASE):
+    if _is_text_stl(stripped, data):
         return "stl"
     return "obj" if _is_obj(data) else None
 
@@ -190,6 +191,13 @@ _REFUSED = (
     (b"; FBX", "the file is an FBX file in its text form, which Blender cannot import: export it as binary FBX"),
     (b"\x89HDF", "the file is an Alembic file in the old HDF5 form, which Blender cannot import: export it as Ogawa"),
 )
+
+_STL_LINE = re.compile(rb"^[ \t]*(facet[ \t]+normal|endsolid)\b", re.MULTILINE | re.IGNORECASE)
+
+
+def _is_text_stl(stripped: bytes, data: bytes) -> bool:
+    return stripped[:5].lower() == b"solid" and b"\0" not in data and _STL_LINE.search(data) is not None
+
 
 _OBJ_LINE = re.compile(rb"^[ \t]*(v|vt|vn|vp|f|l|p|o|g|s|usemtl|mtllib|cstype|curv|end)[ \t]", re.MULTILINE)
 

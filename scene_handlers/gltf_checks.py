@@ -4,6 +4,7 @@ The specification is https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html.
 """
 
 import base64
+import codecs
 import json
 import struct
 from typing import Any
@@ -73,7 +74,9 @@ def _chunks(data: bytes) -> list[tuple[int, bytes]]:
 def _checked(text: bytes, binary: bytes | None, limits: Limits) -> tuple[dict[str, Any], bool]:
     try:
         document: Any = json.loads(text.decode("utf-8-sig"))
-        return document, _check(document, binary, limits)
+        changed = _check(document, binary, limits)
+        # Blender cannot read a file with a byte order mark, which some programs write.
+        return document, changed or text.startswith(codecs.BOM_UTF8)
     except RecursionError:
         raise ValueError("the glTF file is nested too deeply") from None
     except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:

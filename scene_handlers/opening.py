@@ -25,6 +25,9 @@ OPENING = (*LIMITS, "format", "discard", "external")
 
 _BLEND = "blend"
 
+_UNKNOWN = 0, 0
+"""The first and the last frame of the scene before an import."""
+
 _WORK = threading.Lock()
 """Held while the current file is that of a call. A second call would remove it."""
 
@@ -115,18 +118,26 @@ def _prepared(file: Content) -> tuple[bytes, Callable[[Path], None]]:
 
 
 def _import(path: Path, file: Content) -> None:
+    current = scene()
+    default = current.frame_start, current.frame_end
+    # Importers that know the frames of a file set them.
+    current.frame_start, current.frame_end = _UNKNOWN
     with changes() as made:
         imported(made, path, file.format, file.limit)
-        _show_all_frames()
+    _show_all_frames(default)
 
 
-def _show_all_frames() -> None:
+def _show_all_frames(default: tuple[int, int]) -> None:
     """Let the range of the scene contain all keyframes, because exporters leave out what is outside."""
+    current = scene()
     ranges: list[Any] = [action.frame_range for action in bpy.data.actions]
+    if (current.frame_start, current.frame_end) != _UNKNOWN:
+        ranges.append((current.frame_start, current.frame_end))
+    first, last = default
     if ranges:
-        current = scene()
-        current.frame_start = max(0, math.floor(min(first for first, _last in ranges)))
-        current.frame_end = max(current.frame_start, math.ceil(max(last for _first, last in ranges)))
+        first = max(0, math.floor(min(start for start, _end in ranges)))
+        last = max(first, math.ceil(max(end for _start, end in ranges)))
+    current.frame_start, current.frame_end = first, last
 
 
 def check_free() -> None:

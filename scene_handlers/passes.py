@@ -1,7 +1,5 @@
 """The handler that renders a pass: for each pixel not a colour but a depth, a normal, the index of an object …"""
 
-import tempfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import bpy
@@ -12,6 +10,7 @@ from .changes import Changes, changes
 from .openexr import read_channels
 from .render import ENGINES, LARGEST, MOST_SAMPLES, SMALLEST, Format, Picture, check_scene, write_picture
 from .silence import silent
+from .temporary_folders import temporary_folder
 
 
 class _Pass(NamedTuple):
@@ -98,13 +97,13 @@ def render_pass(name: str, given: Options = None) -> dict[str, Any]:
     rendered = scene()
     layer = _layer(rendered, chosen)
     check_scene(rendered, picture)
-    with silent(), tempfile.TemporaryDirectory() as folder, changes(temporary=True) as change:
+    with silent(), temporary_folder() as folder, changes(temporary=True) as change:
         change.set(rendered.render, "use_compositing", False)
         change.set(rendered.render, "use_sequencer", False)
         for each in rendered.view_layers:
             change.set(each, "use", each == layer)
         _switch_on(change, layer, wanted)
-        file = Path(folder, "pass.exr")
+        file = folder / "pass.exr"
         write_picture(rendered, file, picture)
         pixels = _pixels(file.read_bytes(), layer.name, wanted, text(name))
     height, width, channels = pixels.shape

@@ -146,6 +146,13 @@ def _check_rows(element: _Element, body: bytes, at: int, order: str, vertices: i
     return at
 
 
+def _number(word: bytes) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError("the PLY file is damaged: it has a word in place of a number") from None
+
+
 def _check_text(elements: list[_Element], body: bytes) -> None:
     lines, vertices = iter(body.splitlines()), _vertices(elements)
     indices: list[float] = []
@@ -154,7 +161,7 @@ def _check_text(elements: list[_Element], body: bytes) -> None:
             if element.number_of > len(body):
                 raise ValueError(_CUT)
             for _ in range(element.number_of):
-                words = [float(word) for word in next(lines).split()]
+                words = [_number(word) for word in next(lines).split()]
                 check_finite(np.array(words))
                 at = 0
                 for each in element.properties:

@@ -5,7 +5,6 @@ film, colour management, compositor, sequencer, simplification) is that of the s
 """
 
 import glob
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from .animation import FRAMES, Progress, frames, shown
 from .arguments import Options, choice, flag, integer, listed, options, scene, scene_named, text
 from .changes import Changes, changes
 from .files import absolute, written
+from .temporary_folders import temporary_folder
 
 ENGINES = {
     "cycles": "CYCLES",
@@ -108,9 +108,9 @@ def render_still(given: Options = None) -> bytes | str:
     chosen = options(given, (*_PICTURE, "path", "format"))
     path = chosen.pop("path", None)
     # Only the bytes of the default file are returned, so its folder is temporary.
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         name = choice(chosen.get("format", "png"), {each: each for each in FORMATS}, "format")
-        target = Path(folder, f"still.{name}") if path is None else absolute(path, "the path")
+        target = folder / f"still.{name}" if path is None else absolute(path, "the path")
         picture = _checked(chosen, _format_of(target, chosen.get("format")))
         write_picture(scene(), target, picture)
         return target.read_bytes() if path is None else str(target)

@@ -1,7 +1,6 @@
 """The handler that pictures a window of Blender."""
 
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from .arguments import Options, choice, integer, options
 from .files import absolute, written
+from .temporary_folders import temporary_folder
 
 _LARGEST_SIDE = 65536
 
@@ -54,8 +54,8 @@ def screenshot(given: Options = None) -> bytes | str:
         raise ValueError(f"the picture is a PNG file: the name of its file has to end with .png, not {target.name!r}")
     window = _window(number)
     area = None if type_ is None else _area(window, type_)
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder, "window.png")
+    with temporary_folder() as folder:
+        picture = folder / "window.png"
         _draw(window, picture)
         _shrink(picture, area, side)
         data = picture.read_bytes()

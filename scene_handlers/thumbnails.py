@@ -2,7 +2,6 @@
 
 import math
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from .files import absolute, written
 from .framing import View, axes_towards, fitted, half_sides, orbit
 from .render import ENGINES, FORMATS, MOST_SAMPLES, Picture, write_picture
 from .studio import SLOPE, Studio, studio, subject
+from .temporary_folders import temporary_folder
 
 _DIRECTIONS = {
     "front": (0.0, -1.0, 0.0),
@@ -150,8 +150,8 @@ def _turned(direction: Any, turns: float) -> Any:
 def _pictured(made: Studio, view: View, picture: Picture, target: Path | None = None) -> Any:
     """Render the temporary scene. Return the bytes of the picture, or the path of its file if there is a target."""
     made.place(view)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "thumbnail.png")
+    with temporary_folder() as folder:
+        path = folder / "thumbnail.png"
         write_picture(made.scene, path, picture)
         data = _without_texts(path.read_bytes())
     if target is None:

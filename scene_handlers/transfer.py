@@ -6,7 +6,6 @@ nothing else, so that a file cannot load its neighbours.
 
 import base64
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +22,11 @@ from .file_formats import FORMATS, content_of, format_named
 from .files import absolute, written
 from .limits import LIMITS, Limits, limits
 from .operators import run
+from .temporary_folders import is_temporary, temporary_folder
+from .usd_parents import join_parents
 
 _IMPORT = (*LIMITS, "format")
 _EXPORT = ("format", "objects", "animations")
-
-_FOLDER = "scene_handlers_"
-"""The beginning of the names of temporary folders."""
 
 
 def import_file(path: str, given: Options = None) -> list[str]:
@@ -200,8 +198,8 @@ def private_file(data: bytes, format_: str) -> Iterator[Path]:
 
     Blender's importers select the form by the suffix.
     """
-    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:
-        path = Path(folder, f"file.{format_}")
+    with temporary_folder() as folder:
+        path = folder / f"file.{format_}"
         path.write_bytes(data)
         yield path
 
@@ -225,12 +223,15 @@ def imported(made: Changes, path: Path, format_: str, limit: Limits) -> list[str
         limit.check_time()
         _remove_extras(path, new())
         check_coordinates(new())
+        _remove_invalid_faces(new())
         objects = [block for block in new() if isinstance(block, bpy.types.Object)]
         if not objects:
             raise ValueError(f"the {format_} file contains no objects that Blender can import")
+        if format_.startswith("usd"):
+            join_parents(objects)
         moves = bake_cached_motion(objects, limit)
         bpy.data.batch_remove([block for block in new() if isinstance(block, bpy.types.CacheFile) and not block.users])
-        if not moves and not _caches_of(path):
+        if not (moves or _caches_of(path) or any(isinstance(block, bpy.types.Action) for block in new())):
             # A file without motion has no frames.
             current.frame_start, current.frame_end = frames
         return [each.name for each in objects]
@@ -287,7 +288,7 @@ def _select(layer: Any, names: list[str], active: Any) -> None:
 def _remove_extras(path: Path, new: list[bpy.types.ID]) -> None:
     """Remove pictures that are not in the file itself, and empties that USD has for its materials."""
     extras: list[bpy.types.ID] = []
-    private = path.parent.name.startswith(_FOLDER)
+    private = is_temporary(path.parent)
     for block in new:
         if isinstance(block, bpy.types.Object):
             if block.type == "EMPTY" and block.name.startswith("_materials") and not block.children:
@@ -320,6 +321,16 @@ def check_coordinates(blocks: Iterable[bpy.types.ID]) -> None:
             raise ValueError(f"{block.name!r} in the file has a coordinate that is not a finite number")
 
 
+def _remove_invalid_faces(blocks: list[bpy.types.ID]) -> None:
+    """Remove faces whose vertices do not exist. The importers of USD and Alembic keep them, and Blender would crash.
+
+    Their own option for this replaces coordinates that are not numbers by zeros, so that nobody could see them.
+    """
+    for block in blocks:
+        if isinstance(block, bpy.types.Mesh):
+            block.validate()
+
+
 # Export
 
 
@@ -327,8 +338,8 @@ def exported(chosen: dict[str, Any], format_: str) -> bytes:
     """Export objects of the scene. Return the content of the file."""
     animations = flag(chosen.get("animations", True), "animations")
     objects = _chosen_objects(chosen.get("objects"))
-    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder, changes(temporary=True) as change:
-        target = Path(folder, f"file.{format_}")
+    with temporary_folder() as folder, changes(temporary=True) as change:
+        target = folder / f"file.{format_}"
         arguments = {"filepath": str(target), "check_existing": False, **FORMATS[format_].export_options}
         if FORMATS[format_].animation:
             arguments[FORMATS[format_].animation] = animations

@@ -38,6 +38,13 @@ defmodule BeamBpy.OsProcess do
         do: child
   end
 
+  @doc "The resident memory of a process, in bytes."
+  @spec resident(pos_integer()) :: pos_integer()
+  def resident(os_pid) do
+    [_line, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, File.read!("/proc/#{os_pid}/status"))
+    String.to_integer(kilobytes) * 1024
+  end
+
   defp words(os_pid, file) do
     case File.read("/proc/#{os_pid}/#{file}") do
       {:ok, text} -> String.split(text, <<0>>, trim: true)
