@@ -72,7 +72,6 @@ end
 [python, rounds, model | programs] = System.argv()
 Logger.configure(level: :warning)
 
-programs =
-  for program <- programs, do: {program |> Path.basename() |> String.to_atom(), program}
+programs = Enum.map(programs, &{&1 |> Path.basename() |> String.to_atom(), &1})
 
 BeamBpy.AssetsBench.run(python, String.to_integer(rounds), model, programs)
