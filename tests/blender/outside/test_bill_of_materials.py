@@ -122,7 +122,7 @@ def test_every_file_is_one_of_this_repository(package: Path, sources: Path) -> N
 MADE_BY_THE_BUILD = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 
 OURS = {"beam_bpy", "vendor_term_codec"}
-BLENDERS = {"blf", "bmesh", "bpy", "idprop", "imbuf", "mathutils", "numpy"}
+BLENDERS = {"blf", "bmesh", "bpy", "gpu", "idprop", "imbuf", "mathutils", "numpy"}
 
 
 def test_nothing_is_imported_but_what_ships_and_what_python_and_blender_have(package: Path) -> None:
@@ -179,7 +179,7 @@ def uses_clipboard(module: ast.Module) -> bool:
 
 def uses_devices(module: ast.Module) -> bool:
     """A camera or a microphone is out of reach of Python's own library and of bpy: only other modules lead to one."""
-    devices = {"cv2", "aud", "sounddevice", "pyaudio", "ossaudiodev", "gpu"}
+    devices = {"cv2", "aud", "sounddevice", "pyaudio", "ossaudiodev"}
     return bool(imports(module) & devices) or loads_libraries(module)
 
 
