@@ -13,6 +13,7 @@ defmodule BeamBpy.Guides.PythonTest do
     path = System.get_env("PATH")
     System.put_env("PATH", Guide.python_folder(folder) <> ":" <> path)
     on_exit(fn -> System.put_env("PATH", path) end)
+    Process.put(Kino, start_supervised!({DynamicSupervisor, strategy: :one_for_one}))
     [install | cells] = Guide.blocks("python.livemd", "elixir")
     assert install =~ "Mix.install"
 
