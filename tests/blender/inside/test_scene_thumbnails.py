@@ -436,3 +436,25 @@ def test_between_two_pictures_the_scene_is_that_of_before() -> None:
     bpy.data.objects.remove(cube())
     with pytest.raises(LookupError, match=r"^no object named 'Cube'"):
         next(call)
+
+
+def last_render(path: Path) -> tuple[tuple[int, ...], list[float]]:
+    """The size and the pixels of the scene's last render, which the user sees in the Image Editor."""
+    bpy.data.images["Render Result"].save_render(str(path), scene=bpy.context.scene)
+    image = bpy.data.images.load(str(path))
+    try:
+        return tuple(image.size), list(image.pixels)
+    finally:
+        bpy.data.images.remove(image)
+
+
+def test_the_last_render_of_the_scene_stays(tmp_path: Path) -> None:
+    scene = bpy.context.scene
+    scene.render.engine, scene.render.resolution_percentage = "CYCLES", 2
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    bpy.ops.render.render()
+    before = last_render(tmp_path / "before.png")
+    assert len(set(before[1])) > 1
+    thumbnail("scene")
+    turned("object", "Cube", count=2)
+    assert last_render(tmp_path / "after.png") == before
