@@ -1,7 +1,7 @@
 """Measure how fast Blenders convert and picture 3D files, and write docs/bench/assets.md and assets.json.
 
-If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one, it also measures a start of this
-Blender for each file.
+If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one, it also measures this Blender, with a
+start for each file.
 """
 
 import argparse

@@ -3,6 +3,8 @@
 Scripts in a file that a handler opens never run, unless the caller allows it, and Python drivers in it stay off.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,8 @@ def save_file(path: str | None = None, given: Options = None) -> str:
     with written(target) as part:
         _save(part, compress=compress, copy=True)
     if not copy:
-        _save(target, compress=compress, copy=False)
+        with _no_older_versions():
+            _save(target, compress=compress, copy=False)
     return str(target)
 
 
@@ -184,6 +187,18 @@ def _check_blend(source: Path, limit: Limits, *, external: bool) -> dict[str, li
     if others and not external:
         raise ValueError(f"{source.name!r} loads other files: {listed(others)}; pass external: true if you trust them")
     return found.names
+
+
+@contextmanager
+def _no_older_versions() -> Iterator[None]:
+    """Let Blender keep no older version of a file (.blend1), because it has the same content."""
+    preferences: Any = bpy.context.preferences
+    versions = preferences.filepaths.save_version
+    preferences.filepaths.save_version = 0
+    try:
+        yield
+    finally:
+        preferences.filepaths.save_version = versions
 
 
 def _save(path: Path, *, compress: bool, copy: bool) -> None:

@@ -9,23 +9,21 @@ defmodule BeamBpy.AssetsBench do
   @converted 24
   @pictured 8
 
-  # `programs` are the names and paths of programs that convert one file, and then end.
+  # `programs` are paths of programs that convert one file, and then end.
   def run(python, rounds, model, programs) do
     source = {:bytes, File.read!(model)}
     convert = fn pool -> Assets.convert!(pool, source, :glb) end
     picture = fn pool -> Assets.thumbnail!(pool, source, width: 128, height: 128, samples: 4) end
     for {pool, size} <- [{Bench.One, 1}, {Bench.Two, 2}], do: start(python, pool, size)
 
-    ways =
-      [
-        convert_one: fn -> rate(@converted, 1, fn -> convert.(Bench.One) end) end,
-        convert_two: fn -> rate(@converted, 2, fn -> convert.(Bench.Two) end) end,
-        picture_one: fn -> rate(@pictured, 1, fn -> picture.(Bench.One) end) end,
-        picture_two: fn -> rate(@pictured, 2, fn -> picture.(Bench.Two) end) end
-      ] ++
-        for {name, program} <- programs do
-          {name, fn -> rate(1, 1, fn -> {_, 0} = System.cmd(program, []) end) end}
-        end
+    ways = [
+      convert_one: fn -> rate(@converted, 1, fn -> convert.(Bench.One) end) end,
+      convert_two: fn -> rate(@converted, 2, fn -> convert.(Bench.Two) end) end,
+      picture_one: fn -> rate(@pictured, 1, fn -> picture.(Bench.One) end) end,
+      picture_two: fn -> rate(@pictured, 2, fn -> picture.(Bench.Two) end) end
+    ]
+
+    ways = ways ++ Enum.map(programs, &{name(&1), fn -> rate(1, 1, fn -> run(&1) end) end})
 
     for {_name, way} <- ways, do: way.()
 
@@ -35,6 +33,9 @@ defmodule BeamBpy.AssetsBench do
       IO.puts(Enum.map_join(ways, " ", fn {name, _way} -> "#{name}=#{rates[name]}" end))
     end
   end
+
+  defp name(program), do: program |> Path.basename() |> String.to_atom()
+  defp run(program), do: {_output, 0} = System.cmd(program, [])
 
   defp start(python, pool, size) do
     {:ok, _pool} =
@@ -71,7 +72,5 @@ end
 
 [python, rounds, model | programs] = System.argv()
 Logger.configure(level: :warning)
-
-programs = Enum.map(programs, &{&1 |> Path.basename() |> String.to_atom(), &1})
 
 BeamBpy.AssetsBench.run(python, String.to_integer(rounds), model, programs)
