@@ -320,6 +320,7 @@ class BeamServer:
             statistics.inline.failures + statistics.queued.failures,
             len(self._router.queue) if self._running is not None else 0,
             statistics.last_failure,
+            statistics.replaced,
         )
 
     @property

@@ -192,6 +192,10 @@ class Call(Runnable):
         self._reply.returned(encoded)
         return False
 
+    def drop(self) -> None:
+        """The call will not run, because a newer one has taken its place in the queue."""
+        self._reply.dropped()
+
     def close(self) -> None:
         """See `Runnable`."""
         self._close_generator()

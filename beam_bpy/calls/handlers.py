@@ -3,7 +3,7 @@
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from sys import getrecursionlimit, setrecursionlimit
 from typing import Any, TypedDict, Unpack
@@ -40,6 +40,10 @@ class HandlerOptions(TypedDict, total=False):
             read nothing and change nothing that a render uses. Default False: calls wait for the end of the job.
         max_wait: the longest time that a call waits for a tool or a job, in seconds. After that it fails with the
             reason `{busy, <<"sentence">>}`. Default None, no limit.
+        latest: for casts of which only the newest value matters. It is the key of all casts, as a text, or a function
+            that gets the arguments and returns the key of a cast, on the network thread. Among the casts of one node
+            that wait, a newer one takes the place of one with an equal key. The older one never runs, and is counted.
+            A call whose caller waits is never replaced. Default None, every cast runs.
         permit: a function that gets the full name of the caller's node, on the network thread, and says whether it may
             call this handler; other calls fail with the reason `not_allowed`. Default None, every connected node.
 
@@ -55,6 +59,7 @@ class HandlerOptions(TypedDict, total=False):
     changes_scene: bool
     safe_during_jobs: bool
     max_wait: float | None
+    latest: str | Callable[..., Hashable] | None
     permit: Callable[[str], bool] | None
 
 
@@ -66,8 +71,8 @@ class Handler:
         name: the name that callers use.
         function: the Python function.
         spread: True when each argument is a parameter, False when the list of arguments is the only parameter.
-        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, permit: see
-            `HandlerOptions`.
+        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, latest, permit:
+            see `HandlerOptions`.
         tally: counts its calls.
     """
 
@@ -83,6 +88,7 @@ class Handler:
     changes_scene: bool = False
     safe_during_jobs: bool = False
     max_wait: float | None = None
+    latest: str | Callable[..., Hashable] | None = None
     permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
@@ -110,6 +116,22 @@ class Handler:
         except BaseException:  # Not even SystemExit may end the network thread.
             log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
             return False
+
+    def latest_key(self, args: list[Any]) -> Hashable:
+        """The key of a cast with these arguments, if the handler has the option `latest`.
+
+        Raises:
+            ValueError: the function has no key for these arguments, or returns a key that cannot be hashed.
+        """
+        if not callable(self.latest):
+            return self.latest
+        try:
+            key = self.latest(*args) if self.spread else self.latest(args)
+            hash(key)
+        except BaseException as error:  # Not even SystemExit may end the network thread.
+            raise ValueError(f"the function for the option latest of handler {self.name} failed: {error!r}") from error
+        # Handlers that use the same text share their keys. What a function returns belongs to its handler.
+        return self.name, self.module, key
 
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
@@ -176,6 +198,14 @@ def _check_options(options: HandlerOptions) -> None:
     if permit is not None:
         check_callable(permit, "permit")
     check_timeout(options.get("max_wait"), "max_wait")
+    latest = options.get("latest")
+    if latest is not None:
+        if not (isinstance(latest, str) and latest):
+            check_callable(latest, "latest")
+        if options.get("inline", False):
+            raise ValueError(
+                "an inline handler runs at once, so the option latest has no effect: remove one of the two"
+            )
 
 
 _FLAGS = ("inline", "arrays", "undo", "changes_scene", "safe_during_jobs")
