@@ -1,6 +1,6 @@
 """Several calls in one message: `call_batch`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import GeneratorType
 from typing import Any, NamedTuple
 
@@ -89,6 +89,11 @@ class Batch(Runnable):
         if not names:
             return None
         return names.pop() if len(names) == 1 else f"{len(self._steps)} BEAM calls"
+
+    @property
+    def after_tick(self) -> Iterator[Callable[[], object]]:
+        """See `Runnable`."""
+        return (handler.after_tick for handler in self._handlers() if handler.after_tick is not None)
 
     def run(self) -> bool:
         """Run all steps on this thread. Never raises."""

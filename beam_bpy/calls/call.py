@@ -159,6 +159,12 @@ class Call(Runnable):
         """See `Runnable`."""
         return self.handler.name if self.handler.undo else None
 
+    @property
+    def after_tick(self) -> tuple[Callable[[], object], ...]:
+        """See `Runnable`."""
+        function = self.handler.after_tick
+        return () if function is None else (function,)
+
     def run(self) -> bool:
         """Run the handler on this thread, or a slice of it; True when there is more to run. Never raises."""
         if not self._reply.is_wanted():

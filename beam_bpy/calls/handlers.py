@@ -44,6 +44,10 @@ class HandlerOptions(TypedDict, total=False):
             that gets the arguments and returns the key of a cast, on the network thread. Among the casts of one node
             that wait, a newer one takes the place of one with an equal key. The older one never runs, and is counted.
             A call whose caller waits is never replaced. Default None, every cast runs.
+        after_tick: a function without parameters, for work that all calls of a tick share, such as an update of
+            Blender's dependency graph. It runs once after calls of this handler, on the same thread: at the end of
+            the tick, and after 5 ms in a longer one. Their callers have their answers then. Several handlers can share
+            the function. Default None.
         permit: a function that gets the full name of the caller's node, on the network thread, and says whether it may
             call this handler; other calls fail with the reason `not_allowed`. Default None, every connected node.
 
@@ -60,6 +64,7 @@ class HandlerOptions(TypedDict, total=False):
     safe_during_jobs: bool
     max_wait: float | None
     latest: str | Callable[..., Hashable] | None
+    after_tick: Callable[[], object] | None
     permit: Callable[[str], bool] | None
 
 
@@ -71,8 +76,8 @@ class Handler:
         name: the name that callers use.
         function: the Python function.
         spread: True when each argument is a parameter, False when the list of arguments is the only parameter.
-        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, latest, permit:
-            see `HandlerOptions`.
+        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, latest,
+            after_tick, permit: see `HandlerOptions`.
         tally: counts its calls.
     """
 
@@ -89,6 +94,7 @@ class Handler:
     safe_during_jobs: bool = False
     max_wait: float | None = None
     latest: str | Callable[..., Hashable] | None = None
+    after_tick: Callable[[], object] | None = None
     permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
@@ -198,13 +204,15 @@ def _check_options(options: HandlerOptions) -> None:
     if permit is not None:
         check_callable(permit, "permit")
     check_timeout(options.get("max_wait"), "max_wait")
-    latest = options.get("latest")
-    if latest is not None:
-        if not (isinstance(latest, str) and latest):
-            check_callable(latest, "latest")
-        if options.get("inline", False):
+    latest, after_tick = options.get("latest"), options.get("after_tick")
+    if latest is not None and not (isinstance(latest, str) and latest):
+        check_callable(latest, "latest")
+    if after_tick is not None:
+        check_callable(after_tick, "after_tick")
+    for option, value in (("latest", latest), ("after_tick", after_tick)):
+        if value is not None and options.get("inline", False):
             raise ValueError(
-                "an inline handler runs at once, so the option latest has no effect: remove one of the two"
+                f"an inline handler runs at once, so it cannot have the option {option}: remove one of them"
             )
 
 

@@ -9,7 +9,7 @@ could run before the call that creates the object that it moves.
 """
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from beam_bpy.calls.call import Call
@@ -84,6 +84,11 @@ class LatestCast(Runnable):
     def undo(self) -> str | None:
         """See `Runnable`."""
         return self.call.undo
+
+    @property
+    def after_tick(self) -> tuple[Callable[[], object], ...]:
+        """See `Runnable`."""
+        return self.call.after_tick
 
     def run(self) -> bool:
         """See `Runnable`. From now on, newer casts take a place of their own."""

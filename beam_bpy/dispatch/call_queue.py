@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from beam_bpy.distribution.load import Load
@@ -68,6 +68,11 @@ class Runnable:
         """The name of the undo step that it makes; None for none."""
         return None
 
+    @property
+    def after_tick(self) -> Iterable[Callable[[], object]]:
+        """Functions that run once for all calls of a tick; see `CallQueue`."""
+        return ()
+
     def run(self) -> bool:
         """Run it, or a slice of it; True when it has to be run again. Never raises."""
         raise NotImplementedError
@@ -82,6 +87,10 @@ class Runnable:
     def cancel(self, sentence: str) -> None:
         """It has begun, and the user of the host has cancelled it; `sentence` says so."""
         self.close()
+
+
+TICK = 0.005
+"""The longest time from a call until its `after_tick` functions run, in seconds, if no call runs longer."""
 
 
 class Source(Protocol):
@@ -125,6 +134,9 @@ class CallQueue:
     slice, or with a queued call if a slice ran last, and runs further slices when nothing else is queued. So neither
     delays the other, however short the budget is.
 
+    The functions in a call's `after_tick` run at the end of the `drain`, and in a long `drain` after `TICK`. A function
+    runs once, however many calls have it.
+
     Args:
         run: called with each call or slice on the draining thread, so that a host can prepare for its handlers. It
             returns the result of the call's `run`. Default None: the call's `run` itself.
@@ -154,6 +166,9 @@ class CallQueue:
         self._closed = False
         self._thread: int | None = None
         self._last_ones: list[tuple[Runnable, Callable[[], object]]] = []
+        # In the order of the calls; the values mean nothing.
+        self._after_tick: dict[Callable[[], object], None] = {}
+        self._tick_ends = 0.0
         self.running: Runnable | None = None
         self.running_since = 0.0
 
@@ -250,11 +265,36 @@ class CallQueue:
             left = deadline - time.perf_counter()
             if left <= 0.0 or self._closed:
                 break
-            call = self._take(0.0 if self._unfinished else min(linger, left))
+            timeout = 0.0 if self._unfinished else min(linger, left)
+            call = self._take_in_tick(timeout) if self._after_tick else self._take(timeout)
             if call is None:
                 call = self._next_slice()
+        if self._after_tick:
+            self._end_tick()
         self._cork(more=False)
         return served
+
+    def _take_in_tick(self, timeout: float) -> Runnable | None:
+        """Wait up to `timeout` seconds for a call. Run the `after_tick` functions when it is time."""
+        left = max(0.0, self._tick_ends - time.perf_counter())
+        call = self._take(min(timeout, left))
+        if time.perf_counter() >= self._tick_ends:
+            self._end_tick()
+        return call if call is not None or timeout <= left else self._take(timeout)
+
+    def _note_after_tick(self, function: Callable[[], object]) -> None:
+        if not self._after_tick:
+            self._tick_ends = time.perf_counter() + TICK
+        self._after_tick[function] = None
+
+    def _end_tick(self) -> None:
+        """Run the `after_tick` functions of the calls that have run, unless the queue was closed."""
+        functions, self._after_tick = self._after_tick, {}
+        for function in functions if not self._closed else ():
+            try:
+                function()
+            except BaseException:  # Not even SystemExit may end the draining thread.
+                log.exception("the function after_tick %r failed", function)
 
     @property
     def runs_here(self) -> bool:
@@ -330,6 +370,8 @@ class CallQueue:
                 call.close()
             more = False
         self.running = None
+        for function in call.after_tick:
+            self._note_after_tick(function)
         if self._last_ones:
             self._end_last_ones()
         if more:

@@ -308,8 +308,36 @@ def test_a_wrong_option_is_refused(latest: Any) -> None:
         BeamServer().register_handler("pose", print, latest=latest)
 
 
+@pytest.mark.parametrize("after_tick", [5, "", "update", [print]])
+def test_a_wrong_function_is_refused(after_tick: Any) -> None:
+    with pytest.raises(TypeError, match="after_tick is a function"):
+        BeamServer().register_handler("pose", print, after_tick=after_tick)
+
+
+def test_an_inline_handler_has_no_tick() -> None:
+    with pytest.raises(ValueError, match="remove one of them"):
+        BeamServer().register_handler("pose", print, after_tick=print, inline=True)
+
+
+def test_casts_calls_and_batches_of_a_tick_share_the_work_after_it(local: LocalNode, caller: Caller) -> None:
+    ran: list[Any] = []
+
+    def update() -> None:
+        ran.append("update")
+
+    for name in ("pose", "note"):
+        local.register(name, ran.append, latest=name, after_tick=update)
+    by_gen_server(caller, "pose", [1])
+    ask_erpc(caller, CRATES, A("note"), [2])
+    ask_erpc(caller, CRATES, A("call_batch"), [[(A("note"), [3]), (A("pose"), [4]), (A("unknown"), [])]])
+
+    local.serve()
+
+    assert ran == [[1], [2], [3], [4], "update"]
+
+
 def test_an_inline_handler_cannot_have_it() -> None:
-    with pytest.raises(ValueError, match="remove one of the two"):
+    with pytest.raises(ValueError, match="remove one of them"):
         BeamServer().register_handler("pose", print, latest="pose", inline=True)
 
 
