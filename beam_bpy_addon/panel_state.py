@@ -13,8 +13,8 @@ from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringPr
 
 from beam_bpy import get_beam_server
 from beam_bpy.calls.handlers import Handler
-from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.dispatch.host_queue import host_queue
+from beam_bpy.dispatch.runnable import Runnable
 
 from . import handler_context, lifecycle, preferences
 from .classes import unregister_classes

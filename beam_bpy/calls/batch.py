@@ -8,7 +8,7 @@ from beam_bpy.calls.call import CallContext
 from beam_bpy.calls.failure_log import log_failure
 from beam_bpy.calls.handlers import Handler
 from beam_bpy.calls.replies import Caller, Reply
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.failures import Failure, Mfa, busy, failure_of, not_allowed
 from vendor_term_codec import Atom, encode_term, list_of, tuple_of
@@ -136,6 +136,8 @@ class Batch(Runnable):
 
 def _result_of(handler: Handler, args: list[Any]) -> Any:
     """The result of a handler; of a long one the value that it returns in the end."""
+    if handler.asynchronous:
+        raise TypeError(f"the handler {handler.name} is an async def, and a batch does not wait: call it by itself")
     value = handler.invoke(args)
     if type(value) is not GeneratorType or not handler.long:
         return value

@@ -79,6 +79,7 @@ class Handler:
         inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, latest,
             after_tick, permit: see `HandlerOptions`.
         tally: counts its calls.
+        asynchronous: True if the function is an `async def`, so that its calls are asyncio tasks.
     """
 
     name: str
@@ -97,6 +98,10 @@ class Handler:
     after_tick: Callable[[], object] | None = None
     permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+    asynchronous: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asynchronous", is_coroutine_function(self.function))
 
     @property
     def calls(self) -> int:
@@ -149,14 +154,22 @@ class Handler:
 
 
 def is_generator_function(function: Callable[..., Any]) -> bool:
-    """Return True if a function contains `yield`, also behind one of these:
+    """Return True if a function contains `yield`; see `_innermost`. An async generator function is none."""
+    return inspect.isgeneratorfunction(_innermost(function))
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Return True if a function is an `async def` without `yield`; see `_innermost`."""
+    return inspect.iscoroutinefunction(_innermost(function))
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function itself that is behind any of these:
 
     - a bound method
     - `functools.partial`
     - a decorator that uses `functools.wraps`
-    - an object whose class has a generator function as `__call__`
-
-    An async generator function is none.
+    - an object whose class has it as `__call__`
     """
     seen: set[int] = set()
     inner: Any = function
@@ -170,7 +183,8 @@ def is_generator_function(function: Callable[..., Any]) -> bool:
             inner = inner.__wrapped__
         elif callable(inner) and not inspect.isroutine(inner):
             inner = type(inner).__call__
-    return inspect.isgeneratorfunction(inner)
+    innermost: Callable[..., Any] = inner
+    return innermost
 
 
 def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:
@@ -185,6 +199,13 @@ def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **opti
             known = ", ".join(HandlerOptions.__annotations__)
             raise TypeError(f"a handler has no option {option!r}; the options are {known}")
     check_callable(function, "a handler")
+    if inspect.isasyncgenfunction(_innermost(function)):
+        raise TypeError(
+            f"the handler {name!r} is an async generator, which has no result: write a generator, or an async def "
+            "without yield"
+        )
+    if options.get("inline", False) and is_coroutine_function(function):
+        raise ValueError(f"the handler {name!r} is an async def, which cannot run on the network thread: remove inline")
     _check_options(options)
     return Handler(check_name(name, "the name of a handler"), function, spread, **options)
 

@@ -9,12 +9,12 @@ could run before the call that creates the object that it moves.
 """
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from beam_bpy.calls.call import Call
 from beam_bpy.calls.replies import Caller
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
 
 
@@ -90,7 +90,12 @@ class LatestCast(Runnable):
         """See `Runnable`."""
         return self.call.after_tick
 
-    def run(self) -> bool:
+    @property
+    def continues(self) -> bool:
+        """See `Runnable`."""
+        return self.call.continues
+
+    def run(self) -> bool | Coroutine[Any, Any, None]:
         """See `Runnable`. From now on, newer casts take a place of their own."""
         self._casts.remove(self._key, self)
         return self.call.run()

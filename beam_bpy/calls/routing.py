@@ -42,7 +42,8 @@ from beam_bpy.calls.latest import LatestCasts
 from beam_bpy.calls.node_answers import QUESTIONS, answer, health, refusal_of_shell
 from beam_bpy.calls.replies import ErpcCastReply, ErpcProcess, Reply, SpawnReply
 from beam_bpy.calls.subscriptions import Subscriptions
-from beam_bpy.dispatch.call_queue import CallQueue, Runnable
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import SpawnedProcess

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from beam_bpy.dispatch.call_queue import CallQueue, Runnable
+from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import host_queue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.distribution.load import Load
 
