@@ -25,7 +25,7 @@ from beam_bpy.dispatch.host_queue import host_queue, lacks_host_queue, observe_h
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ServerError, SettingsError
-from beam_bpy.futures import wait_for
+from beam_bpy.futures import CallFuture, wait_for
 from beam_bpy.logger import log
 from beam_bpy.module_names import plain_module
 from beam_bpy.processes.beam_process import BeamProcess, Destination
@@ -155,6 +155,9 @@ class BeamServer:
         A generator function makes a long call: it runs in slices, from one `yield` to the next, and other calls and
         the window are served in between. The value that it returns is the answer; the values that it yields go to
         callers that ask for them (`call_with_progress`). It is closed at its `yield` when the caller dies or gives up.
+
+        An `async def` runs as an asyncio task on the thread that runs handlers. While it waits, other calls run. It is
+        cancelled when the caller dies or gives up.
 
         Args:
             name: the name that callers use.
@@ -332,6 +335,7 @@ class BeamServer:
             statistics.inline.failures + statistics.queued.failures,
             len(self._router.queue) if self._running is not None else 0,
             statistics.last_failure,
+            statistics.replaced,
         )
 
     @property
@@ -589,11 +593,12 @@ class BeamServer:
         *,
         binaries: BinaryType = str,
         arrays: bool = False,
-    ) -> "concurrent.futures.Future[Any]":
+    ) -> CallFuture[Any]:
         """Call a function on another node without waiting; see `call`.
 
-        In an asyncio program, await it with `asyncio.wrap_future(server.call_async(…))`. `cancel` of the future gives
-        the call up. Its callbacks run on the network thread: keep them short, and do not use bpy in them.
+        An `async def` handler, and any other asyncio task, can await the future: `await server.call_async(…)`. `cancel`
+        of the future gives the call up. Its callbacks run on the network thread: keep them short, and do not use bpy
+        in them.
         """
         running = self._active
         future = running.client.call(node_name, module, function, args, binaries=binaries, arrays=arrays)

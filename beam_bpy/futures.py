@@ -1,7 +1,8 @@
-"""Futures between threads: set a result unless the future is done, and wait so that Ctrl-C is noticed."""
+"""Futures between threads: await them, wait so that Ctrl-C is noticed, and set a result unless the future is done."""
 
 import concurrent.futures
 import time
+from collections.abc import Generator
 from typing import Any, TypeVar
 
 from beam_bpy.logger import log
@@ -11,6 +12,16 @@ Result = TypeVar("Result")
 _LONGEST_WAIT = 1.0
 """The longest wait without a break, in seconds. Python notices a signal that arrives directly before a wait only when
 that wait ends."""
+
+
+class CallFuture(concurrent.futures.Future[Result]):
+    """The future of a call. An asyncio task can await it; cancelling the task cancels the future."""
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        """Wait for the result in the event loop that runs."""
+        import asyncio  # It takes a while to import, and a program that awaits has imported it.
+
+        return asyncio.wrap_future(self).__await__()
 
 
 def wait_for(future: "concurrent.futures.Future[Result]", timeout: float | None) -> Result:

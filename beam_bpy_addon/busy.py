@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 
 from . import preferences
 

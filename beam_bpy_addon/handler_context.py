@@ -10,11 +10,12 @@ the calls. A long handler therefore makes its step when it ends, and not at each
 Progress: the mouse pointer shows the progress that a long handler yields.
 """
 
+from collections.abc import Coroutine
 from typing import Any
 
 import bpy
 
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 
 from . import busy
 
@@ -29,8 +30,8 @@ class HandlerContext:
         self._progress_of: Runnable | None = None
         self._open = True
 
-    def run(self, call: Runnable) -> bool:
-        """Run a call, or a slice of it; returns whether there is more of it."""
+    def run(self, call: Runnable) -> bool | Coroutine[Any, Any, None]:
+        """Run a call, or a slice of it; see `Runnable.run`."""
         if self._undo and call.caller != self._caller:
             self.push_undo_step()
         step = call.undo
@@ -41,7 +42,7 @@ class HandlerContext:
         if self._open:
             if step is not None:
                 self._note_step(call, step)
-            self._show_progress(call, more)
+            self._show_progress(call, more is True)
         return more
 
     def end_tick(self) -> None:

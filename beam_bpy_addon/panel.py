@@ -147,6 +147,8 @@ class BEAMBPY_PT_activity(_Part, bpy.types.Panel):
         for name, value in (("Calls per Second", shown.rate), ("Calls", shown.calls), ("Waiting", shown.queued)):
             _draw_pair(column, name, str(value), width)
         _draw_pair(column, "Failed", str(shown.failures), width)
+        if shown.replaced:
+            _draw_pair(column, "Replaced", str(shown.replaced), width)
         if shown.failed is not None:
             box = layout.box().column(align=True)
             text = f"{shown.failed.handler}: {shown.failed.message}"

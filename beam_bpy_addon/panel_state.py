@@ -13,8 +13,8 @@ from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringPr
 
 from beam_bpy import get_beam_server
 from beam_bpy.calls.handlers import Handler
-from beam_bpy.dispatch.call_queue import Runnable
 from beam_bpy.dispatch.host_queue import host_queue
+from beam_bpy.dispatch.runnable import Runnable
 
 from . import handler_context, lifecycle, preferences
 from .classes import unregister_classes
@@ -95,6 +95,7 @@ class Shown(NamedTuple):
     rate: int = 0
     calls: int = 0
     failures: int = 0
+    replaced: int = 0
     queued: int = 0
     waiting: tuple[WaitingRow, ...] = ()
     long_calls: tuple[LongCallRow, ...] = ()
@@ -175,6 +176,7 @@ def _seen(now: float) -> Shown:
         rate=_rate(),
         calls=activity.calls,
         failures=activity.failures,
+        replaced=activity.replaced,
         queued=activity.queued,
         waiting=_waiting(),
         long_calls=_long_call_rows(),

@@ -1,6 +1,6 @@
 """Several calls in one message: `call_batch`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import GeneratorType
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from beam_bpy.calls.call import CallContext
 from beam_bpy.calls.failure_log import log_failure
 from beam_bpy.calls.handlers import Handler
 from beam_bpy.calls.replies import Caller, Reply
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.failures import Failure, Mfa, busy, failure_of, not_allowed
 from vendor_term_codec import Atom, encode_term, list_of, tuple_of
@@ -90,6 +90,11 @@ class Batch(Runnable):
             return None
         return names.pop() if len(names) == 1 else f"{len(self._steps)} BEAM calls"
 
+    @property
+    def after_tick(self) -> Iterator[Callable[[], object]]:
+        """See `Runnable`."""
+        return (handler.after_tick for handler in self._handlers() if handler.after_tick is not None)
+
     def run(self) -> bool:
         """Run all steps on this thread. Never raises."""
         if not self._reply.is_wanted():
@@ -131,6 +136,8 @@ class Batch(Runnable):
 
 def _result_of(handler: Handler, args: list[Any]) -> Any:
     """The result of a handler; of a long one the value that it returns in the end."""
+    if handler.asynchronous:
+        raise TypeError(f"the handler {handler.name} is an async def, and a batch does not wait: call it by itself")
     value = handler.invoke(args)
     if type(value) is not GeneratorType or not handler.long:
         return value

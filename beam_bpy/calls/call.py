@@ -4,17 +4,19 @@ A handler that is a generator function makes a long call: each `run` is one slic
 values that it yields are progress, the value that it returns is the answer. A generator that any other function returns
 is a value without a term. The generator is closed when nobody waits any more,
 when its node stops, and when its handler is unregistered.
+
+The call of a handler that is an `async def` is a task (`dispatch.tasks`), which is cancelled in the same cases.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from sys import getrecursionlimit, setrecursionlimit
-from types import GeneratorType
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from beam_bpy.calls.handlers import RECURSION_LIMIT, Handler, Registry
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.calls.statistics import Statistics
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.failures import (
@@ -91,7 +93,20 @@ class Call(Runnable):
         progress: the value that a long call has yielded last; None before that, and for any other call.
     """
 
-    __slots__ = ("_args", "_context", "_generator", "_mfa", "_on_progress", "_reply", "handler", "load", "progress")
+    __slots__ = (
+        "_args",
+        "_context",
+        "_coroutine",
+        "_end_reason",
+        "_generator",
+        "_in_task",
+        "_mfa",
+        "_on_progress",
+        "_reply",
+        "handler",
+        "load",
+        "progress",
+    )
 
     def __init__(
         self,
@@ -108,6 +123,9 @@ class Call(Runnable):
         self._reply = reply
         self._on_progress = on_progress
         self._generator: Generator[Any, None, Any] | None = None
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self._in_task = False
+        self._end_reason: Failure | None = None
         self.handler = handler
         self.load = reply.peer.load
         self.progress: Any = None
@@ -127,7 +145,7 @@ class Call(Runnable):
     @property
     def begun(self) -> bool:
         """See `Runnable`."""
-        return self._generator is not None
+        return self._generator is not None or self._coroutine is not None
 
     @property
     def changes_scene(self) -> bool:
@@ -159,28 +177,45 @@ class Call(Runnable):
         """See `Runnable`."""
         return self.handler.name if self.handler.undo else None
 
-    def run(self) -> bool:
-        """Run the handler on this thread, or a slice of it; True when there is more to run. Never raises."""
+    @property
+    def after_tick(self) -> tuple[Callable[[], object], ...]:
+        """See `Runnable`."""
+        function = self.handler.after_tick
+        return () if function is None else (function,)
+
+    @property
+    def continues(self) -> bool:
+        """See `Runnable`."""
+        if self._context.registry.current(self.handler) is not self.handler:
+            self._end_reason = self._mfa.undefined(self._args)
+            return False
+        return self._reply.is_wanted()
+
+    def run(self) -> bool | Coroutine[Any, Any, None]:
+        """See `Runnable`: run the handler on this thread, or a slice of it."""
         if not self._reply.is_wanted():
-            self._close_generator()
+            self._close_begun()
             self._reply.dropped()
             return False
         handler = self._context.registry.current(self.handler)
         if handler is not self.handler:
             failure = self._replaced(handler)
             if handler is None or failure is not None:
-                self._close_generator()
+                self._close_begun()
                 self._fail(failure or self._mfa.undefined(self._args))
                 return False
             self.handler = handler
         failure = None
         try:
             done, value = self._next_value(handler)
+            if type(value) is CoroutineType and handler.asynchronous:
+                self._coroutine = value
+                return self._rest(handler, value)
             encoded = self._context.encoder.encode_term(value)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
             failure = failure_of(error, self._mfa.stack(), self._context.encoder)
         if failure is not None:
-            self._close_generator()
+            self._close_begun()
             self._fail(failure)
             return False
         if not done:
@@ -192,9 +227,33 @@ class Call(Runnable):
         self._reply.returned(encoded)
         return False
 
+    def drop(self) -> None:
+        """The call will not run, because a newer one has taken its place in the queue."""
+        self._reply.dropped()
+
+    async def _rest(self, handler: Handler, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Wait for the result of an `async def`, and answer the call."""
+        self._in_task = True
+        failure, encoded = None, b""
+        try:
+            encoded = self._context.encoder.encode_term(await coroutine)
+        except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
+            failure = self._end_reason or failure_of(error, self._mfa.stack(), self._context.encoder)
+        self._coroutine, self._in_task = None, False
+        if not self._reply.is_wanted():
+            self._reply.dropped()
+        elif failure is not None:
+            self._fail(failure)
+        else:
+            self._context.count_returned(handler)
+            self._reply.returned(encoded)
+
     def close(self) -> None:
         """See `Runnable`."""
-        self._close_generator()
+        if self._in_task:
+            self._end_reason = Failure(Kind.EXIT, Atom("shutdown"), self._mfa.stack())
+            return
+        self._close_begun()
         if self._reply.is_wanted():
             self._fail(Failure(Kind.EXIT, Atom("shutdown"), self._mfa.stack()))
         else:
@@ -202,12 +261,15 @@ class Call(Runnable):
 
     def refuse(self, sentence: str) -> None:
         """See `Runnable`: the caller gets the reason `{busy, <<"sentence">>}`."""
-        self._close_generator()
+        self._close_begun()
         self._fail(busy(sentence, self._mfa))
 
     def cancel(self, sentence: str) -> None:
         """See `Runnable`: the caller gets the reason `{cancelled, <<"sentence">>}`."""
-        self._close_generator()
+        if self._in_task:
+            self._end_reason = cancelled(sentence, self._mfa)
+            return
+        self._close_begun()
         self._fail(cancelled(sentence, self._mfa))
 
     # -- the parts of `run`
@@ -234,12 +296,13 @@ class Call(Runnable):
             if getrecursionlimit() < RECURSION_LIMIT:
                 setrecursionlimit(RECURSION_LIMIT)
 
-    def _close_generator(self) -> None:
-        generator, self._generator = self._generator, None
-        if generator is None:
+    def _close_begun(self) -> None:
+        begun = self._generator or self._coroutine
+        self._generator = self._coroutine = None
+        if begun is None:
             return
         try:
-            generator.close()
+            begun.close()
         except BaseException as error:  # noqa: BLE001 - an exception in its `finally` ends here
             log.error("handler %s failed while it was closed:\n%s", self.handler.name, traceback_of(error))
 

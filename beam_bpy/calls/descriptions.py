@@ -37,6 +37,8 @@ def describe(handler: Handler, encoder: ErlangVariantEncoder) -> dict[Atom, Any]
             changes_scene=handler.changes_scene or handler.undo,
             safe_during_jobs=handler.safe_during_jobs,
             max_wait=handler.max_wait,
+            latest=handler.latest is not None,
+            after_tick=handler.after_tick is not None,
             long=handler.long,
         ),
     )

@@ -150,9 +150,20 @@ class HandlerServer(GenServer):
     """The process that programs call in the style of gen_server: `GenServer.call({:beam_bpy, node}, {:rename, "A"})`.
 
     Every node registers it as `beam_bpy`, so that one name reaches all nodes, and as its own short name.
+
+    A plain message `send({:beam_bpy, node}, {:rename, "A"})` is a cast, if it names a handler.
+
+    Args:
+        node: our node.
+        submit: see `Submit`.
+        is_handler: called with a module and a name; returns True if there is such a handler.
     """
 
-    __slots__ = ()
+    __slots__ = ("_is_handler",)
+
+    def __init__(self, node: Node, submit: Submit, is_handler: Callable[[str, str], bool]) -> None:
+        super().__init__(node, submit)
+        self._is_handler = is_handler
 
     def handle_call(self, peer: Peer, caller: From, request: Payload) -> None:
         """See `GenServer`."""
@@ -162,8 +173,24 @@ class HandlerServer(GenServer):
         """See `GenServer`."""
         self._call(request, CastReply(self.node, self, peer, None))
 
+    def handle_info(self, peer: Peer, payload: Payload) -> None:
+        """See `GenServer`. Others send messages, too: about a node that has ended, or a late reply."""
+        try:
+            name, _arguments = read_request(payload)
+        except BAD_REQUEST:
+            name = ""
+        if self._is_handler(self._module, name):
+            self.handle_cast(peer, payload)
+        else:
+            super().handle_info(peer, payload)
+
+    @property
+    def _module(self) -> str:
+        """The module that calls in this style name."""
+        return self.node.name.partition("@")[0]
+
     def _call(self, request: Payload, reply: Reply) -> None:
-        module = self.node.name.partition("@")[0]
+        module = self._module
         try:
             name, arguments = read_request(request)
             mfa = Mfa(module, name, count_arguments(arguments))

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from sys import getrecursionlimit, setrecursionlimit
 from typing import Any, TypedDict, Unpack
@@ -40,6 +40,14 @@ class HandlerOptions(TypedDict, total=False):
             read nothing and change nothing that a render uses. Default False: calls wait for the end of the job.
         max_wait: the longest time that a call waits for a tool or a job, in seconds. After that it fails with the
             reason `{busy, <<"sentence">>}`. Default None, no limit.
+        latest: for casts of which only the newest value matters. It is the key of all casts, as a text, or a function
+            that gets the arguments and returns the key of a cast, on the network thread. Among the casts of one node
+            that wait, a newer one takes the place of one with an equal key. The older one never runs, and is counted.
+            A call whose caller waits is never replaced. Default None, every cast runs.
+        after_tick: a function without parameters, for work that all calls of a tick share, such as an update of
+            Blender's dependency graph. It runs once after calls of this handler, on the same thread: at the end of
+            the tick, and after 5 ms in a longer one. Their callers have their answers then. Several handlers can share
+            the function. Default None.
         permit: a function that gets the full name of the caller's node, on the network thread, and says whether it may
             call this handler; other calls fail with the reason `not_allowed`. Default None, every connected node.
 
@@ -55,6 +63,8 @@ class HandlerOptions(TypedDict, total=False):
     changes_scene: bool
     safe_during_jobs: bool
     max_wait: float | None
+    latest: str | Callable[..., Hashable] | None
+    after_tick: Callable[[], object] | None
     permit: Callable[[str], bool] | None
 
 
@@ -66,9 +76,10 @@ class Handler:
         name: the name that callers use.
         function: the Python function.
         spread: True when each argument is a parameter, False when the list of arguments is the only parameter.
-        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, permit: see
-            `HandlerOptions`.
+        inline, binaries, arrays, module, owner, undo, changes_scene, safe_during_jobs, max_wait, latest,
+            after_tick, permit: see `HandlerOptions`.
         tally: counts its calls.
+        asynchronous: True if the function is an `async def`, so that its calls are asyncio tasks.
     """
 
     name: str
@@ -83,8 +94,14 @@ class Handler:
     changes_scene: bool = False
     safe_during_jobs: bool = False
     max_wait: float | None = None
+    latest: str | Callable[..., Hashable] | None = None
+    after_tick: Callable[[], object] | None = None
     permit: Callable[[str], bool] | None = None
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+    asynchronous: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asynchronous", is_coroutine_function(self.function))
 
     @property
     def calls(self) -> int:
@@ -111,6 +128,22 @@ class Handler:
             log.exception("the permit of handler %s failed, so %s may not call it", self.name, node_name)
             return False
 
+    def latest_key(self, args: list[Any]) -> Hashable:
+        """The key of a cast with these arguments, if the handler has the option `latest`.
+
+        Raises:
+            ValueError: the function has no key for these arguments, or returns a key that cannot be hashed.
+        """
+        if not callable(self.latest):
+            return self.latest
+        try:
+            key = self.latest(*args) if self.spread else self.latest(args)
+            hash(key)
+        except BaseException as error:  # Not even SystemExit may end the network thread.
+            raise ValueError(f"the function for the option latest of handler {self.name} failed: {error!r}") from error
+        # Handlers that use the same text share their keys. What a function returns belongs to its handler.
+        return self.name, self.module, key
+
     def invoke(self, args: list[Any]) -> Any:
         """Call the function with a call's arguments."""
         try:
@@ -121,14 +154,22 @@ class Handler:
 
 
 def is_generator_function(function: Callable[..., Any]) -> bool:
-    """Return True if a function contains `yield`, also behind one of these:
+    """Return True if a function contains `yield`; see `_innermost`. An async generator function is none."""
+    return inspect.isgeneratorfunction(_innermost(function))
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Return True if a function is an `async def` without `yield`; see `_innermost`."""
+    return inspect.iscoroutinefunction(_innermost(function))
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function itself that is behind any of these:
 
     - a bound method
     - `functools.partial`
     - a decorator that uses `functools.wraps`
-    - an object whose class has a generator function as `__call__`
-
-    An async generator function is none.
+    - an object whose class has it as `__call__`
     """
     seen: set[int] = set()
     inner: Any = function
@@ -142,7 +183,8 @@ def is_generator_function(function: Callable[..., Any]) -> bool:
             inner = inner.__wrapped__
         elif callable(inner) and not inspect.isroutine(inner):
             inner = type(inner).__call__
-    return inspect.isgeneratorfunction(inner)
+    innermost: Callable[..., Any] = inner
+    return innermost
 
 
 def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **options: Unpack[HandlerOptions]) -> Handler:
@@ -157,6 +199,13 @@ def new_handler(name: str, function: Callable[..., Any], *, spread: bool, **opti
             known = ", ".join(HandlerOptions.__annotations__)
             raise TypeError(f"a handler has no option {option!r}; the options are {known}")
     check_callable(function, "a handler")
+    if inspect.isasyncgenfunction(_innermost(function)):
+        raise TypeError(
+            f"the handler {name!r} is an async generator, which has no result: write a generator, or an async def "
+            "without yield"
+        )
+    if options.get("inline", False) and is_coroutine_function(function):
+        raise ValueError(f"the handler {name!r} is an async def, which cannot run on the network thread: remove inline")
     _check_options(options)
     return Handler(check_name(name, "the name of a handler"), function, spread, **options)
 
@@ -176,6 +225,16 @@ def _check_options(options: HandlerOptions) -> None:
     if permit is not None:
         check_callable(permit, "permit")
     check_timeout(options.get("max_wait"), "max_wait")
+    latest, after_tick = options.get("latest"), options.get("after_tick")
+    if latest is not None and not (isinstance(latest, str) and latest):
+        check_callable(latest, "latest")
+    if after_tick is not None:
+        check_callable(after_tick, "after_tick")
+    for option, value in (("latest", latest), ("after_tick", after_tick)):
+        if value is not None and options.get("inline", False):
+            raise ValueError(
+                f"an inline handler runs at once, so it cannot have the option {option}: remove one of them"
+            )
 
 
 _FLAGS = ("inline", "arrays", "undo", "changes_scene", "safe_during_jobs")

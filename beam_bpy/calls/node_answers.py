@@ -59,6 +59,7 @@ class Health(NamedTuple):
         waiting: the number of them that wait because the host is busy, such as Blender with a render.
         calls: the number of calls so far, failed ones included.
         failures: the number of calls that failed.
+        replaced: the number of casts that a newer cast has replaced; see the handler option `latest`.
         peers: the number of connected nodes.
         memory: the memory of this process in bytes; None if the system does not tell.
         version: the version of this package.
@@ -71,6 +72,7 @@ class Health(NamedTuple):
     waiting: int
     calls: int
     failures: int
+    replaced: int
     peers: int
     memory: int | None
     version: str
@@ -95,6 +97,7 @@ def health(node: Node, queue: CallQueue, statistics: Statistics) -> Health:
         waiting=len(queue.waiting),
         calls=statistics.inline.calls + statistics.queued.calls,
         failures=statistics.inline.failures + statistics.queued.failures,
+        replaced=statistics.replaced,
         peers=len(node.peers),
         memory=resident_memory(),
         version=__version__,

@@ -35,12 +35,15 @@ from beam_bpy.calls.arguments import (
 from beam_bpy.calls.batch import Batch, Step
 from beam_bpy.calls.call import Call, CallContext, OnProgress
 from beam_bpy.calls.descriptions import describe
+from beam_bpy.calls.failure_log import Waiting
 from beam_bpy.calls.gen_servers import HandlerServer, NetKernel, Rex
 from beam_bpy.calls.handlers import Handler, Registry
+from beam_bpy.calls.latest import LatestCasts
 from beam_bpy.calls.node_answers import QUESTIONS, answer, health, refusal_of_shell
 from beam_bpy.calls.replies import ErpcCastReply, ErpcProcess, Reply, SpawnReply
 from beam_bpy.calls.subscriptions import Subscriptions
-from beam_bpy.dispatch.call_queue import CallQueue, Runnable
+from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.distribution.process import SpawnedProcess
@@ -116,7 +119,7 @@ class CallRouter:
         node.add(self.subscriptions)
         node.add(NetKernel(node, self.call), "net_kernel")
         node.add(Rex(node, self._call_of_rpc), "rex")
-        node.add(HandlerServer(node, self.call), *{HANDLER_SERVER, name.partition("@")[0]})
+        node.add(HandlerServer(node, self.call, self._is_handler), *{HANDLER_SERVER, name.partition("@")[0]})
         return node
 
     def call(self, mfa: Mfa, arguments: Payload, reply: Reply) -> None:
@@ -146,6 +149,9 @@ class CallRouter:
         handler = self.context.registry.find(function, module)
         return not handler.inline if handler is not None else function in _QUEUED_BUILTINS
 
+    def _is_handler(self, module: str, function: str) -> bool:
+        return self.context.registry.find(function, module) is not None
+
     def submit(self, work: Runnable) -> None:
         """Run `work` on the thread that runs handlers."""
         self.queue.put(work)
@@ -156,6 +162,9 @@ class CallRouter:
         if handler.permit is not None and not handler.permits(reply.peer.name):
             self._refuse(mfa, reply, not_allowed(mfa))
             return
+        if handler.latest is not None and reply.waiting is Waiting.CAST:
+            self._run_latest(handler, arguments, mfa, reply)
+            return
         if not handler.inline and (refusal := self._overload(mfa, reply.peer)) is not None:
             self._refuse(mfa, reply, refusal)
             return
@@ -164,7 +173,36 @@ class CallRouter:
         # An inline call runs here. Further slices of a long one would block the network thread, so they are queued.
         if not handler.inline or call.run():
             reply.queued()
-            self.queue.put(call)
+            self._enqueue(call, reply)
+
+    def _enqueue(self, work: Runnable, reply: Reply) -> None:
+        """Queue a call behind all that its node has sent before."""
+        latest: LatestCasts | None = reply.peer.load.latest
+        if latest is not None:
+            latest.keep_order()
+        self.queue.put(work)
+
+    def _run_latest(self, handler: Handler, arguments: Payload, mfa: Mfa, reply: Reply) -> None:
+        """Queue a cast of a handler with the option `latest`, or let it take the place of one that waits."""
+        args, _end = read_arguments(handler, arguments)
+        key = handler.latest_key(args)
+        call = Call(self.context, handler, args, mfa, reply)
+        latest = self._latest_of(reply.peer)
+        replaced = latest.replace(key, call)
+        if replaced is not None:
+            self.context.statistics.replaced += 1
+            replaced.drop()
+        elif (refusal := self._overload(mfa, reply.peer)) is not None:
+            self._refuse(mfa, reply, refusal)
+        else:
+            reply.queued()
+            self.queue.put(latest.add(key, call))
+
+    def _latest_of(self, peer: Peer) -> LatestCasts:
+        if peer.load.latest is None:
+            peer.load.latest = LatestCasts()
+        latest: LatestCasts = peer.load.latest
+        return latest
 
     def _overload(self, mfa: Mfa, peer: Peer) -> Failure | None:
         """Why no further call may be queued, before its arguments are decoded; None if it may."""
@@ -219,7 +257,7 @@ class CallRouter:
         if count:
             end_of_list(arguments.data, offset)
         reply.queued()
-        self.queue.put(Batch(self.context, steps, reply))
+        self._enqueue(Batch(self.context, steps, reply), reply)
         return True
 
     def _read_step(self, place: Payload, module: str) -> tuple[Step, int]:

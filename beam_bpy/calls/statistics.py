@@ -31,12 +31,15 @@ class Activity(NamedTuple):
         failures: the number of them that failed.
         queued: the number of calls that wait for the thread that runs handlers, or that it has not finished.
         last_failure: the last call that failed.
+        replaced: the number of casts that never ran, because a newer one took their place; see the handler option
+            `latest`.
     """
 
     calls: int
     failures: int
     queued: int
     last_failure: FailedCall | None
+    replaced: int = 0
 
 
 @dataclass(slots=True)
@@ -49,10 +52,17 @@ class Tally:
 
 @dataclass(slots=True)
 class Statistics:
-    """The tallies of a server: one for inline handlers on the network thread, one for the draining thread."""
+    """The tallies of a server: one for inline handlers on the network thread, one for the draining thread.
+
+    Attributes:
+        inline, queued: the tallies.
+        replaced: see `Activity`; only the network thread changes it.
+        last_failure: see `Activity`.
+    """
 
     inline: Tally = field(default_factory=Tally)
     queued: Tally = field(default_factory=Tally)
+    replaced: int = 0
     last_failure: FailedCall | None = None
 
     def note_failure(self, handler: str, failure: Failure) -> None:

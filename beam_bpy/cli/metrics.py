@@ -101,6 +101,7 @@ def metrics(node_name: str, health: Health | None) -> str:
             ("uptime_seconds", "gauge", "Seconds since the start of the node.", health.uptime),
             ("calls_total", "counter", "Calls, failed ones included.", health.calls),
             ("failures_total", "counter", "Calls that failed.", health.failures),
+            ("replaced_casts_total", "counter", "Casts that a newer cast has replaced.", health.replaced),
             ("queued_calls", "gauge", "Calls that wait for the thread that runs handlers.", health.queued),
             ("waiting_calls", "gauge", "Calls that wait because the host is busy.", health.waiting),
             (

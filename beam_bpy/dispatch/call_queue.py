@@ -1,87 +1,23 @@
 """The queue of calls that wait for the thread that runs handlers."""
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from beam_bpy.distribution.load import Load
-from beam_bpy.distribution.process import SpawnedProcess
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.logger import log
 
+if TYPE_CHECKING:
+    from beam_bpy.dispatch.tasks import Tasks
 
-class Runnable:
-    """An object that a queue holds: a call, a batch of calls, or a message to a Python process.
 
-    Attributes:
-        progress: the last progress of a long call.
-        load: the load in which it counts while it waits or runs; None for none.
-        process: the process that ends with its answer; None if there is none.
-    """
-
-    __slots__ = ()
-
-    progress: Any = None
-    load: Load | None = None
-    process: SpawnedProcess | None = None
-
-    @property
-    def name(self) -> str:
-        """The name that a user sees: that of a handler."""
-        return ""
-
-    @property
-    def wanted(self) -> bool:
-        """False once nobody waits for the answer any more."""
-        return True
-
-    @property
-    def begun(self) -> bool:
-        """True if it has been run and will be run again, unless it is closed."""
-        return False
-
-    @property
-    def changes_scene(self) -> bool:
-        """True if a host with a window lets it wait while the user works with a tool."""
-        return False
-
-    @property
-    def safe_during_jobs(self) -> bool:
-        """True if a host runs it while the host renders or bakes in the background."""
-        return True
-
-    @property
-    def max_wait(self) -> float | None:
-        """The longest time that a host may let it wait for a tool or a job, in seconds; None for no limit."""
-        return None
-
-    @property
-    def caller(self) -> Any:
-        """An object that is equal for calls of the same process; None if unknown."""
-        return None
-
-    @property
-    def undo(self) -> str | None:
-        """The name of the undo step that it makes; None for none."""
-        return None
-
-    def run(self) -> bool:
-        """Run it, or a slice of it; True when it has to be run again. Never raises."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """It has begun, and will not be run again."""
-
-    def refuse(self, sentence: str) -> None:
-        """It will not be run, because the host is busy; `sentence` says with what."""
-        self.close()
-
-    def cancel(self, sentence: str) -> None:
-        """It has begun, and the user of the host has cancelled it; `sentence` says so."""
-        self.close()
+TICK = 0.005
+"""The longest time from a call until its `after_tick` functions run, in seconds, if no call runs longer."""
 
 
 class Source(Protocol):
@@ -125,6 +61,11 @@ class CallQueue:
     slice, or with a queued call if a slice ran last, and runs further slices when nothing else is queued. So neither
     delays the other, however short the budget is.
 
+    A call of an `async def` handler becomes a task, see `tasks`. A step of all tasks counts as a slice.
+
+    The functions in a call's `after_tick` run at the end of the `drain`, and in a long `drain` after `TICK`. A function
+    runs once, however many calls have it.
+
     Args:
         run: called with each call or slice on the draining thread, so that a host can prepare for its handlers. It
             returns the result of the call's `run`. Default None: the call's `run` itself.
@@ -138,7 +79,7 @@ class CallQueue:
 
     def __init__(
         self,
-        run: Callable[[Runnable], bool] | None = None,
+        run: "Callable[[Runnable], bool | Coroutine[Any, Any, None]] | None" = None,
         busy_with: Callable[[Runnable], str | None] | None = None,
     ) -> None:
         self._run = run
@@ -149,17 +90,23 @@ class CallQueue:
         self._unfinished: deque[Runnable] = deque()
         self._waiting: deque[WaitingCall] = deque()
         self._sources: tuple[Source, ...] = ()
+        self._tasks: Tasks | None = None
         self._slice_was_last = False
+        self._step_was_last = False
         self._corked = False
         self._closed = False
         self._thread: int | None = None
         self._last_ones: list[tuple[Runnable, Callable[[], object]]] = []
+        # In the order of the calls; the values mean nothing.
+        self._after_tick: dict[Callable[[], object], None] = {}
+        self._tick_ends = 0.0
         self.running: Runnable | None = None
         self.running_since = 0.0
 
     def __len__(self) -> int:
         queued = self._calls.qsize() + (self._next is not None)
-        return queued + len(self._waiting) + len(self._returned) + len(self._unfinished)
+        tasks = 0 if self._tasks is None else len(self._tasks)
+        return queued + len(self._waiting) + len(self._returned) + len(self._unfinished) + tasks
 
     @property
     def waiting(self) -> tuple[WaitingCall, ...]:
@@ -169,7 +116,8 @@ class CallQueue:
     @property
     def long_calls(self) -> tuple[Runnable, ...]:
         """The long calls that have begun; on the draining thread, between two drains."""
-        return tuple(self._unfinished)
+        tasks = () if self._tasks is None else self._tasks.calls
+        return (*self._unfinished, *tasks)
 
     def cancel(self, call: Runnable, sentence: str) -> bool:
         """End a long call between two slices; on the draining thread. False if it has ended already.
@@ -178,6 +126,9 @@ class CallQueue:
             call: one of `long_calls`.
             sentence: the reason, for its caller.
         """
+        if self._tasks is not None and call in self._tasks.calls:
+            call.cancel(sentence)
+            return self._tasks.cancel(call)
         if call not in self._unfinished:
             return False
         self._unfinished.remove(call)
@@ -215,15 +166,18 @@ class CallQueue:
     @property
     def expecting(self) -> bool:
         """True if a `drain` may find something: calls, or a source that only the draining thread runs."""
-        return bool(self) or any(source.borrowed for source in self._sources)
+        return bool(self) or self._tasks_left() == 0.0 or any(source.borrowed for source in self._sources)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, None for ever, for a call; False when there is none or `wake` was called."""
         if self._unfinished or self._returned:
             return True
+        left = self._tasks_left()
+        if left != math.inf:
+            timeout = left if timeout is None else min(timeout, left)
         if self._next is None:
             self._next = self._take(timeout)
-        return self._next is not None
+        return self._next is not None or self._tasks_left() == 0.0
 
     def drain(self, budget: float, linger: float = 0.0) -> int:
         """Run queued calls on this thread; returns how many were run.
@@ -239,7 +193,7 @@ class CallQueue:
         self._closed = False
         if self._waiting:
             self._end_waits()
-        call = None if self._unfinished and not self._slice_was_last else self._take(0.0)
+        call = None if self._has_slices() and not self._slice_was_last else self._take(0.0)
         if call is None:
             call = self._next_slice()
         while call is not None:
@@ -250,11 +204,38 @@ class CallQueue:
             left = deadline - time.perf_counter()
             if left <= 0.0 or self._closed:
                 break
-            call = self._take(0.0 if self._unfinished else min(linger, left))
+            timeout = 0.0 if self._unfinished else min(linger, left)
+            if self._tasks is not None:
+                timeout = min(timeout, self._tasks.left())
+            call = self._take_in_tick(timeout) if self._after_tick else self._take(timeout)
             if call is None:
                 call = self._next_slice()
+        if self._after_tick:
+            self._end_tick()
         self._cork(more=False)
         return served
+
+    def _take_in_tick(self, timeout: float) -> Runnable | None:
+        """Wait up to `timeout` seconds for a call. Run the `after_tick` functions when it is time."""
+        left = max(0.0, self._tick_ends - time.perf_counter())
+        call = self._take(min(timeout, left))
+        if time.perf_counter() >= self._tick_ends:
+            self._end_tick()
+        return call if call is not None or timeout <= left else self._take(timeout)
+
+    def _note_after_tick(self, function: Callable[[], object]) -> None:
+        if not self._after_tick:
+            self._tick_ends = time.perf_counter() + TICK
+        self._after_tick[function] = None
+
+    def _end_tick(self) -> None:
+        """Run the `after_tick` functions of the calls that have run, unless the queue was closed."""
+        functions, self._after_tick = self._after_tick, {}
+        for function in functions if not self._closed else ():
+            try:
+                function()
+            except BaseException:  # Not even SystemExit may end the draining thread.
+                log.exception("the function after_tick %r failed", function)
 
     @property
     def runs_here(self) -> bool:
@@ -287,6 +268,9 @@ class CallQueue:
     def close(self) -> None:
         """Close the long calls that have begun; on the draining thread. A `drain` in progress ends with its call."""
         self._closed = True
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.close()
         waiting = deque(entry.call for entry in self._waiting)
         self._waiting.clear()
         for calls in (waiting, self._unfinished, self._returned):
@@ -323,19 +307,45 @@ class CallQueue:
             more = call.run() if self._run is None else self._run(call)
             if more and (self._closed or self._last_ones):
                 call.close()
-                more = False
+                more = _closed(more)
         except BaseException:  # Not even SystemExit may end the draining thread.
             log.exception("an error of this program's own ends a call")
             with contextlib.suppress(BaseException):
                 call.close()
             more = False
         self.running = None
+        for function in call.after_tick:
+            self._note_after_tick(function)
         if self._last_ones:
             self._end_last_ones()
-        if more:
+        if more is True:
             self._unfinished.append(call)
-        elif call.load is not None:
-            call.load.end()
+        elif more:
+            self._start_task(call, more)
+        else:
+            _end(call)
+
+    def _start_task(self, call: Runnable, rest: Coroutine[Any, Any, None]) -> None:
+        if self._tasks is None:
+            # asyncio takes a while to import, and most programs have no such handlers.
+            from beam_bpy.dispatch.tasks import Tasks
+
+            self._tasks = Tasks(self.wake, _end)
+        self._tasks.start(call, rest)
+
+    def _tasks_left(self) -> float:
+        """Seconds until the next step of the tasks, or `math.inf`."""
+        return math.inf if self._tasks is None else self._tasks.left()
+
+    def _due_step(self) -> Runnable | None:
+        """The step of the tasks, if something is ready and the host does not let it wait."""
+        if self._tasks is None or self._tasks.left() != 0.0:
+            return None
+        step = self._tasks.step
+        return None if any(entry.call is step for entry in self._waiting) else step
+
+    def _has_slices(self) -> bool:
+        return bool(self._unfinished) or self._due_step() is not None
 
     def _cork(self, *, more: bool) -> None:
         """Let an answer leave together with the next one, if the next call is queued already."""
@@ -350,7 +360,12 @@ class CallQueue:
                 source.uncork()
 
     def _next_slice(self) -> Runnable | None:
-        self._slice_was_last = bool(self._unfinished)
+        """A slice of a long call, or a step of the tasks; in turn, if there are both."""
+        step = self._due_step()
+        if step is not None and (not self._unfinished or not self._step_was_last):
+            self._slice_was_last = self._step_was_last = True
+            return step
+        self._slice_was_last, self._step_was_last = bool(self._unfinished), False
         return self._unfinished.popleft() if self._unfinished else None
 
     def _take(self, timeout: float | None) -> Runnable | None:
@@ -379,6 +394,13 @@ class CallQueue:
 
     def _has_arrived(self) -> bool:
         return not self._calls.empty()
+
+
+def _closed(rest: bool | Coroutine[Any, Any, None]) -> bool:
+    """Close the rest of a call that will not be run."""
+    if rest is not True and rest is not False:
+        rest.close()
+    return False
 
 
 def _end(call: Runnable) -> None:

@@ -14,9 +14,10 @@ class Load:
         overloaded: why no further call of the peer is accepted, as a sentence; None when calls are accepted.
         writable: returns True if the peer has read enough to be sent more; from any thread.
         parked: called from any thread after a call was parked.
+        latest: the casts of the peer that a newer cast can replace; None until there is one (`calls.latest`).
     """
 
-    __slots__ = ("__weakref__", "_lock", "_parked", "in_flight", "overloaded", "parked", "writable")
+    __slots__ = ("__weakref__", "_lock", "_parked", "in_flight", "latest", "overloaded", "parked", "writable")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,6 +26,7 @@ class Load:
         self.overloaded: str | None = None
         self.writable: Callable[[], bool] = _always
         self.parked: Callable[[], None] = _nothing
+        self.latest: Any = None
 
     def begin(self) -> None:
         """A call has arrived; from any thread."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beam_bpy.checks import check_destination, check_pid
-from beam_bpy.dispatch.call_queue import Runnable
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.connections import Connections
 from beam_bpy.distribution.load import Load
 from beam_bpy.distribution.node import NOCONNECTION, Node

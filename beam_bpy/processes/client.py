@@ -13,7 +13,7 @@ from beam_bpy.distribution.peer import OutgoingMonitor, Peer
 from beam_bpy.distribution.process import PermanentProcess, Process
 from beam_bpy.erlang_variant import ErlangVariantEncoder
 from beam_bpy.errors import ErlangError, ErlangExit, ErlangThrow, NodeDownError, NodeNameError
-from beam_bpy.futures import set_error, set_result
+from beam_bpy.futures import CallFuture, set_error, set_result
 from beam_bpy.module_names import full_module
 from beam_bpy.protocol import control, control_writer, erpc, gen_server
 from beam_bpy.protocol.control import BinaryType, Payload
@@ -66,14 +66,14 @@ class Client(PermanentProcess):
 
     def call(
         self, node_name: str, module: str, function: str, args: list[Any] | None, *, binaries: BinaryType, arrays: bool
-    ) -> "concurrent.futures.Future[Any]":
+    ) -> CallFuture[Any]:
         """See `BeamServer.call_async`."""
         check_node_name(node_name)
         check_binaries(binaries)
         target = _target(module, function)
         encoded = self._encoded_arguments(args)
         result, ref = self.node.new_ref(), self.node.new_ref()
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future: CallFuture[Any] = CallFuture()
         pending = _Pending(node_name, future, result, ref, binaries, arrays)
         request = erpc.call_arguments(result, *target, encoded)
         with self._lock:

@@ -1,5 +1,6 @@
 """Calls as BEAM programmers write them: requests of gen_server's style, system messages, funs, registered names."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,35 @@ def test_requests(erl: Erl, server: BeamServer, name: str | None, request_: str,
 def test_casts(erl: Erl, notes: list[Any]) -> None:
     erl.eval('gen_server:cast({beam_bpy, N}, {note, one}), gen_server:abcast([N], beam_bpy, {<<"note">>, [two]})')
     eventually(lambda: notes == ["one", "two"], "both casts run")
+
+
+def test_a_message_that_names_a_handler_is_a_cast(erl: Erl, notes: list[Any]) -> None:
+    erl.eval("{beam_bpy, N} ! {note, one}, {beam_bpy, N} ! {nodedown, a@b}, {beam_bpy, N} ! {note, [two]}")
+    eventually(lambda: notes == ["one", "two"], "both messages run")
+
+
+CASTS = {
+    "gen_server": "gen_server:cast({beam_bpy, N}, {pose, I})",
+    "message": "{beam_bpy, N} ! {pose, I}",
+    "erpc": "erpc:cast(N, crates, pose, [I])",
+    "rpc": "rpc:cast(N, crates, pose, [I])",
+}
+
+
+@pytest.mark.parametrize("cast", CASTS.values(), ids=CASTS.keys())
+def test_only_the_newest_of_many_casts_runs(erl: Erl, server: BeamServer, cast: str) -> None:
+    """A handler that waits holds the queue, so that all casts of `pose` wait."""
+    ran: list[int] = []
+    before = server.activity.replaced
+    go_on = threading.Event()
+    server.register_handler("hold", lambda args: go_on.wait(AT_ONCE))
+    server.register_handler("pose", lambda args: ran.append(args[0]), latest="pose")
+    erl.eval(f"gen_server:cast(S, hold), [{cast} || I <- lists:seq(1, 100)]")
+    eventually(lambda: server.activity.replaced == before + 99, "99 casts are replaced")
+    go_on.set()
+    eventually(lambda: ran == [100], "the newest cast runs")
+    assert erl.eval("gen_server:call(S, {echo, 1})") == [1]
+    assert ran == [100]
 
 
 def test_many_nodes_are_called_by_one_name(

@@ -1,5 +1,6 @@
 """Calls, casts and messages from Python to real nodes, and each way in which they fail."""
 
+import asyncio
 import contextlib
 import queue
 import threading
@@ -436,3 +437,79 @@ def test_what_was_sent_before_the_connection_stood_arrives_in_order(
     for number in range(200):
         server.send((name, erl.node), number)
     assert future.result(SECONDS) == list(range(200))
+
+
+# Handlers that wait
+
+
+def test_an_async_handler_calls_back_the_process_that_has_called_it(server: BeamServer, erl: Erl) -> None:
+    """The process answers the handler's call before it gets the answer to its own."""
+
+    async def ask(args: list[Any]) -> Any:
+        return await server.call_async(erl.node, "gen_server", "call", [args[0], Atom("question")])
+
+    server.register_handler("ask", ask)
+    answer = erl.eval(
+        "Request = erpc:send_request(N, m, ask, [self()]),"
+        "receive {'$gen_call', From, question} -> gen_server:reply(From, answer) end,"
+        "erpc:receive_response(Request, 20000)"
+    )
+    assert answer == "answer"
+
+
+def test_calls_are_answered_while_a_thousand_async_handlers_wait(server: BeamServer, erl: Erl) -> None:
+    gate = asyncio.Event()
+
+    async def wait(args: list[int]) -> int:
+        await gate.wait()
+        return args[0]
+
+    async def open_gate(args: list[Any]) -> None:
+        gate.set()
+
+    server.register_handler("wait", wait)
+    server.register_handler("open_gate", open_gate)
+    total = erl.eval(
+        "Requests = [erpc:send_request(N, m, wait, [I]) || I <- lists:seq(1, 900)],"
+        "[[1] = erpc:call(N, m, echo, [1]) || _ <- lists:seq(1, 100)],"
+        "erpc:call(N, m, open_gate, []),"
+        "lists:sum([erpc:receive_response(Request, 20000) || Request <- Requests])",
+        timeout=60.0,
+    )
+    assert total == sum(range(901))
+
+
+def test_an_async_handler_is_cancelled_when_its_caller_dies_or_gives_up(server: BeamServer, erl: Erl) -> None:
+    ended: list[str] = []
+
+    async def wait(args: list[Any]) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(args[0])
+
+    server.register_handler("wait", wait)
+    erl.eval("P = spawn(fun() -> erpc:call(N, m, wait, [died]) end), timer:sleep(100), exit(P, kill)")
+    eventually(lambda: ended == ["died"], "the caller's death cancels it")
+    erl.eval("try erpc:call(N, m, wait, [timeout], 100) catch error:{erpc, timeout} -> ok end")
+    eventually(lambda: ended == ["died", "timeout"], "the timeout cancels it")
+
+
+def test_async_handlers_of_two_nodes_call_each_other(
+    server: BeamServer, start_server: Callable[..., BeamServer]
+) -> None:
+    """Each waits for the other: with plain handlers, neither thread would be free to answer."""
+    other = start_server()
+    assert other.start(), other.last_error
+
+    def countdown(here: BeamServer, there: BeamServer) -> Callable[[int], Any]:
+        async def count(number: int) -> int:
+            if number == 0:
+                return 0
+            return 1 + await here.call_async(there.node_name, "m", "count", [number - 1])
+
+        return count
+
+    for here, there in ((server, other), (other, server)):
+        here.expose(name="count")(countdown(here, there))
+    assert server.call(other.node_name, "m", "count", [20], timeout=SECONDS) == 20

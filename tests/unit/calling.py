@@ -29,6 +29,10 @@ class LocalNode:
         self.node = self._router.open_node("beam_bpy@127.0.0.1", 9)
 
     @property
+    def statistics(self):
+        return self._router.context.statistics
+
+    @property
     def queue(self):
         return self._router.queue
 

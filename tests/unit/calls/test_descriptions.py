@@ -64,6 +64,8 @@ def test_a_function_with_annotations_and_a_docstring(server):
         A("changes_scene"): True,
         A("safe_during_jobs"): False,
         A("max_wait"): 2.0,
+        A("latest"): False,
+        A("after_tick"): False,
         A("long"): False,
     }
 

@@ -199,10 +199,6 @@ class LoggedCounter:
         return "done"
 
 
-async def later(args):
-    return 1
-
-
 async def many(args):
     yield 1
 
@@ -235,12 +231,10 @@ NOT_LONG = {
     "returns an iterator": lambda args: map(str, args),
     "returns an iterator in a map": lambda args: {"a": iter(args)},
     "partial that returns a generator": functools.partial(lambda number, args: count(args), 5),
-    "async function": later,
     "async generator function": many,
 }
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
 class TestWhatIsLong:
     @pytest.mark.parametrize("kind", LONG)
     def test_a_generator_function_however_it_is_wrapped(self, local, caller, kind):

@@ -48,7 +48,7 @@ class TestActivity:
             assert server.activity[:3] == (number, 0, 0)
             client.call("ping")
 
-        assert server.activity == (3, 0, 0, None)
+        assert server.activity == (3, 0, 0, None, 0)
         assert (handler(server, "ping").calls, handler(server, "ping").failures) == (3, 0)
 
     @pytest.mark.parametrize("inline", [False, True])
@@ -58,7 +58,7 @@ class TestActivity:
 
         fail(client, "crash")
 
-        calls, failures, queued, last = server.activity
+        calls, failures, queued, last, _replaced = server.activity
         assert (calls, failures, queued) == (1, 1, 0)
         assert (last.handler, last.message) == ("crash", "ValueError: no object named 'X'")
         assert last.traceback.startswith("Traceback")
@@ -116,7 +116,7 @@ class TestActivity:
     def test_a_call_that_no_handler_answers_is_a_failure(self, server, client):
         fail(client, "missing", 1, 2)
 
-        calls, failures, queued, last = server.activity
+        calls, failures, queued, last, _replaced = server.activity
         assert (calls, failures, queued) == (1, 1, 0)
         assert (last.message, last.traceback) == ("undef", "")
         assert last.handler.endswith(".missing/2")

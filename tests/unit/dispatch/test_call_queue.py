@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from beam_bpy.dispatch.call_queue import CallQueue, Runnable
+from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.host_queue import host_queue, install_host_queue, remove_host_queue
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.distribution.load import Load
 
@@ -449,3 +450,93 @@ class TestBusyHost:
         calls.close()
 
         assert (closed, len(calls)) == ([call], 0)
+
+
+class WithTick(Note):
+    """A call whose tick ends with some functions."""
+
+    def __init__(self, log, name, *functions):
+        super().__init__(log, name)
+        self.functions = functions
+
+    @property
+    def after_tick(self):
+        return self.functions
+
+
+class TestAfterTick:
+    def test_a_function_runs_once_for_all_calls_of_a_drain(self, calls, log, monkeypatch):
+        monkeypatch.setattr("beam_bpy.dispatch.call_queue.TICK", LONG)
+
+        def update():
+            log.append("update")
+
+        for number in range(3):
+            calls.put(WithTick(log, number, update))
+
+        assert calls.drain(LONG) == 3
+        assert log == [0, 1, 2, "update"]
+
+    def test_each_drain_has_its_own(self, calls, log):
+        def update():
+            log.append("update")
+
+        for number in range(2):
+            calls.put(WithTick(log, number, update))
+            calls.drain(0.0)
+
+        assert log == [0, "update", 1, "update"]
+
+    def test_a_long_drain_runs_it_in_between(self, calls, log, monkeypatch):
+        monkeypatch.setattr("beam_bpy.dispatch.call_queue.TICK", 0.0)
+        calls.put(WithTick(log, "first", lambda: log.append("update")))
+        calls.put(Note(log, "second"))
+
+        calls.drain(LONG)
+
+        assert log == ["first", "update", "second"]
+
+    def test_it_runs_while_the_drain_waits_for_calls(self, calls, log):
+        """The second call comes when the function has run, so the drain has not waited for it before."""
+        calls.put(WithTick(log, "first", lambda: calls.put(Note(log, "second"))))
+
+        assert calls.drain(LONG, linger=1.0) == 2
+        assert log == ["first", "second"]
+
+    def test_several_functions_run_in_the_order_of_the_calls(self, calls, log, monkeypatch):
+        monkeypatch.setattr("beam_bpy.dispatch.call_queue.TICK", LONG)
+        functions = [lambda name=name: log.append(name) for name in "abc"]
+        calls.put(WithTick(log, 1, functions[1], functions[0]))
+        calls.put(WithTick(log, 2, functions[2], functions[1]))
+
+        calls.drain(LONG)
+
+        assert log == [1, 2, "b", "a", "c"]
+
+    @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), KeyboardInterrupt()])
+    def test_a_function_that_fails_is_logged_and_hinders_no_other(self, calls, log, caplog, error):
+        def fail():
+            raise error
+
+        calls.put(WithTick(log, 1, fail, lambda: log.append("update")))
+
+        assert calls.drain(LONG) == 1
+        assert log == [1, "update"]
+        assert "after_tick" in caplog.text
+
+    def test_without_calls_nothing_runs(self, calls, log):
+        calls.put(Note(log))
+
+        calls.drain(LONG)
+        calls.drain(LONG)
+
+        assert log == ["note"]
+
+    def test_a_call_that_closes_the_queue_ends_the_tick(self, calls, log):
+        call = WithTick(log, 1, lambda: log.append("update"))
+        call.then = calls.close
+        calls.put(call)
+
+        calls.drain(LONG)
+
+        assert log == [1]
