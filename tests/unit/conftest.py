@@ -3,12 +3,17 @@
 import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
 from ports import free_port
 from support import A_NAME, B_NAME, COOKIE, NAME, eventually
 
 from beam_bpy import BeamServer
 from beam_bpy.settings import ENVIRONMENT
 from beam_bpy.transport.loop import Loop
+
+# On a busy machine, any example can take long.
+settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unit")
 
 VARIABLES = (*ENVIRONMENT.values(), "ERL_EPMD_ADDRESS", "ERL_DIST_PORT")
 

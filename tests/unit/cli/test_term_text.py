@@ -53,7 +53,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_shown_is_the_term_that_it_shows(value):
     assert encode(parse(show(value))) == encode(value)
 
@@ -206,7 +206,7 @@ def test_a_number_of_any_length_is_shown(number):
 
 
 @given(st.text(alphabet="{}[]<>#=|,:/'\"\\$ab1.-_ \n", max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_term_or_a_term_error(text):
     try:
         value = parse(text)

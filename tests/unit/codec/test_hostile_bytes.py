@@ -68,7 +68,7 @@ def outcome(data, binaries, arrays):
     return end, exact(value)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(data=st.sampled_from(SEEDS), changes=st.lists(st.one_of(flips, cuts, inserts, splices), min_size=1, max_size=4))
 def test_a_changed_encoding_is_a_value_or_a_decode_error_in_every_mode(data, changes):
     for change in changes:

@@ -187,20 +187,20 @@ def parses_or_is_refused(frame):
 
 
 @given(TERMS, st.none() | TERMS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_term_parses_or_is_a_protocol_error(term, payload):
     assert parses_or_is_refused(message(term, payload))
     assert parses_or_is_refused(headed(term, payload))
 
 
 @given(st.integers(1, 37), st.lists(TERMS, max_size=6), st.none() | TERMS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_fields_behind_any_opcode_parse_or_are_a_protocol_error(opcode, fields, payload):
     assert parses_or_is_refused(message((opcode, *fields), payload))
 
 
 @given(st.sampled_from(sorted(FORMS)), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_message_parses_or_is_a_protocol_error(name, data):
     term, payload, _event = FORMS[name]
     frame = bytearray(message(term, payload))
@@ -212,7 +212,7 @@ def test_a_damaged_message_parses_or_is_a_protocol_error(name, data):
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_parse_or_are_a_protocol_error(data):
     assert parses_or_is_refused(b"p\x83" + data)
     assert parses_or_is_refused(HEADER + data)

@@ -73,7 +73,7 @@ def test_what_is_no_request_is_refused(wire):
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_garbage_is_refused_waited_on_or_a_request(garbage):
     for wire in (garbage, with_length(garbage), with_length(b"x" + garbage)):
         try:

@@ -32,7 +32,7 @@ MESSAGES = st.lists(
 
 @pytest.mark.parametrize("kind", [bytes, bytearray])
 @given(messages=MESSAGES, data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_interleaved_messages_come_together_again(kind, messages, data):
     sequences = data.draw(
         st.lists(st.integers(0, 2**64 - 1), min_size=len(messages), max_size=len(messages), unique=True)
@@ -162,7 +162,7 @@ def test_messages_that_never_end_are_not_kept_without_end():
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda data: b"\x83" + data), max_size=8))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_garbage_is_refused_or_taken_and_nothing_else(frames):
     reassembler = Reassembler()
     for frame in frames:

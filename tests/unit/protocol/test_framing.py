@@ -35,7 +35,7 @@ def pieces(data, cuts):
 
 @pytest.mark.parametrize("read", [through_feed, through_buffer])
 @given(frames=FRAMES, cuts=st.lists(st.integers(0, 20_000), max_size=10))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frames_come_out_as_they_went_in_wherever_they_are_cut(read, frames, cuts):
     wire = b"".join(map(framed, frames))
     reader = FrameReader()
@@ -72,7 +72,7 @@ def test_a_message_stays_as_it_is_when_later_ones_arrive():
 
 
 @given(frames=FRAMES, cut=st.integers(0, 20_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_there_is_always_room_to_read_into(frames, cut):
     reader = FrameReader()
 

@@ -155,7 +155,7 @@ def test_what_a_later_release_adds_to_the_name_is_read_over():
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_it_does_not_matter_where_the_bytes_are_cut(data):
     wire = send_name() + challenge_reply() + b"rest"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
@@ -247,7 +247,7 @@ def test_a_wrong_digest_is_refused_and_gets_no_ack(reply):
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_garbage_is_refused_or_waited_on_and_nothing_else(garbage):
     for ours in (acceptor(), accepted()):
         try:
@@ -260,7 +260,7 @@ def test_garbage_is_refused_or_waited_on_and_nothing_else(garbage):
 @given(
     cookie=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=8, max_size=20), garbage=st.binary()
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_error_and_no_repr_shows_the_cookie_or_a_digest(cookie, garbage):
     ours = acceptor(cookie)
     ours.receive(send_name())

@@ -89,7 +89,7 @@ CONNECTED = (Established(PEER, OURS, PEER_CREATION, b""), Established(US, OURS, 
 
 @pytest.mark.parametrize("status", ["ok", "ok_simultaneous", "alive"])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_both_sides_are_established_wherever_the_bytes_are_cut(status, data):
     a, b = initiator(), acceptor()
     cable = Cable(a, b, status, lambda rest: data.draw(st.integers(1, len(rest))))
@@ -227,7 +227,7 @@ def test_a_node_with_another_cookie_refuses_us_and_we_it():
 @given(
     cookie=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=8, max_size=20), garbage=st.binary()
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_error_and_no_repr_shows_the_cookie_or_a_digest(cookie, garbage):
     ours = initiator(cookie)
     ours.receive(message(b"sok") + challenge())
@@ -244,7 +244,7 @@ def test_no_error_and_no_repr_shows_the_cookie_or_a_digest(cookie, garbage):
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_garbage_is_refused_or_waited_on_and_nothing_else(garbage):
     for ours in (initiator(), asked(), challenged()):
         try:

@@ -136,7 +136,7 @@ class TestLanes:
         assert end.frames(1) == [b"small"]
 
     @given(plan=st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 4), st.booleans()), max_size=20))
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_each_sender_is_heard_in_order_whatever_it_sends_from_wherever(self, loop, plan):
         end, expected, count = End(loop), {}, 0
         try:
