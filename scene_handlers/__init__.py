@@ -12,7 +12,7 @@ The extension also publishes events of Blender; see `events`.
 import atexit
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -29,12 +29,14 @@ from . import (
     image,
     inspection,
     lights,
+    live,
     materials,
     mesh_edits,
     node_inputs,
     objects,
     passes,
     properties,
+    recording,
     render,
     thumbnails,
     transfer,
@@ -97,9 +99,8 @@ CHANGING: Handlers = (
     mesh_edits.decimate,
     mesh_edits.triangulate,
     mesh_edits.quads,
-    armatures.set_pose,
     armatures.rest_pose,
-    armatures.set_shape_keys,
+    recording.stop_recording,
     node_inputs.set_node_inputs,
     baking.bake,
     transfer.import_file,
@@ -116,9 +117,18 @@ LOADING: Handlers = (
 )
 """Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
 
-STREAMING: Handlers = (geometry.move_vertices,)
-"""Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
+Keys = dict[Callable[..., Any], Callable[..., Hashable]]
+"""Handlers for calls in each frame, and their functions for the option `latest`."""
 
+LIVE: Keys = {
+    armatures.set_pose: live.pose_key,
+    armatures.set_shape_keys: live.shape_keys_key,
+    objects.set_transforms: live.transforms_key,
+}
+"""Handlers for casts in each frame, which make no undo step; and for calls, which the user can undo."""
+
+STREAMING: Keys = {geometry.move_vertices: live.vertices_key}
+"""Handlers that never make an undo step, because the step would take longer than the call."""
 
 OPENING: Handlers = (
     blend_files.open_file,
@@ -154,8 +164,17 @@ def register(server: "BeamServer | None" = None) -> None:
         server.expose(owner=__package__, undo=True)(handler)
     for handler in LOADING:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
-    for handler in STREAMING:
-        server.expose(owner=__package__, changes_scene=True, binaries=memoryview, arrays=True)(handler)
+    for handler, key in LIVE.items():
+        server.expose(owner=__package__, undo=True, binaries=memoryview, latest=key, after_tick=live.update)(handler)
+    for handler, key in STREAMING.items():
+        server.expose(
+            owner=__package__,
+            changes_scene=True,
+            binaries=memoryview,
+            arrays=True,
+            latest=key,
+            after_tick=live.update,
+        )(handler)
     for handler in OPENING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)

@@ -24,7 +24,7 @@ def test_the_page_describes_each_handler_with_its_parameters(page: str) -> None:
     package = addon.scene_handlers
     groups = (
         *(package.READING, package.RENDERING, package.CHANGING, package.LOADING, package.STREAMING),
-        package.OPENING,
+        *(package.LIVE, package.OPENING),
     )
     signatures = {
         handler.__name__: ", ".join(inspect.signature(handler).parameters).replace("given", "options")
