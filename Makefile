@@ -92,6 +92,7 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentat
 	PYTHONPATH=. $(BENCH)/bin/python bench/codec_bench.py
 	PYTHONPATH=. $(PY) bench/without.py
 	PYTHONPATH=. $(PY) bench/elixir_calls.py
+	PYTHONPATH=. $(PY) bench/live.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
 bench-without: $(VENV)/ready ## Measure the value of each optimisation: switch off one at a time
