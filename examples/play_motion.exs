@@ -3,7 +3,7 @@
 #     BPY_BEAM_COOKIE=... elixir examples/play_motion.exs [NODE [PROCESSES [SECONDS]]]
 #
 # NODE defaults to beam_bpy@127.0.0.1, with the extensions Beam-BPy and Scene Handlers; PROCESSES to 16 and SECONDS to 10.
-# Each process plays a wave with an armature of the file. If the file has too few armatures, some of them get no process.
+# Each process plays a wave with an armature of the file. If the file has fewer armatures, there are fewer processes.
 # The program prints the number of poses in a second, and how many of them Blender did not show, because a newer one was
 # already there.
 

@@ -4,7 +4,7 @@ Casts of these handlers stream: of those that set the same things, only the newe
 A call whose caller waits always runs, and makes an undo step if its handler does.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -102,12 +102,14 @@ def pose_key(name: Any, pose: Any, given: Options = None) -> Hashable:
     """Return the key of a cast of `set_pose`: the armature, and what the cast sets of which bones."""
     if is_binary(pose):
         return _key(name, given, len(pose), "bones")
-    return _key(name, given, frozenset((bone, frozenset(named(parts))) for bone, parts in named(pose).items()))
+    # Without a conversion of the names, which would take longer than everything else here. So an atom differs from a
+    # binary, and then no cast is replaced.
+    return _key(name, given, frozenset((bone, tuple(_keys(parts))) for bone, parts in _keys(pose).items()))
 
 
 def shape_keys_key(name: Any, values: Any, given: Options = None) -> Hashable:
     """Return the key of a cast of `set_shape_keys`: the object, and the shape keys."""
-    return _key(name, given, len(values) if is_binary(values) else frozenset(named(values)), "keys")
+    return _key(name, given, len(values) if is_binary(values) else frozenset(_keys(values)), "keys")
 
 
 def transforms_key(names: Any, data: Any, given: Options = None) -> Hashable:
@@ -118,6 +120,10 @@ def transforms_key(names: Any, data: Any, given: Options = None) -> Hashable:
 def vertices_key(name: Any, vertices: Any) -> Hashable:
     """Return the key of a cast of `move_vertices`: the object."""
     return text(name)
+
+
+def _keys(given: Options) -> Mapping[Any, Any]:
+    return given if isinstance(given, Mapping) else named(given)
 
 
 def _key(name: Any, given: Options, what: Hashable, part: str = "") -> Hashable:

@@ -268,14 +268,22 @@ def _write(owner: Any, column: Column, index: int, points: Array, change: Change
         kept = _outside(curve, points[0, 0], points[-1, 0])
     curve.keyframe_points.clear()
     curve.keyframe_points.add(len(points))
-    for part in ("co", "handle_left", "handle_right"):
-        curve.keyframe_points.foreach_set(part, points.reshape(-1))
+    curve.keyframe_points.foreach_set("co", points.reshape(-1))
     for part, word in _NEW.items():
-        item: Any = bpy.types.Keyframe.bl_rna.properties[part]
-        curve.keyframe_points.foreach_set(part, np.full(len(points), item.enum_items[word].value, np.int32))
+        # All new keyframes have the same properties, mostly these already: the user's preferences choose them.
+        if getattr(curve.keyframe_points[0], part) != word:
+            curve.keyframe_points.foreach_set(part, np.full(len(points), _number(part, word), np.int32))
+    curve.update()  # This places the handles.
     if kept:
         _insert(curve, kept)
-    curve.update()
+        curve.update()
+
+
+def _number(part: str, word: str) -> int:
+    """Return Blender's number for a word of a property of keyframes."""
+    definition: Any = bpy.types.Keyframe.bl_rna.properties[part]
+    number: int = definition.enum_items[word].value
+    return number
 
 
 def _insert(curve: Any, kept: dict[str, Array]) -> None:
