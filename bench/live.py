@@ -29,6 +29,10 @@ FLOOD = 10_000
 """The poses per second of a peer that floods."""
 
 WARM_UP = 2
+
+UNDER_WAY = 30.0
+"""The longest time for which a pose that was sent may be under way, in seconds. A flood takes a while to arrive."""
+
 TIMEOUT = 60.0
 
 Ages = dict[str, list[float]]
@@ -116,8 +120,8 @@ class Stage:
         return Streamed(ages, lost, sum(sent), self.replaced() - replaced)
 
     def last_poses(self, sent: list[int]) -> dict[str, float]:
-        """Return the number of the pose of each armature. Wait a second for casts that are under way."""
-        deadline = time.monotonic() + 1.0
+        """Return the number of the pose of each armature. Wait for casts that are under way."""
+        deadline = time.monotonic() + UNDER_WAY
         while True:
             poses: dict[str, float] = self.ask("last_poses")
             arrived = all(poses[f"rig{number}"] == count for number, count in enumerate(sent))
