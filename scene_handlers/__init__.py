@@ -14,8 +14,8 @@ import importlib.metadata
 import logging
 from typing import TYPE_CHECKING
 
-from . import blend_files, conversion, events, processing
-from .groups import CHANGING, INSPECTING, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
+from . import blend_files, conversion, events, live, processing
+from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
 from .temporary_folders import remove_abandoned_folders
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ OPENING: Handlers = (
 )
 """Handlers that replace the current file. They make no undo step, because Blender's undo ends where a file begins."""
 
-ALL: Handlers = (*READING, *INSPECTING, *RENDERING, *CHANGING, *LOADING, *STREAMING, *OPENING)
+ALL: Handlers = (*READING, *INSPECTING, *RENDERING, *CHANGING, *LOADING, *LIVE, *STREAMING, *OPENING)
 
 
 def register(server: "BeamServer | None" = None) -> None:
@@ -63,8 +63,17 @@ def register(server: "BeamServer | None" = None) -> None:
         server.expose(owner=__package__, undo=True)(handler)
     for handler in LOADING:
         server.expose(owner=__package__, undo=True, binaries=memoryview, arrays=True)(handler)
-    for handler in STREAMING:
-        server.expose(owner=__package__, changes_scene=True, binaries=memoryview, arrays=True)(handler)
+    for handler, key in LIVE.items():
+        server.expose(owner=__package__, undo=True, binaries=memoryview, latest=key, after_tick=live.update)(handler)
+    for handler, key in STREAMING.items():
+        server.expose(
+            owner=__package__,
+            changes_scene=True,
+            binaries=memoryview,
+            arrays=True,
+            latest=key,
+            after_tick=live.update,
+        )(handler)
     for handler in OPENING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
-from . import rotations
+from . import live, poses, recording, rotations
 from .arguments import (
     Options,
     choice,
@@ -63,7 +64,7 @@ def bones(name: str) -> list[dict[str, Any]]:
             "connected": bone.use_connect,
             "deform": bone.use_deform,
         }
-        for bone in _sorted(data)
+        for bone in data.bones
     ]
 
 
@@ -92,34 +93,41 @@ def get_pose(name: str, given: Options = None) -> dict[str, dict[str, Any]]:
     return described
 
 
-def set_pose(name: str, pose: Options) -> dict[str, dict[str, Any]]:
-    """Set the pose of bones. Return these bones in the form of `get_pose`.
+def set_pose(name: str | memoryview, pose: Any, given: Options = None) -> dict[str, dict[str, Any]] | int:
+    """Set the pose of bones. An animation of a bone sets it again in the next frame; see `stop_recording`.
 
-    An animation of a bone sets it again in the next frame; see `keyframe_insert` and `set_fcurve`.
+    Of casts that set the same parts of the same bones, only the newest one runs. Casts make no undo step.
 
     Args:
         name: the armature object.
-        pose: a map from names of bones to maps of these keys, all optional; other bones do not change.
-            location: three numbers, in metres, relative to the rest position.
-            rotation: in the mode of the bone: three angles in radians; w, x, y, z; or angle, x, y, z. For a bone that
-                rotates by a quaternion or by axis and angle, three numbers are angles around X, Y and Z.
-            rotation_mode: QUATERNION, AXIS_ANGLE, XYZ or another order of Euler angles. Without a rotation, the bone
-                keeps its direction.
-            scale: three numbers.
+        pose: a map, or a binary for many bones.
+            A map from names of bones to maps of these keys, all optional; other bones do not change.
+                location: three numbers, in metres, relative to the rest position.
+                rotation: in the mode of the bone: three angles in radians; w, x, y, z; or angle, x, y, z. For a bone
+                    that rotates by a quaternion or by axis and angle, three numbers are angles around X, Y and Z.
+                rotation_mode: QUATERNION, AXIS_ANGLE, XYZ or another order of Euler angles. Without a rotation, the
+                    bone keeps its direction.
+                scale: three numbers.
+            A binary of little-endian float32, for each bone 7 or 10 numbers: the location X, Y, Z; the rotation W, X,
+                Y, Z as a quaternion, also for bones with another rotation mode; and the scale X, Y, Z.
+        given: the options
+            bones: the names of the bones in the binary. Default: all bones, in the order of `bones`.
+            record_pose: True: add the pose to the recording, see `stop_recording`. Default False.
+            at: the time of the pose in seconds, on a clock that all senders share. Default the Unix time.
+
+    Returns:
+        For a map, these bones in the form of `get_pose`. For a binary, the number of bones.
     """
+    chosen = options(given, ("bones", *recording.OPTIONS))
+    moment = recording.moment_of(chosen)
     posed = editable(object_named(name))
-    bones_by_name = _bones_to_change(posed)
-    parts = {bone: options(value, _POSE, "part of a pose") for bone, value in named(pose).items()}
-    wanted: list[tuple[Any, _Part]] = []
-    for bone, given in parts.items():
-        found = bones_by_name.get(bone)
-        if found is None:
-            raise LookupError(f"{posed.name!r} has no bone {bone!r}; there are: {listed(bones_by_name.keys())}")
-        wanted.append((found, _checked(found, given)))
-    with changes() as change:
-        for found, part in wanted:
-            _set(change, found, part)
-    return {found.name: _described(found) for found, _ in wanted}
+    found = _pose_to_change(posed)
+    if live.is_binary(pose):
+        names = live.names_in(chosen["bones"], "bones") if "bones" in chosen else None
+        return poses.set_binary(posed, found, pose, names, moment)
+    if "bones" in chosen:
+        raise ValueError("the option bones belongs to a binary: a map names the bones itself")
+    return _set_map(posed, found, pose, moment)
 
 
 def rest_pose(name: str, bones: list[str] | None = None) -> list[str]:
@@ -149,30 +157,52 @@ def get_shape_keys(name: str) -> dict[str, float]:
     return {} if keys is None else {key.name: key.value for key in keys.key_blocks}
 
 
-def set_shape_keys(name: str, values: Options) -> dict[str, float]:
-    """Set the values of shape keys. Return the values of all shape keys of the object.
+def set_shape_keys(name: str | memoryview, values: Any, given: Options = None) -> dict[str, float] | int:
+    """Set the values of shape keys. An animation of a key sets it again in the next frame.
 
-    An animation of a key sets it again in the next frame. Objects that share the data share the keys.
+    Objects that share the data share the keys. Of casts that set the same keys, only the newest one runs. Casts make no
+    undo step.
 
     Args:
         name: the object.
-        values: a map from names of shape keys to numbers. Blender moves each number to the range of its key, which is
-            0.0 to 1.0 by default. Other keys do not change.
+        values: a map from names of shape keys to numbers; other keys do not change. Or a binary of little-endian
+            float32, one number for each key. Blender moves each number to the range of its key, which is 0.0 to 1.0 by
+            default.
+        given: the options
+            keys: the names of the keys in the binary. Default: all keys, in Blender's order.
+            record_pose, at: as for `set_pose`.
+
+    Returns:
+        For a map, the values of all shape keys of the object. For a binary, the number of keys in it.
     """
+    chosen = options(given, ("keys", *recording.OPTIONS))
+    moment = recording.moment_of(chosen)
     found = object_named(name)
-    keys = _shape_keys(found)
-    given = named(values)
-    blocks: dict[str, Any] = {} if keys is None else {key.name: key for key in keys.key_blocks}
-    checked = {key: number(value, f"the value of {key!r}") for key, value in given.items()}
-    for key in checked:
+    blocks = _key_blocks(found)
+    is_binary = live.is_binary(values)
+    if is_binary:
+        names = list(blocks) if "keys" not in chosen else live.names_in(chosen["keys"], "keys")
+    elif "keys" in chosen:
+        raise ValueError("the option keys belongs to a binary: a map names the keys itself")
+    else:
+        checked = {key: number(value, f"the value of {key!r}") for key, value in named(values).items()}
+        names = list(checked)
+    for key in names:
         if key not in blocks:
             raise LookupError(f"{found.name!r} has no shape key {key!r}; there are: {listed(blocks)}")
-    if checked:
+    numbers = live.values(values, len(names), "shape key") if is_binary else None
+    if names:
         editable(found.data)
-    with changes() as change:
-        for key, value in checked.items():
-            change.set(blocks[key], "value", value)
-    return get_shape_keys(found.name)
+    frame = recording.frame_of(moment)
+    if numbers is not None:
+        _set_values(found, names, numbers)
+    else:
+        with changes() as change:
+            for key, value in checked.items():
+                change.set(blocks[key], "value", value)
+    if frame is not None and names:
+        recording.add(frame, found.name, recording.shape_key_columns(names), [blocks[key].value for key in names])
+    return len(names) if is_binary else get_shape_keys(found.name)
 
 
 class _Part(NamedTuple):
@@ -193,12 +223,6 @@ def _armature(found: bpy.types.Object) -> bpy.types.Armature:
     return found.data
 
 
-def _sorted(data: bpy.types.Armature) -> list[bpy.types.Bone]:
-    """Return the bones of an armature, parents before their children."""
-    bones: Any = data.bones
-    return sorted(bones, key=lambda bone: len(bone.parent_recursive))
-
-
 def _pose(found: bpy.types.Object) -> Any:
     data = _armature(found)
     if found.pose is None or len(found.pose.bones) != len(data.bones):
@@ -207,15 +231,20 @@ def _pose(found: bpy.types.Object) -> Any:
     return found.pose
 
 
-def _bones_to_change(posed: bpy.types.Object) -> dict[str, Any]:
-    """Return the bones of a pose by name.
+def _pose_to_change(posed: bpy.types.Object) -> Any:
+    """Return the pose of an armature object.
 
     Raises:
         ValueError: the object is no armature, or it is in Edit Mode, where it shows no pose.
     """
     if _armature(posed).is_editmode:
         raise ValueError(f"the armature {posed.name!r} is in Edit Mode: switch to Object Mode or Pose Mode first")
-    return {bone.name: bone for bone in _pose(posed).bones}
+    return _pose(posed)
+
+
+def _bones_to_change(posed: bpy.types.Object) -> dict[str, Any]:
+    """Return the bones of a pose by name."""
+    return {bone.name: bone for bone in _pose_to_change(posed).bones}
 
 
 def _names(given: Any, armature: str, known: Mapping[str, Any]) -> list[str]:
@@ -228,6 +257,39 @@ def _names(given: Any, armature: str, known: Mapping[str, Any]) -> list[str]:
 
 
 # The pose of a bone
+
+
+def _set_map(
+    posed: bpy.types.Object, pose: Any, given: Options, moment: recording.Moment | None
+) -> dict[str, dict[str, Any]]:
+    bones_by_name = {bone.name: bone for bone in pose.bones}
+    parts = {bone: options(value, _POSE, "part of a pose") for bone, value in named(given).items()}
+    wanted: list[tuple[Any, _Part]] = []
+    for bone, part in parts.items():
+        found = bones_by_name.get(bone)
+        if found is None:
+            raise LookupError(f"{posed.name!r} has no bone {bone!r}; there are: {listed(bones_by_name.keys())}")
+        wanted.append((found, _checked(found, part)))
+    frame = recording.frame_of(moment)
+    with changes() as change:
+        for found, checked in wanted:
+            _set(change, found, checked)
+    if frame is not None:
+        _record(frame, posed.name, wanted)
+    return {found.name: _described(found) for found, _ in wanted}
+
+
+def _record(frame: float, name: str, wanted: "list[tuple[Any, _Part]]") -> None:
+    columns: list[recording.Column] = []
+    row: list[float] = []
+    for bone, part in wanted:
+        rotation = rotations.property_of(bone)
+        given = {"location": part.location, rotation: part.rotation or part.mode, "scale": part.scale}
+        parts = [setting for setting, value in given.items() if value is not None]
+        columns += recording.bone_columns(bone.name, parts)
+        row += [number for setting in parts for number in getattr(bone, setting)]
+    if columns:
+        recording.add(frame, name, tuple(columns), row)
 
 
 def _described(bone: bpy.types.PoseBone) -> dict[str, Any]:
@@ -263,6 +325,23 @@ def _set(change: Changes, bone: Any, part: _Part) -> None:
         change.set(bone, *rotation)
     if part.rotation is not None:
         change.set(bone, *part.rotation)
+
+
+def _set_values(found: bpy.types.Object, names: list[str], numbers: Any) -> None:
+    """Set the values of shape keys in one step."""
+    blocks = _shape_keys(found).key_blocks
+    indices = {key: index for index, key in enumerate(blocks.keys())}
+    whole = np.empty(len(blocks), np.float32)
+    blocks.foreach_get("value", whole)
+    whole[[indices[name] for name in names]] = numbers
+    blocks.foreach_set("value", whole)
+    data: Any = found.data
+    data.update_tag()
+
+
+def _key_blocks(found: bpy.types.Object) -> dict[str, Any]:
+    keys = _shape_keys(found)
+    return {} if keys is None else {key.name: key for key in keys.key_blocks}
 
 
 def _shape_keys(found: bpy.types.Object) -> Any:

@@ -68,7 +68,7 @@ def set_fcurve(
     animated, full_path = place(object_named(name), text(path))
     editable(animated)
     with changes() as change:
-        curve = _find(animated, full_path, element) or _make(animated, full_path, element, change)
+        curve = find_curve(animated, full_path, element) or make_curve(animated, full_path, element, change)
         curve.keyframe_points.clear()
         curve.keyframe_points.add(len(points))
         curve.keyframe_points.foreach_set("co", points[order].reshape(-1))
@@ -92,7 +92,7 @@ def get_fcurve(name: str, path: str, index: int, given: Options = None) -> dict[
     """
     lists = flag(options(given, ("lists",)).get("lists", False), "lists")
     animated, full_path = place(object_named(name), text(path))
-    curve = _find(animated, full_path, integer(index, "index", least=0))
+    curve = find_curve(animated, full_path, integer(index, "index", least=0))
     if curve is None:
         raise LookupError(f"{text(path)!r} of {text(name)!r} has no keyframes at index {index}")
     pack: Callable[[Array], Any] = (lambda array: array) if lists else np.ndarray.tobytes
@@ -155,7 +155,8 @@ def _points(frames: Any, values: Any) -> Array:
 # Find or create the curve
 
 
-def _find(animated: Any, path: str, index: int) -> Any:
+def find_curve(animated: Any, path: str, index: int) -> Any:
+    """Return the curve of a property of a datablock, or None."""
     animation = animated.animation_data
     if animation is None or animation.action is None:
         return None
@@ -177,16 +178,27 @@ def _curves(animation: Any) -> list[Any]:
     return [bag.fcurves for bag in bags if bag is not None]
 
 
-def _make(animated: Any, path: str, index: int, change: Changes) -> Any:
-    """Create a curve. When it gets its first keyframe, Blender creates the action, the slot and the layer."""
+def make_curve(animated: Any, path: str, index: int, change: Changes, group: str = "") -> Any:
+    """Create a curve with one keyframe. Blender then creates the action, the slot and the layer.
+
+    Args:
+        animated: the datablock.
+        path: the property.
+        index: the index of the number in a vector.
+        change: takes the curve back if the call fails.
+        group: the name of the group of curves; default none.
+
+    Raises:
+        ValueError: the property cannot be animated.
+    """
     change.on_undo(_restore_animation, animated, animated.animation_data is not None, _action(animated))
     # For a property of one number Blender accepts no index, not even 0.
     whole = index == 0 and not hasattr(animated.path_resolve(path), "__len__")
     try:
-        animated.keyframe_insert(path, index=-1 if whole else index)
+        animated.keyframe_insert(path, index=-1 if whole else index, group=group)
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{path!r} cannot be animated at index {index}: {error}") from error
-    made = _find(animated, path, index)
+    made = find_curve(animated, path, index)
     if made is None:
         raise ValueError(f"{path!r} cannot be animated at index {index}")
     return made

@@ -1,6 +1,6 @@
 """The handlers that work in the current file, in groups of those that are registered in the same way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from . import (
@@ -15,12 +15,14 @@ from . import (
     image,
     inspection,
     lights,
+    live,
     materials,
     mesh_edits,
     node_inputs,
     objects,
     passes,
     properties,
+    recording,
     render,
     resources,
     screenshots,
@@ -84,9 +86,8 @@ CHANGING: Handlers = (
     mesh_edits.decimate,
     mesh_edits.triangulate,
     mesh_edits.quads,
-    armatures.set_pose,
     armatures.rest_pose,
-    armatures.set_shape_keys,
+    recording.stop_recording,
     node_inputs.set_node_inputs,
     baking.bake,
     transfer.import_file,
@@ -105,10 +106,22 @@ LOADING: Handlers = (
 )
 """Handlers that change the scene and take many numbers: binaries without a copy, or lists as numpy arrays."""
 
-STREAMING: Handlers = (geometry.move_vertices,)
-"""Handlers for calls in each frame. They make no undo step, because the step would take longer than the call."""
+Keys = dict[Callable[..., Any], Callable[..., Hashable]]
+"""Handlers for calls in each frame, and their functions for the option `latest`."""
+
+LIVE: Keys = {
+    armatures.set_pose: live.pose_key,
+    armatures.set_shape_keys: live.shape_keys_key,
+    objects.set_transforms: live.transforms_key,
+}
+"""Handlers for casts in each frame, which make no undo step; and for calls, which the user can undo."""
+
+STREAMING: Keys = {geometry.move_vertices: live.vertices_key}
+"""Handlers that never make an undo step, because the step would take longer than the call."""
 
 STEPS = {
-    handler.__name__: handler for group in (READING, INSPECTING, RENDERING, CHANGING, LOADING) for handler in group
+    handler.__name__: handler
+    for group in (READING, INSPECTING, RENDERING, CHANGING, LOADING, LIVE)
+    for handler in group
 }
 """The handlers that can be steps of `processing.process_bytes`, by their names."""

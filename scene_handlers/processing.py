@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from .arguments import Options, choice, options, shown
-from .groups import INSPECTING, LOADING, STEPS
+from .groups import INSPECTING, LIVE, LOADING, STEPS
 from .opening import OPENING, Content, content, opened
 
 _MOST_STEPS = 1000
@@ -78,7 +78,7 @@ def _step(number: int, given: Any) -> _Step:
     handler = choice(given[0], STEPS, f"handler for step {number}")
     place = f"step {number} ({handler.__name__})"
     # These take binaries as they are. The others expect text, as in a call of their own.
-    takes_binaries = handler in LOADING or handler in INSPECTING
+    takes_binaries = handler in (*LOADING, *LIVE, *INSPECTING)
     arguments = list(given[1]) if takes_binaries else [_plain(each) for each in given[1]]
     try:
         inspect.signature(handler).bind(*arguments)

@@ -78,6 +78,25 @@ def converted(turned: Turned, mode: str) -> Setting:
     return _setting(mode, _rotation(turned))
 
 
+def from_quaternion(turned: Turned, numbers: list[float]) -> Setting:
+    """Return the property to set for a quaternion, in the mode of the object or bone.
+
+    Euler angles stay near those that it has now, so that no angle jumps by a whole turn between two frames.
+
+    Args:
+        turned: the object or bone.
+        numbers: w, x, y, z, not all zero.
+    """
+    mode = turned.rotation_mode
+    if mode == "QUATERNION":
+        return "rotation_quaternion", numbers
+    quaternion = Quaternion(numbers).normalized()
+    if mode == "AXIS_ANGLE":
+        return _setting(mode, quaternion.to_matrix())
+    present: Any = turned.rotation_euler
+    return "rotation_euler", list(quaternion.to_euler(mode, Euler(present[:], mode))[:])
+
+
 def towards(turned: bpy.types.Object, world: Matrix, goal: Vector) -> Setting:
     """Return the property to set so that the -Z axis points to a point, and the +Y axis up as far as possible.
 

@@ -82,8 +82,8 @@ class LatestCast(Runnable):
 
     @property
     def undo(self) -> str | None:
-        """See `Runnable`."""
-        return self.call.undo
+        """See `Runnable`: None, because a step for each of these casts would take longer than the casts."""
+        return None
 
     @property
     def after_tick(self) -> tuple[Callable[[], object], ...]:

@@ -7,15 +7,8 @@ from beam_bpy import BeamServer
 
 
 def register(server: BeamServer) -> None:
-    """Register the handlers in the same way as the extension does it."""
-    for handler in scene_handlers.READING + scene_handlers.RENDERING:
-        server.expose(handler)
-    for handler in scene_handlers.CHANGING:
-        server.expose(undo=True)(handler)
-    for handler in scene_handlers.LOADING:
-        server.expose(undo=True, binaries=memoryview, arrays=True)(handler)
-    for handler in scene_handlers.STREAMING:
-        server.expose(changes_scene=True, binaries=memoryview, arrays=True)(handler)
+    """Register the handlers."""
+    scene_handlers.register(server)
     server.expose(load_image)
 
 

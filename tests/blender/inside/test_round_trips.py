@@ -357,7 +357,7 @@ def curves(draw: st.DrawFn, first: Any, second: Any) -> tuple[str, int]:
     animated, full_path = handlers("properties").place(first, path)
     for frame in draw(frames):
         animated.keyframe_insert(full_path, index=index if width > 1 else -1, frame=frame)
-    curve = handlers("curves")._find(animated, full_path, index)
+    curve = handlers("curves").find_curve(animated, full_path, index)
     for point in curve.keyframe_points:
         point.co.y = draw(st.floats(-1e6, 1e6, width=32))
         for name in ("interpolation", "easing", "handle_left_type", "handle_right_type", "type"):
@@ -387,7 +387,9 @@ def test_any_curve_gives_the_same_curve_again(data: st.DataObject) -> None:
             assert module.get_fcurve(name, path, index) == curve
             for place in data.draw(st.lists(st.floats(-1000, 1000), max_size=3)):
                 values = [
-                    module._find(*handlers("properties").place(bpy.data.objects[each], path), index).evaluate(place)
+                    module.find_curve(*handlers("properties").place(bpy.data.objects[each], path), index).evaluate(
+                        place
+                    )
                     for each in ("first", name)
                 ]
                 assert values[0] == pytest.approx(values[1], rel=1e-5, abs=1e-5)

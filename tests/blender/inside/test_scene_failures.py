@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,27 @@ NOT_PARTS: list[Any] = [
     {"matrix": [0] * 16},
 ]
 """Parts of a pose with a mistake."""
+
+
+def floats(*numbers: float) -> bytes:
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+ROW = [1.0, 2.0, 3.0, 1.0, 0.0, 0.0, 0.0]
+"""Location and rotation of a bone or an object."""
+
+NOT_ROWS: list[Any] = [
+    *[floats(*row) for row in ([], ROW[:6], [*ROW, 1.0], [*ROW, 1.0, 1.0, 1.0, 1.0], [*ROW, *ROW])],
+    floats(*ROW) + b"0",
+    *[floats(*ROW[:-1], wrong) for wrong in (math.nan, math.inf)],
+    floats(0, 0, 0, 0, 0, 0, 0),
+]
+"""Binaries with a mistake, for one bone or object."""
+
+NOT_LISTS: list[Any] = [M, None, 5, "Bone", b"Bone", {}, [None], [5]]
+"""These are not lists of names."""
+
+RECORDED = {"record_pose": [1, None, "true"], "at": NOT_NUMBERS}
 
 Calls = list[tuple[Any, ...]]
 
@@ -351,6 +373,11 @@ FAILING: dict[str, Calls] = {
         *[("Rig", {"Bone": {"location": [1, 2, 3], **wrong}}) for wrong in NOT_PARTS],
         ("Cube", {}),
         ("Empty", {}),
+        *[("Rig", wrong) for wrong in NOT_ROWS],
+        *[("Rig", floats(*ROW), {"bones": wrong}) for wrong in (*NOT_LISTS, ["Bone", "Bone"], ["No such bone"], [])],
+        *with_options(("Rig", floats(*ROW)), **RECORDED),
+        *with_options(("Rig", {"Bone": {"location": [1, 2, 3]}}), **RECORDED, bones=[["Bone"], None]),
+        *[(name, floats(*ROW)) for name in ("Cube", "Empty")],
     ],
     "rest_pose": [
         *with_names(ABSENT),
@@ -365,7 +392,20 @@ FAILING: dict[str, Calls] = {
         ("With keys", {"Up": 1, "No such key": 1}),
         ("Cube", {"Up": 1}),
         ("Light", {}),
+        *[("With keys", wrong) for wrong in (b"", floats(1, 1), floats(1, 1, 1, 1), floats(0, 1, math.nan), b"1")],
+        *[("With keys", floats(1), {"keys": wrong}) for wrong in (*NOT_LISTS, ["Up", "Up"], ["No such key"], [])],
+        *with_options(("With keys", floats(0, 1, 1)), **RECORDED),
+        *with_options(("With keys", {"Up": 1}), **RECORDED, keys=[["Up"], None]),
+        *[(name, floats(1)) for name in ("Light", "Empty", "Cube")],
     ],
+    "set_transforms": [
+        *with_names([*NOT_LISTS, [], ["No such object"], ["Cube", "Cube"]], floats(*ROW)),
+        *[(["Cube"], wrong) for wrong in [*NOT_ROWS, None, 5, "text", ROW]],
+        (["Cube", "No such object"], floats(*ROW, *ROW)),
+        (["Cube", "Light"], floats(*ROW, *ROW[:3], 0, 0, 0, 0)),
+        *with_options((["Cube"], floats(*ROW)), **RECORDED),
+    ],
+    "stop_recording": [(), *with_options((), discard=[1, None])],
     "get_node_inputs": [
         *with_names(ABSENT),
         ("Cube",),
@@ -599,7 +639,7 @@ def test_a_failed_call_leaves_nothing(name: str, handlers: dict[str, Any], scene
 
 @pytest.fixture
 def library(tmp_path: Path, scene: None) -> None:
-    """The objects Linked and Linked Light, which belong to another file."""
+    """The objects Linked, Linked Light, Linked Rig and Linked keys, which belong to another file."""
     path = str(tmp_path / "library.blend")
     mesh = bpy.data.objects["Cube"].data.copy()
     material = bpy.data.materials.new("Linked Material")
@@ -608,11 +648,14 @@ def library(tmp_path: Path, scene: None) -> None:
     objects = {
         bpy.data.objects.new("Linked", mesh),
         bpy.data.objects.new("Linked Light", bpy.data.objects["Light"].data.copy()),
+        bpy.data.objects.new("Linked Rig", bpy.data.objects["Rig"].data.copy()),
+        bpy.data.objects.new("Linked keys", bpy.data.objects["With keys"].data.copy()),
     }
+    names = sorted(each.name for each in objects)
     bpy.data.libraries.write(path, objects)
-    bpy.data.batch_remove([mesh, material, *objects])
+    bpy.data.batch_remove([material, *(each.data for each in objects), *objects])
     with bpy.data.libraries.load(path, link=True) as (_source, target):
-        target.objects = ["Linked", "Linked Light"]
+        target.objects = names
     for each in target.objects:
         bpy.context.scene.collection.objects.link(each)
     # Objects of this file with data of the other one.
@@ -623,6 +666,11 @@ def library(tmp_path: Path, scene: None) -> None:
 
 LINKED: list[tuple[str, tuple[Any, ...]]] = [
     ("set_transform", ("Linked", {"location": [1, 2, 3]})),
+    ("set_transforms", (["Cube", "Linked"], floats(*ROW, *ROW))),
+    ("set_pose", ("Linked Rig", {"Bone": {"location": [1, 2, 3]}})),
+    ("set_pose", ("Linked Rig", floats(*ROW))),
+    ("set_shape_keys", ("Linked keys", {"Up": 1})),
+    ("set_shape_keys", ("Linked keys", floats(0, 1, 1))),
     ("look_at", ("Linked", [1, 2, 3])),
     ("delete_object", ("Linked",)),
     ("set_material", ("Linked", {"metallic": 1})),

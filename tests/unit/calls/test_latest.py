@@ -249,6 +249,24 @@ def test_a_cast_that_waits_for_a_tool_is_replaced(local: LocalNode, caller: Call
     assert replaced(local) == 1
 
 
+def test_only_calls_make_an_undo_step(local: LocalNode, caller: Caller) -> None:
+    steps: list[str | None] = []
+
+    def run(call: Any) -> Any:
+        steps.append(call.undo)
+        assert call.changes_scene
+        return call.run()
+
+    local.queue = CallQueue(run=run)
+    local.register("pose", print, latest="pose", undo=True)
+    by_gen_server(caller, "pose", [1])
+    ask_gen(caller, A("beam_bpy"), (A("pose"), [2]))
+
+    local.serve()
+
+    assert steps == [None, "pose"]
+
+
 def test_a_cast_that_has_begun_is_not_replaced(local: LocalNode, caller: Caller) -> None:
     ran: list[Any] = []
 

@@ -1,0 +1,74 @@
+"""Handlers for bench/live.py: `set_pose` of Scene Handlers, which also notes when each pose is up to date in the scene.
+
+`serve --handlers scene_handlers --handlers bench/live_handlers.py` loads them.
+"""
+
+import time
+from array import array
+from typing import Any
+
+import bpy
+
+from beam_bpy import BeamServer
+from scene_handlers import armatures, live
+
+_applied: list[tuple[str, float]] = []
+"""The armature and the sender's time of each pose since the last update."""
+
+_ages: "dict[str, array[float]]" = {}
+"""The ages of the poses of each armature when they were up to date, in seconds."""
+
+
+def pose(name: Any, rows: Any, given: dict[str, float]) -> None:
+    """Set the pose of an armature. `at` is the Unix time at which it was sent."""
+    armatures.set_pose(name, rows, given)
+    _applied.append((str(name, "utf-8"), given["at"]))
+
+
+def displayed() -> None:
+    """Update the scene once for all poses of a tick, and note their ages."""
+    live.update()
+    now = time.time()
+    for name, at in _applied:
+        _ages.setdefault(name, array("d")).append(now - at)
+    _applied.clear()
+
+
+def add_rigs(count: int, bones: int) -> None:
+    """Add the armatures `rig0`, `rig1`, … with so many bones each, in chains of eight."""
+    for number in range(count):
+        data = bpy.data.armatures.new(f"rig{number}")
+        rig = bpy.data.objects.new(f"rig{number}", data)
+        bpy.context.scene.collection.objects.link(rig)  # type: ignore[union-attr]
+        view_layer: Any = bpy.context.view_layer
+        view_layer.objects.active = rig
+        bpy.ops.object.mode_set(mode="EDIT")
+        for index in range(bones):
+            bone: Any = data.edit_bones.new(f"bone{index}")
+            bone.head, bone.tail = (index, 0, 0), (index, 0, 1)
+            if index % 8:
+                bone.parent = data.edit_bones[f"bone{index - 1}"]
+        bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def begin_ages() -> None:
+    """Forget all ages."""
+    _ages.clear()
+
+
+def ages() -> dict[str, list[float]]:
+    """Return the ages of the poses of each armature since `begin_ages`."""
+    return {name: found.tolist() for name, found in _ages.items()}
+
+
+def last_poses() -> dict[str, float]:
+    """Return the number of the pose that each armature has: the first number of its first bone."""
+    rigs: Any = bpy.data.objects
+    return {rig.name: rig.pose.bones["bone0"].location.x for rig in rigs if rig.type == "ARMATURE"}
+
+
+def register(server: BeamServer) -> None:
+    """Register the handlers."""
+    server.expose(undo=True, binaries=memoryview, latest=live.pose_key, after_tick=displayed)(pose)
+    for handler in (add_rigs, begin_ages, ages, last_poses):
+        server.expose(handler)
