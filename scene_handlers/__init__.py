@@ -6,7 +6,7 @@ Each handler is a function with positional arguments. Arguments and results cont
 properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but
 the names are still valid.
 
-The extension also publishes events of Blender; see `events`.
+The extension also publishes events of Blender; see `events` and `motion_events`.
 """
 
 import atexit
@@ -31,6 +31,7 @@ from . import (
     lights,
     materials,
     mesh_edits,
+    motion_events,
     node_inputs,
     objects,
     passes,
@@ -61,6 +62,7 @@ READING: Handlers = (
     armatures.get_shape_keys,
     node_inputs.get_node_inputs,
     inspection.inspect_file,
+    motion_events.current_values,
 )
 """Handlers that do not change the scene."""
 
@@ -146,6 +148,7 @@ def register(server: "BeamServer | None" = None) -> None:
         # Blender disables its extensions when it ends. In a program nobody does, and with functions in
         # bpy.app.handlers the bpy module does not end.
         atexit.register(events.unregister)
+        atexit.register(motion_events.unregister)
     for handler in READING:
         server.expose(owner=__package__)(handler)
     for handler in RENDERING:
@@ -159,10 +162,12 @@ def register(server: "BeamServer | None" = None) -> None:
     for handler in OPENING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)
+    motion_events.register(server)
 
 
 def unregister() -> None:
     """Undo `register`. Blender calls this when the user disables the extension."""
+    motion_events.unregister()
     events.unregister()
     _server().unregister_owner(__package__)
 
