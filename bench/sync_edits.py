@@ -1,4 +1,4 @@
-"""Random edits in a Blender that is a node: `serve --handlers bench/sync_edits.py`. Used by tests and `sync_blenders.py`.
+"""Random edits in a Blender that is a node: `serve --handlers bench/sync_edits.py`.
 
 The edits are those of a user: no call of a handler makes them. A function of `after_tick` makes them after each call of
 `edit`, when the call has its answer.
@@ -8,8 +8,8 @@ import random
 from typing import Any
 
 import bpy
-import scene_handlers
 
+import scene_handlers
 from beam_bpy import BeamServer
 
 BONES = 16
@@ -41,7 +41,8 @@ def edits() -> int:
 def state() -> dict[str, list[float]]:
     """All numbers that the edits change."""
     found: dict[str, list[float]] = {}
-    for each in bpy.data.objects:
+    objects: Any = bpy.data.objects
+    for each in objects:
         found[each.name] = [*each.location, *each.rotation_euler, *each.rotation_quaternion, *each.scale]
         for bone in each.pose.bones if each.pose else ():
             found[f"{each.name} {bone.name}"] = [*bone.location, *bone.rotation_quaternion, *bone.scale]
@@ -56,11 +57,12 @@ def _edit_now() -> None:
         _edit(random.Random(seed))
         _edits += 1
         # A window does this after each input of the user.
-        bpy.context.view_layer.update()
+        layer: Any = bpy.context.view_layer
+        layer.update()
 
 
 def _edit(chance: random.Random) -> None:
-    found: Any = chance.choice([*bpy.data.objects])
+    found: Any = chance.choice(list(bpy.data.objects))
     if found.pose and chance.random() < 0.8:
         found = chance.choice([*found.pose.bones])
     what = chance.choice(("location", "rotation", "scale"))
@@ -73,20 +75,21 @@ def _edit(chance: random.Random) -> None:
 def _make_scene() -> None:
     for old in [*bpy.data.objects]:
         bpy.data.objects.remove(old)
-    collection = bpy.context.scene.collection
+    context: Any = bpy.context
+    collection = context.scene.collection
     for number in range(CUBES):
-        made = bpy.data.objects.new(f"Cube {number}", None)
+        made: Any = bpy.data.objects.new(f"Cube {number}", None)
         collection.objects.link(made)
         if number % 3 == 2:
             made.parent = bpy.data.objects[f"Cube {number - 1}"]
         if number % 4 == 3:
             made.rotation_mode = "QUATERNION"
-    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    rig: Any = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
     collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
+    context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     for number in range(BONES):
         bone = rig.data.edit_bones.new(f"Bone {number}")
         bone.head, bone.tail = (number, 0, 0), (number, 0, 1)
     bpy.ops.object.mode_set(mode="OBJECT")
-    bpy.context.view_layer.update()
+    context.view_layer.update()

@@ -251,6 +251,7 @@ def current_values(topics: list[str]) -> dict[str, Any]:
         _update()
         _compare(None)
         _flush()
+        state.names = _names()
     result: dict[str, Any] = {topic.name: {} for topic in chosen}
     for found in _local_objects():
         for topic in chosen:

@@ -213,7 +213,8 @@ class Call(Runnable):
                 return False
             self.handler = handler
         failure = None
-        watched = self._is_watched(handler) if self._context.watchers.all else False
+        # The steps of an `async def` are surrounded in `_rest`.
+        watched = self._is_watched(handler) and not handler.asynchronous if self._context.watchers.all else False
         if watched:
             self._context.watchers.before()
         present = PRESENT.set(self)

@@ -44,6 +44,7 @@ _PATHS = {
     "scene_limits": f"{SCENE_HANDLERS}.limits",
     "scene_thumbnails": f"{SCENE_HANDLERS}.thumbnails",
     "scene_events": f"{SCENE_HANDLERS}.events",
+    "scene_motion_events": f"{SCENE_HANDLERS}.motion_events",
 }
 
 
