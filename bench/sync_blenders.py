@@ -88,16 +88,17 @@ def measure(seconds: float, rate: float) -> dict[str, Any]:
     with Rig() as rig:
         pair = Pair(rig)
         with pair.client:
+            begin = pair.counts()
             pair.edit(seconds / 10, rate)
             early = pair.memory()
             pair.edit(seconds * 9 / 10, rate)
             time.sleep(QUIET)
-            counts = pair.counts()
+            counts = _since(begin, pair.counts())
             late = pair.memory()
             states = [pair.ask(node, "state") for node in pair.blenders]
             edits = {node: pair.ask(node, "edits") for node in pair.blenders}
             time.sleep(QUIET)
-            late_counts = pair.counts()
+            late_counts = _since(begin, pair.counts())
             used = {node: round(cpu_time(each.process.pid), 1) for node, each in pair.blenders.items()}
             program_time = round(cpu_time(pair.example.process.pid), 1)
     return {
@@ -124,6 +125,11 @@ def measure(seconds: float, rate: float) -> dict[str, Any]:
             for node in edits
         ),
     }
+
+
+def _since(begin: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """The counts without those of the values that make both Blenders equal in the beginning."""
+    return {node: {name: now[node][name] - begin[node][name] for name in now[node]} for node in now}
 
 
 def _most_different(first: dict[str, list[float]], second: dict[str, list[float]]) -> float:
