@@ -6,9 +6,9 @@ Prints the figures as JSON:
     blenders          for each Blender: its edits; the counts of the example (see there); the resident memory in MB
                       after a tenth of the time and at the end; the processor time in seconds
     program           the memory and the processor time of the example
-    most_different    the largest difference between two numbers of the Blenders, 1 s after the last edit
-    echoes            the number of changes that were sent after the last edit had arrived, and of changes that were
-                      sent more often than there were edits; it has to be 0
+    most_different    the largest difference between two numbers of the Blenders once all edits have arrived
+    echoes            the number of changes that were sent after all edits had arrived, and of events that are more than
+                      the edits; it has to be 0
 """
 
 import argparse
@@ -26,7 +26,10 @@ from calls_rig import COOKIE, HERE, Program, Rig, cpu_time, resident
 from beam_bpy import BeamServer
 
 QUIET = 1.0
-"""Seconds after the last edit until the Blenders are compared."""
+"""Seconds in which the example must send nothing once all edits have arrived."""
+
+LONGEST_WAIT = 60.0
+"""The longest time until all edits have arrived, in seconds."""
 
 MEGABYTE = 2**20
 
@@ -44,6 +47,8 @@ class Pair:
         example = HERE.parent / "examples" / "sync_blenders.exs"
         elixir = shutil.which("elixir") or "elixir"
         self.example = rig.program([elixir, str(example), *self.blenders])
+        self._chance = random.Random(1)
+        self._casts = dict.fromkeys(self.blenders, 0)
         self.client = BeamServer(node_name=f"edits_{os.getpid()}@127.0.0.1", cookie=COOKIE)
 
     def _blender(self, rig: Rig, name: str) -> Program:
@@ -73,14 +78,26 @@ class Pair:
     def edit(self, seconds: float, rate: float) -> None:
         """Make random edits at random times in both Blenders."""
         end = time.monotonic() + seconds
-        chance = random.Random(1)
         next_edits = dict.fromkeys(self.blenders, time.monotonic())
         while (now := time.monotonic()) < end:
             node = min(next_edits, key=lambda name: next_edits[name])
             if next_edits[node] > now:
                 time.sleep(next_edits[node] - now)
-            next_edits[node] += chance.expovariate(rate)
-            self.client.cast(node, "Scene", "edit", [chance.getrandbits(60)])
+            next_edits[node] += self._chance.expovariate(rate)
+            self.client.cast(node, "Scene", "edit", [self._chance.getrandbits(60)])
+            self._casts[node] += 1
+
+    def settle(self) -> None:
+        """Wait until all edits are made and the example sends no more, at most `LONGEST_WAIT` seconds."""
+        end = time.monotonic() + LONGEST_WAIT
+        before = None
+        while time.monotonic() < end:
+            made = {node: self.ask(node, "edits") for node in self.blenders}
+            counts = self.counts()
+            if made == self._casts and counts == before:
+                return
+            before = counts
+            time.sleep(QUIET)
 
 
 def measure(seconds: float, rate: float) -> dict[str, Any]:
@@ -92,7 +109,7 @@ def measure(seconds: float, rate: float) -> dict[str, Any]:
             pair.edit(seconds / 10, rate)
             early = pair.memory()
             pair.edit(seconds * 9 / 10, rate)
-            time.sleep(QUIET)
+            pair.settle()
             counts = _since(begin, pair.counts())
             late = pair.memory()
             states = [pair.ask(node, "state") for node in pair.blenders]
