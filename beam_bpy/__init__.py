@@ -25,6 +25,7 @@ if sys.version_info < (3, 11):
 from beam_bpy.beam_server import BeamServer, PeerInfo, get_beam_server
 from beam_bpy.calls.handlers import Handler, HandlerOptions
 from beam_bpy.calls.node_answers import Health, RunningHandler
+from beam_bpy.calls.present import CurrentCall, current_call
 from beam_bpy.calls.statistics import Activity, FailedCall
 from beam_bpy.epmd.registration import EpmdMode
 from beam_bpy.erlang_variant import ErlangVariantDecoder, ErlangVariantEncoder
@@ -56,6 +57,7 @@ __all__ = [
     "BeamProcess",
     "BeamServer",
     "BitString",
+    "CurrentCall",
     "DecodeError",
     "Destination",
     "EncodeError",
@@ -86,6 +88,7 @@ __all__ = [
     "SettingsError",
     "Tls",
     "__version__",
+    "current_call",
     "get_beam_server",
     "python_error",
 ]

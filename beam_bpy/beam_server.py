@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack, overlo
 from beam_bpy import main_program, settings
 from beam_bpy.calls.handlers import Handler, HandlerOptions, Registry, new_handler
 from beam_bpy.calls.node_answers import Health, health
+from beam_bpy.calls.present import Watcher
 from beam_bpy.calls.routing import CallRouter
 from beam_bpy.calls.statistics import Activity
 from beam_bpy.checks import check_name, check_node_name, check_owner, check_timeout, check_topic
@@ -675,6 +676,18 @@ class BeamServer:
         """The number of processes that have subscribed to a topic. With none, there is no need to make a payload."""
         check_topic(topic)
         return self._router.subscriptions.count(topic) if self._running is not None else 0
+
+    def watch_changes(self, before: Callable[[], object], after: Callable[[], object]) -> Callable[[], None]:
+        """Run functions before and after each call of a handler with `undo` or `changes_scene`.
+
+        They run on the thread of the handlers: around each slice of a long handler, each step of an `async def`
+        handler, and each batch. Inside `after`, `current_call()` is the call. The caller gets its answer after that,
+        so the functions have to be short. Their exceptions are logged.
+
+        Returns:
+            A function that ends this.
+        """
+        return self._router.context.watchers.add(Watcher(before, after))
 
     # -- the threads
 

@@ -6,7 +6,7 @@ Each handler is a function with positional arguments. Arguments and results cont
 properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but
 the names are still valid.
 
-The extension also publishes events of Blender; see `events`.
+The extension also publishes events of Blender; see `events` and `motion_events`.
 """
 
 import atexit
@@ -14,7 +14,7 @@ import importlib.metadata
 import logging
 from typing import TYPE_CHECKING
 
-from . import blend_files, conversion, events, live, processing
+from . import blend_files, conversion, events, live, motion_events, processing
 from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
 from .temporary_folders import remove_abandoned_folders
 
@@ -52,6 +52,7 @@ def register(server: "BeamServer | None" = None) -> None:
         # Blender disables its extensions when it ends. In a program nobody does, and with functions in
         # bpy.app.handlers the bpy module does not end.
         atexit.register(events.unregister)
+        atexit.register(motion_events.unregister)
     remove_abandoned_folders()
     for handler in READING:
         server.expose(owner=__package__)(handler)
@@ -77,10 +78,12 @@ def register(server: "BeamServer | None" = None) -> None:
     for handler in OPENING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
     events.register(server)
+    motion_events.register(server)
 
 
 def unregister() -> None:
     """Undo `register`. Blender calls this when the user disables the extension."""
+    motion_events.unregister()
     events.unregister()
     _server().unregister_owner(__package__)
 

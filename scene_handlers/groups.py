@@ -18,6 +18,7 @@ from . import (
     live,
     materials,
     mesh_edits,
+    motion_events,
     node_inputs,
     objects,
     passes,
@@ -47,6 +48,7 @@ READING: Handlers = (
     node_inputs.get_node_inputs,
     inspection.inspect_file,
     screenshots.screenshot,
+    motion_events.current_values,
 )
 """Handlers that do not change the scene."""
 

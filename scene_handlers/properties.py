@@ -81,9 +81,12 @@ def set_property(path: str, value: Any) -> Any:
             values of one type, or a map with such values.
     """
     wanted = text(path, "a path")
+    step = _LAST_STEP.fullmatch(wanted)
+    named = _resolve(bpy.data, step["owner"]) if step is not None and step["name"] == "name" else None
     with changes() as change:
         assign(change, bpy.data, wanted, value)
-        return get_property(wanted)
+        # A datablock with a new name is no longer found at this path.
+        return get_property(wanted) if named is None else named.name
 
 
 def assign(change: Changes, root: Any, path: str, value: Any) -> None:

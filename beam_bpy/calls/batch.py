@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from beam_bpy.calls.call import CallContext
 from beam_bpy.calls.failure_log import log_failure
 from beam_bpy.calls.handlers import Handler
+from beam_bpy.calls.present import PRESENT, CurrentCall
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.distribution.process import SpawnedProcess
@@ -100,8 +101,22 @@ class Batch(Runnable):
         if not self._reply.is_wanted():
             self._reply.dropped()
             return False
-        self._reply.returned(list_of(*map(self._run_step, self._steps)))
+        watched = self.changes_scene if self._context.watchers.all else False
+        if watched:
+            self._context.watchers.before()
+        present = PRESENT.set(self)
+        try:
+            answers = list_of(*map(self._run_step, self._steps))
+        finally:
+            if watched:
+                self._context.watchers.after()
+            PRESENT.reset(present)
+        self._reply.returned(answers)
         return False
+
+    def describe(self) -> CurrentCall:
+        """See `current_call`."""
+        return CurrentCall(Atom(self._reply.peer.name), self._reply.caller_pid, None)
 
     def refuse(self, sentence: str) -> None:
         """See `Runnable`: the caller gets the reason `{busy, <<"sentence">>}`."""

@@ -14,6 +14,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any
 
 from beam_bpy.calls.handlers import RECURSION_LIMIT, Handler, Registry
+from beam_bpy.calls.present import PRESENT, CurrentCall, Watched, Watchers
 from beam_bpy.calls.replies import Caller, Reply
 from beam_bpy.calls.statistics import Statistics
 from beam_bpy.dispatch.runnable import Runnable
@@ -46,12 +47,14 @@ class CallContext:
 
     Attributes:
         statistics: counts the calls.
+        watchers: functions that surround calls that change the scene.
     """
 
     def __init__(self, registry: Registry, encoder: ErlangVariantEncoder) -> None:
         self.registry = registry
         self.encoder = encoder
         self.statistics = Statistics()
+        self.watchers = Watchers()
 
     def count_returned(self, handler: Handler) -> None:
         """Count a call that has returned."""
@@ -86,6 +89,7 @@ class Call(Runnable):
         mfa: the module, function and arity that the caller named, for stack traces.
         reply: how the caller gets the answer.
         on_progress: gets the values that a long call yields; None when the caller has not asked for them.
+        token: a value of the caller's own, see `CurrentCall`.
 
     Attributes:
         handler: the handler that ran last.
@@ -103,6 +107,7 @@ class Call(Runnable):
         "_mfa",
         "_on_progress",
         "_reply",
+        "_token",
         "handler",
         "load",
         "progress",
@@ -116,12 +121,14 @@ class Call(Runnable):
         mfa: Mfa,
         reply: Reply,
         on_progress: OnProgress | None = None,
+        token: Any = None,
     ) -> None:
         self._context = context
         self._args = args
         self._mfa = mfa
         self._reply = reply
         self._on_progress = on_progress
+        self._token = token
         self._generator: Generator[Any, None, Any] | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._in_task = False
@@ -206,6 +213,11 @@ class Call(Runnable):
                 return False
             self.handler = handler
         failure = None
+        # The steps of an `async def` are surrounded in `_rest`.
+        watched = self._is_watched(handler) and not handler.asynchronous if self._context.watchers.all else False
+        if watched:
+            self._context.watchers.before()
+        present = PRESENT.set(self)
         try:
             done, value = self._next_value(handler)
             if type(value) is CoroutineType and handler.asynchronous:
@@ -214,6 +226,10 @@ class Call(Runnable):
             encoded = self._context.encoder.encode_term(value)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
             failure = failure_of(error, self._mfa.stack(), self._context.encoder)
+        finally:
+            if watched:
+                self._context.watchers.after()
+            PRESENT.reset(present)
         if failure is not None:
             self._close_begun()
             self._fail(failure)
@@ -235,8 +251,10 @@ class Call(Runnable):
         """Wait for the result of an `async def`, and answer the call."""
         self._in_task = True
         failure, encoded = None, b""
+        PRESENT.set(self)  # For this task, which has a context of its own.
         try:
-            encoded = self._context.encoder.encode_term(await coroutine)
+            rest = Watched(coroutine, self._context.watchers) if self._is_watched(handler) else coroutine
+            encoded = self._context.encoder.encode_term(await rest)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit may leave a caller waiting
             failure = self._end_reason or failure_of(error, self._mfa.stack(), self._context.encoder)
         self._coroutine, self._in_task = None, False
@@ -272,7 +290,14 @@ class Call(Runnable):
         self._close_begun()
         self._fail(cancelled(sentence, self._mfa))
 
+    def describe(self) -> CurrentCall:
+        """See `current_call`."""
+        return CurrentCall(Atom(self._reply.peer.name), self._reply.caller_pid, self._token)
+
     # -- the parts of `run`
+
+    def _is_watched(self, handler: Handler) -> bool:
+        return handler.undo or handler.changes_scene
 
     def _replaced(self, handler: Handler | None) -> Failure | None:
         """Why the call fails if `handler` has taken the place of its own while it was queued; None if it runs."""

@@ -8,6 +8,7 @@ The handler of the function's name answers. If there is none, these names have a
 
     call_handler, handle_rpc     [Name, Args]: the handler Name
     call_with_progress           [To, Name, Args]: the same, and To gets the values that a long handler yields
+    call_with_token              [Token, Name, Args]: the same, and `current_call` has the token
     call_batch                   [[{Name, Args}]]: see `batch`
     describe_handlers            []: the handlers, their parameters, docstrings and options
     subscribe, unsubscribe       [Topic] or [Topic, Pid]: see `subscriptions`
@@ -74,7 +75,7 @@ _SPAWN_OPTIONS = frozenset(
 """The options of `spawn_opt`. Those for memory and priority have no effect here."""
 
 
-_QUEUED_BUILTINS = frozenset(("call_handler", "handle_rpc", "call_with_progress", "call_batch"))
+_QUEUED_BUILTINS = frozenset(("call_handler", "handle_rpc", "call_with_progress", "call_with_token", "call_batch"))
 """The names with a meaning of their own that run other handlers, which may be queued."""
 
 
@@ -103,6 +104,7 @@ class CallRouter:
             "call_handler": self._call_named,
             "handle_rpc": self._call_named,
             "call_with_progress": self._call_with_progress,
+            "call_with_token": self._call_with_token,
             "call_batch": self._call_batch,
             "describe_handlers": self._describe_handlers,
             "subscribe": self._subscribe,
@@ -157,19 +159,25 @@ class CallRouter:
         self.queue.put(work)
 
     def _run(
-        self, handler: Handler, arguments: Payload, mfa: Mfa, reply: Reply, on_progress: OnProgress | None = None
+        self,
+        handler: Handler,
+        arguments: Payload,
+        mfa: Mfa,
+        reply: Reply,
+        on_progress: OnProgress | None = None,
+        token: Any = None,
     ) -> None:
         if handler.permit is not None and not handler.permits(reply.peer.name):
             self._refuse(mfa, reply, not_allowed(mfa))
             return
         if handler.latest is not None and reply.waiting is Waiting.CAST:
-            self._run_latest(handler, arguments, mfa, reply)
+            self._run_latest(handler, arguments, mfa, reply, token)
             return
         if not handler.inline and (refusal := self._overload(mfa, reply.peer)) is not None:
             self._refuse(mfa, reply, refusal)
             return
         args, _end = read_arguments(handler, arguments)
-        call = Call(self.context, handler, args, mfa, reply, on_progress)
+        call = Call(self.context, handler, args, mfa, reply, on_progress, token)
         # An inline call runs here. Further slices of a long one would block the network thread, so they are queued.
         if not handler.inline or call.run():
             reply.queued()
@@ -182,11 +190,11 @@ class CallRouter:
             latest.keep_order()
         self.queue.put(work)
 
-    def _run_latest(self, handler: Handler, arguments: Payload, mfa: Mfa, reply: Reply) -> None:
+    def _run_latest(self, handler: Handler, arguments: Payload, mfa: Mfa, reply: Reply, token: Any) -> None:
         """Queue a cast of a handler with the option `latest`, or let it take the place of one that waits."""
         args, _end = read_arguments(handler, arguments)
         key = handler.latest_key(args)
-        call = Call(self.context, handler, args, mfa, reply)
+        call = Call(self.context, handler, args, mfa, reply, None, token)
         latest = self._latest_of(reply.peer)
         replaced = latest.replace(key, call)
         if replaced is not None:
@@ -233,12 +241,26 @@ class CallRouter:
         on_progress = _progress_sender(reply, to, name)
         return self._run_named(name, Payload(arguments.data, offset), mfa, reply, on_progress)
 
+    def _call_with_token(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:
+        if mfa.arity != 3:
+            return False
+        _count, offset = list_header(*arguments)
+        token, offset = decode_term(arguments.data, offset)
+        name, offset = read_name(arguments.data, offset)
+        return self._run_named(name, Payload(arguments.data, offset), mfa, reply, token=token)
+
     def _run_named(
-        self, name: str, arguments: Payload, mfa: Mfa, reply: Reply, on_progress: OnProgress | None = None
+        self,
+        name: str,
+        arguments: Payload,
+        mfa: Mfa,
+        reply: Reply,
+        on_progress: OnProgress | None = None,
+        token: Any = None,
     ) -> bool:
         handler = self.context.registry.find(name, mfa.module)
         if handler is not None:
-            self._run(handler, arguments, mfa, reply, on_progress)
+            self._run(handler, arguments, mfa, reply, on_progress, token)
         return handler is not None
 
     def _call_batch(self, mfa: Mfa, arguments: Payload, reply: Reply) -> bool:

@@ -50,6 +50,7 @@ _PATHS = {
     "scene_thumbnails": f"{SCENE_HANDLERS}.thumbnails",
     "scene_events": f"{SCENE_HANDLERS}.events",
     "python_permission": f"{PYTHON_HANDLERS}.permission",
+    "scene_motion_events": f"{SCENE_HANDLERS}.motion_events",
 }
 
 

@@ -366,6 +366,7 @@ FAILING: dict[str, Calls] = {
         ("Empty",),
     ],
     "bones": [*with_names(ABSENT), ("Cube",), ("Empty",)],
+    "current_values": [(value,) for value in (None, 5, "transforms", [5], ["objects"], ["no such topic"])],
     "get_pose": [*with_names(ABSENT), ("Cube",), ("Empty",), *with_options(("Rig",), matrix=[1, None])],
     "set_pose": [
         *with_names(ABSENT, {}),

@@ -241,3 +241,11 @@ def test_what_is_not_a_path(path: Any) -> None:
     for call in (get, lambda each: put(each, 1)):
         with pytest.raises(ValueError, match=r"^a path has to be "):
             call(path)
+
+
+def test_a_new_name_is_returned_as_blender_stores_it() -> None:
+    bevel = bpy.data.objects["Cube"].modifiers.new("Bevel", "BEVEL")
+    assert put('objects["Cube"].modifiers["Bevel"].name', "Round") == bevel.name == "Round"
+    assert put('objects["Cube"].name', "Crate") == "Crate"
+    assert put('objects["Crate"].name', "Light") == "Light.001"
+    assert get('objects["Light.001"].name') == "Light.001"
