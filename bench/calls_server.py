@@ -65,7 +65,7 @@ def register_blender(server: BeamServer) -> None:
     """Register handlers that need Blender: they move an object, or create a mesh from binaries or JSON."""
     import bpy
 
-    from scene_handlers import geometry
+    from scene_handlers.meshes import geometry
 
     def move(x: float) -> float:
         cube: Any = bpy.data.objects["Cube"]

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from beam_bpy import BeamServer
-from scene_handlers import armatures, live
+from scene_handlers.motion import armatures, live
 
 _applied: list[tuple[str, float]] = []
 """The armature and the sender's time of each pose since the last update."""

@@ -14,9 +14,11 @@ import importlib.metadata
 import logging
 from typing import TYPE_CHECKING
 
-from . import blend_files, conversion, events, live, motion_events, processing
+from . import events, motion_events, processing
+from .assets import blend_files, conversion
 from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
-from .temporary_folders import remove_abandoned_folders
+from .motion import live
+from .support.temporary_folders import remove_abandoned_folders
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer

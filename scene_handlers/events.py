@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .render import output_path
-from .silence import is_silent
+from .pictures.render import output_path
+from .support.silence import is_silent
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer

@@ -3,33 +3,12 @@
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from . import (
-    animation,
-    armatures,
-    baking,
-    blend_files,
-    cameras,
-    curves,
-    descriptions,
-    geometry,
-    image,
-    inspection,
-    lights,
-    live,
-    materials,
-    mesh_edits,
-    motion_events,
-    node_inputs,
-    objects,
-    passes,
-    properties,
-    recording,
-    render,
-    resources,
-    screenshots,
-    thumbnails,
-    transfer,
-)
+from . import motion_events
+from .assets import blend_files, inspection, resources, transfer
+from .meshes import geometry, mesh_edits
+from .motion import animation, armatures, curves, live, recording, transforms
+from .pictures import baking, image, passes, render, screenshots, thumbnails
+from .scenes import cameras, descriptions, lights, materials, node_inputs, objects, properties
 
 Handlers = tuple[Callable[..., Any], ...]
 
@@ -114,7 +93,7 @@ Keys = dict[Callable[..., Any], Callable[..., Hashable]]
 LIVE: Keys = {
     armatures.set_pose: live.pose_key,
     armatures.set_shape_keys: live.shape_keys_key,
-    objects.set_transforms: live.transforms_key,
+    transforms.set_transforms: live.transforms_key,
 }
 """Handlers for casts in each frame, which make no undo step; and for calls, which the user can undo."""
 

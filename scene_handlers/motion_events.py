@@ -28,8 +28,8 @@ import numpy as np
 from bpy.app.handlers import persistent
 from numpy.typing import NDArray
 
-from . import rotations
-from .arguments import choice, shown
+from .support import rotations
+from .support.arguments import choice, shown
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer, CurrentCall

@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
-from .arguments import Options, choice, options, shown
+from .assets.opening import OPENING, Content, content, opened
 from .groups import INSPECTING, LIVE, LOADING, STEPS
-from .opening import OPENING, Content, content, opened
+from .support.arguments import Options, choice, options, shown
 
 _MOST_STEPS = 1000
 

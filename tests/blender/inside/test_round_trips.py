@@ -257,7 +257,7 @@ def normals(found: Any) -> "np.ndarray[Any, Any]":
 @bounded
 @given(st.data())
 def test_any_mesh_gives_the_same_mesh_again(data: st.DataObject) -> None:
-    geometry = handlers("geometry")
+    geometry = handlers("meshes.geometry")
     with nothing_left():
         found = data.draw(meshes())
         before, shape = content(found), normals(found)
@@ -283,7 +283,7 @@ vertex_indices = st.lists(st.integers(0, 6), min_size=3, max_size=6)
 def test_any_faulty_face_is_found(faces: list[list[int]]) -> None:
     corners = np.array([vertex for face in faces for vertex in face], np.int32)
     starts = np.cumsum([0, *map(len, faces)], dtype=np.int32)[:-1]
-    faults = handlers("topology").faulty_faces(corners, starts)
+    faults = handlers("meshes.topology").faulty_faces(corners, starts)
     assert faults.repeating.tolist() == [place for place, face in enumerate(faces) if len(set(face)) < len(face)]
     ordered = [sorted(face) for face in faces]
     assert faults.duplicates.tolist() == [place for place, face in enumerate(ordered) if face in ordered[:place]]
@@ -321,7 +321,7 @@ def image_content(image: Any) -> dict[str, Any]:
 @bounded
 @given(st.data())
 def test_any_image_gives_the_same_image_again(data: st.DataObject) -> None:
-    module = handlers("image")
+    module = handlers("pictures.image")
     with nothing_left():
         found = data.draw(images())
         stored, before = found.name, image_content(found)
@@ -354,10 +354,10 @@ def curves(draw: st.DrawFn, first: Any, second: Any) -> tuple[str, int]:
     index = draw(st.integers(0, width - 1))
     for owner in (first, second):
         owner["custom"] = 1.0
-    animated, full_path = handlers("properties").place(first, path)
+    animated, full_path = handlers("scenes.properties").place(first, path)
     for frame in draw(frames):
         animated.keyframe_insert(full_path, index=index if width > 1 else -1, frame=frame)
-    curve = handlers("curves").find_curve(animated, full_path, index)
+    curve = handlers("motion.curves").find_curve(animated, full_path, index)
     for point in curve.keyframe_points:
         point.co.y = draw(st.floats(-1e6, 1e6, width=32))
         for name in ("interpolation", "easing", "handle_left_type", "handle_right_type", "type"):
@@ -375,7 +375,7 @@ def curves(draw: st.DrawFn, first: Any, second: Any) -> tuple[str, int]:
 @bounded
 @given(st.data())
 def test_any_curve_gives_the_same_curve_again(data: st.DataObject) -> None:
-    module = handlers("curves")
+    module = handlers("motion.curves")
     with nothing_left():
         first, second = (bpy.data.objects.new(name, bpy.data.lights.new(name, "AREA")) for name in ("first", "second"))
         path, index = data.draw(curves(first, second))
@@ -387,9 +387,9 @@ def test_any_curve_gives_the_same_curve_again(data: st.DataObject) -> None:
             assert module.get_fcurve(name, path, index) == curve
             for place in data.draw(st.lists(st.floats(-1000, 1000), max_size=3)):
                 values = [
-                    module.find_curve(*handlers("properties").place(bpy.data.objects[each], path), index).evaluate(
-                        place
-                    )
+                    module.find_curve(
+                        *handlers("scenes.properties").place(bpy.data.objects[each], path), index
+                    ).evaluate(place)
                     for each in ("first", name)
                 ]
                 assert values[0] == pytest.approx(values[1], rel=1e-5, abs=1e-5)
@@ -427,7 +427,7 @@ def objects(draw: st.DrawFn, count: int = 2) -> list[str]:
 @bounded
 @given(st.data())
 def test_any_transform_gives_the_same_transform_again(data: st.DataObject) -> None:
-    module = handlers("objects")
+    module = handlers("scenes.objects")
     with nothing_left():
         first, second = data.draw(objects())
         described = module.describe_object(first)
@@ -461,7 +461,7 @@ custom_values = st.recursive(
 @bounded
 @given(st.data())
 def test_any_custom_property_gives_the_same_value_again(data: st.DataObject) -> None:
-    module = handlers("properties")
+    module = handlers("scenes.properties")
     with nothing_left():
         objects_with_it = [bpy.data.objects.new(data.draw(names(LONGEST_DATABLOCK)), None) for _ in range(2)]
         key, value = data.draw(keys), data.draw(custom_values)

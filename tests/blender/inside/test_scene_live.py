@@ -179,7 +179,7 @@ def test_transforms_of_many_objects(mode: str, with_scale: bool) -> None:
         made.rotation_mode = mode
         bpy.context.scene.collection.objects.link(made)
     rows = [row(number, with_scale=with_scale) for number in range(300)]
-    assert addon.scene_handlers.objects.set_transforms(names, b"".join(floats(*each) for each in rows)) == 300
+    assert addon.scene_transforms.set_transforms(names, b"".join(floats(*each) for each in rows)) == 300
     addon.scene_live.update()
     for name, expected in zip(names, rows, strict=True):
         is_at(bpy.data.objects[name], expected)
@@ -187,7 +187,7 @@ def test_transforms_of_many_objects(mode: str, with_scale: bool) -> None:
 
 
 def test_transforms_without_objects() -> None:
-    assert addon.scene_handlers.objects.set_transforms([], b"") == 0
+    assert addon.scene_transforms.set_transforms([], b"") == 0
 
 
 # Casts

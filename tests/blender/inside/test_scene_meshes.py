@@ -1,11 +1,10 @@
 """The handlers for meshes, images and curves: what they refuse, what they keep, and the names that Blender stores."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
+import addon
 import bpy
-import in_blender
 import numpy as np
 import pytest
 
@@ -18,8 +17,8 @@ NAN, INFINITE = float("nan"), float("inf")
 
 def handler(name: str) -> Callable[..., Any]:
     """A handler of the installed extension."""
-    modules = [sys.modules[f"{in_blender.SCENE_HANDLERS}.{module}"] for module in ("geometry", "image", "curves")]
-    return next(getattr(module, name) for module in modules if hasattr(module, name))
+    found: Callable[..., Any] = next(each for each in addon.scene_handlers.ALL if each.__name__ == name)
+    return found
 
 
 def upload(name: Any, mesh: dict[str, Any], **options: Any) -> dict[str, Any]:

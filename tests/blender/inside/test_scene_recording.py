@@ -44,7 +44,7 @@ def stop(given: Any = None) -> Any:
 
 
 def keyframes(owner: Any, path: str, index: int) -> list[tuple[float, ...]]:
-    curve = addon.scene_handlers.curves.find_curve(owner, path, index)
+    curve = addon.scene_curves.find_curve(owner, path, index)
     return [] if curve is None else [tuple(point.co) for point in curve.keyframe_points]
 
 
@@ -73,7 +73,7 @@ def test_two_senders_at_sixty_per_second() -> None:
             assert [value for _, value in found] == list(range(120))
             frames = [10 + (offset + sample / 60) * 24 for sample in range(120)]
             assert [frame for frame, _ in found] == pytest.approx(frames, abs=1e-3)
-        curve = addon.scene_handlers.curves.find_curve(rig, location(5), 0)
+        curve = addon.scene_curves.find_curve(rig, location(5), 0)
         assert curve.group.name == 'Bone "5"'
         assert {point.interpolation for point in curve.keyframe_points} == {"LINEAR"}
     scene.frame_set(10 + 24)
@@ -119,7 +119,7 @@ def test_shape_keys_and_transforms_are_recorded() -> None:
         options = {"record_pose": True, "at": at}
         addon.scene_armatures.set_shape_keys("Cube", floats(0, at / 2), options)
         row = [at, 0, 0, 1, 0, 0, 0, 1, 1, 1 + at]
-        addon.scene_handlers.objects.set_transforms(["Light", "Camera"], floats(*row, *row), options)
+        addon.scene_transforms.set_transforms(["Light", "Camera"], floats(*row, *row), options)
     addon.scene_armatures.set_shape_keys("Cube", {"Smile": 0.25}, {"record_pose": True, "at": 3})
     result = stop()
     assert result["samples"] == {"Cube": 4, "Light": 3, "Camera": 3}
@@ -133,15 +133,15 @@ def test_shape_keys_and_transforms_are_recorded() -> None:
 def test_a_recording_replaces_the_keyframes_in_its_time() -> None:
     cube = bpy.data.objects["Cube"]
     before = [1.0, 5.0, 6.5, 8.0, 20.0]
-    addon.scene_handlers.curves.set_fcurve("Cube", "location", 0, before, [7.0] * 5, {"interpolation": "constant"})
+    addon.scene_curves.set_fcurve("Cube", "location", 0, before, [7.0] * 5, {"interpolation": "constant"})
     bpy.context.scene.frame_set(5)
     for at in (2, 0, 1, 1):  # In any order; of two samples of one time, the later one counts.
         moved = floats(100 + at, 0, 0, 1, 0, 0, 0)
-        addon.scene_handlers.objects.set_transforms(["Cube"], moved, {"record_pose": True, "at": at / 24 + 9})
+        addon.scene_transforms.set_transforms(["Cube"], moved, {"record_pose": True, "at": at / 24 + 9})
     stop()
     # The first sample, at 2, came to the current frame.
     assert keyframes(cube, "location", 0) == [(1, 7), (3, 100), (4, 101), (5, 102), (6.5, 7), (8, 7), (20, 7)]
-    curve = addon.scene_handlers.curves.find_curve(cube, "location", 0)
+    curve = addon.scene_curves.find_curve(cube, "location", 0)
     interpolations = [point.interpolation for point in curve.keyframe_points]
     assert interpolations == ["CONSTANT", "LINEAR", "LINEAR", "LINEAR", "CONSTANT", "CONSTANT", "CONSTANT"]
 

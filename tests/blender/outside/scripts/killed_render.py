@@ -17,5 +17,5 @@ def end(*_scene: object) -> None:
 
 event, path = in_blender.script_arguments()
 getattr(bpy.app.handlers, event).append(end)
-render = importlib.import_module(f"{in_blender.SCENE_HANDLERS}.render")
+render = importlib.import_module(f"{in_blender.SCENE_HANDLERS}.pictures.render")
 render.render_still({"engine": "cycles", "samples": 1, "denoise": False, "width": 8, "height": 8, "path": path})

@@ -1,0 +1,1 @@
+"""Handlers for files: .blend files, and the import, export and conversion of other formats."""

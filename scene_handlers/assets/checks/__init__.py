@@ -1,0 +1,1 @@
+"""Checks of files from strangers before Blender reads them."""

@@ -1,0 +1,1 @@
+"""Handlers for meshes: their data, and edits of them."""

@@ -1,0 +1,1 @@
+"""Handlers for animation: keyframes, curves, armatures and shape keys."""

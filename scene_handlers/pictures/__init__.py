@@ -1,0 +1,1 @@
+"""Handlers for images: renders, passes, thumbnails, baked images and screenshots."""

@@ -1,0 +1,1 @@
+"""Handlers for objects, cameras, lights, materials, properties and descriptions."""

@@ -1,0 +1,1 @@
+"""What all handlers use: checks of arguments, the rules of changes, files, up-to-date values."""
