@@ -23,7 +23,7 @@ class LatestCast(Runnable):
 
     Args:
         casts: the waiting casts of the node.
-        key: see `LatestCasts.put`.
+        key: see `LatestCasts.replace`.
         call: the first cast.
     """
 
