@@ -395,7 +395,7 @@ def test_coordinates_that_are_not_numbers(place: str, format_: str) -> None:
     cube = bpy.data.objects["Würfel 立方"]
     if place == "motion":
         for index in range(3):
-            curve = addon.scene_curves._find(cube, "location", index)
+            curve = addon.scene_curves.find_curve(cube, "location", index)
             curve.keyframe_points[1].co = (25, math.nan)
     elif place == "vertex":
         cube.data.vertices[0].co.x = math.nan
