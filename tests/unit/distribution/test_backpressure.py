@@ -9,6 +9,7 @@ import pytest
 from support import COOKIE, TIMEOUT, Client, connections_of, eventually, hung_up, is_paused, pending_of, send_name
 
 from beam_bpy.dispatch.call_queue import CallQueue
+from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.dispatch.worker import Worker
 from beam_bpy.distribution.load import Load
 from beam_bpy.limits import Limits
@@ -67,7 +68,7 @@ class TestLimits:
         assert network_of(address) == network
 
 
-class Queued:
+class Queued(Runnable):
     """A call that notes that it has run, and whose answer takes the room there is."""
 
     def __init__(self, load, room, ran, number):
