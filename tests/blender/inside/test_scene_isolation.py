@@ -4,6 +4,7 @@ Each test of something that does not happen has a twin in which it happens, so t
 """
 
 import ctypes
+import importlib.util
 import math
 import os
 import shutil
@@ -31,7 +32,7 @@ STEPS = [
     ("set_frame", [2]),
     ("describe_scene", []),
     ("thumbnail", ["scene", None, SMALL]),
-    ("render_still", [{"width": 4, "height": 4, "samples": 1, "engine": "cycles"}]),
+    ("render_still", [{"width": 4, "height": 4, "samples": 1, "engine": "cycles", "denoise": False}]),
     ("apply_modifiers", [None]),
     ("export_bytes", ["glb"]),
 ]
@@ -242,7 +243,7 @@ def test_each_kind_of_script_runs_if_it_may(kind: str, tmp_path: Path) -> None:
     assert left(tmp_path) == []
     handler("open_file")(str(tmp_path / "one.blend"), {"use_scripts": True})
     bpy.context.scene.frame_set(3)
-    handler("render_still")({"width": 4, "height": 4, "samples": 1, "engine": "cycles"})
+    handler("render_still")({"width": 4, "height": 4, "samples": 1, "engine": "cycles", "denoise": False})
     assert left(tmp_path) == ["written"]
     forget(tmp_path)
 
@@ -496,9 +497,6 @@ SEEN_BY_EVALUATION: list[Callable[[Path], None]] = [
 ]
 """References that Blender follows in the steps, if it may."""
 
-if hasattr(bpy.types, "GeometryNodeImportOBJ"):
-    SEEN_BY_EVALUATION.append(imported_by_nodes)
-
 OTHERS: list[Callable[[Path], None]] = [
     image_sequence,
     speaker,
@@ -510,6 +508,10 @@ OTHERS: list[Callable[[Path], None]] = [
 
 if bpy.app.build_options.audaspace:
     OTHERS.append(sound_strip)
+
+if hasattr(bpy.types, "GeometryNodeImportOBJ"):
+    # Blender follows it, but after that the bpy module crashes at its end.
+    OTHERS.append(imported_by_nodes)
 
 if "abc" in HERE:
     OTHERS.append(alembic)
@@ -666,6 +668,10 @@ def test_the_limits_of_a_blend_file(tmp_path: Path) -> None:
     build()
     bpy.data.images.new("Generated", 300, 200).use_fake_user = True
     data = saved(tmp_path / "file.blend", compress=True)
+    if importlib.util.find_spec("zstandard") is None:  # As in the Blender of Debian.
+        with pytest.raises(ValueError, match="compressed, and this Blender has no Python module zstandard"):
+            process(data, [])
+        return
     size = handler("inspect_bytes")(data)["unpacked"]
     for limits, said in (
         ({"max_bytes": len(data) - 1}, "max_bytes is"),
