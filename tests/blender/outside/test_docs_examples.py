@@ -62,7 +62,7 @@ def test_the_page_about_handlers(script: Callable[..., list[str]], folder: Path,
             time.sleep(0.05)
         assert "ready\n" in log.read_text(), log.read_text()
         shown = elixir_blocks("handlers.md")
-        assert len(shown) == 6
+        assert len(shown) == 8
         elixir("\n".join(shown), folder, environment)
         # It ends `serve_forever`; then the script goes on.
         process.send_signal(signal.SIGTERM)

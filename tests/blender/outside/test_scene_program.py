@@ -99,7 +99,7 @@ def test_the_source_distribution_makes_the_same_wheel(tmp_path: Path, name: str)
     assert again.read_bytes() == wheel.read_bytes()
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {path for path in names if ".dist-info/" not in path} == {
-        f"{name}/{path.name}" for path in project.glob("*.py")
+        f"{name}/{path.relative_to(project)}" for path in project.rglob("*.py")
     }
     assert any(path.endswith("/licenses/LICENSE") for path in names)
 

@@ -41,7 +41,8 @@ assert [(handler.owner, handler.undo) for handler in server.handlers] == [(MY_HA
 namespace: dict[str, object] = {}
 for example in examples:
     exec(example, namespace)
-assert names() == {"add_empty", "move", "count", "follow", "turn", "rename", "size"}
+expected = {"add_empty", "move", "count", "track", "place", "fetch_name", "follow", "turn", "who", "rename", "size"}
+assert names() == expected, names() ^ expected
 
 bpy.ops.beam_bpy.start_server()
 print("ready", flush=True)
