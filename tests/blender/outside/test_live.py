@@ -47,7 +47,12 @@ def test_the_example_plays_a_motion(tmp_path: Path, environment: Environment) ->
             erl(f"erpc:call('{node}', bench, add_rigs, [5, 40], 60000)", environment)
             play = [program("elixir"), str(REPOSITORY / "examples" / "play_motion.exs"), node, "4", "2"]
             output = subprocess.run(
-                play, env=environment, capture_output=True, text=True, check=True, timeout=TIMEOUT
+                play,
+                env={**environment, "HOME": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=TIMEOUT,
             ).stdout
             assert "4 processes sent 480 poses, " in output
             replaced = re.search(r"^(\d+) of them were replaced by a newer one$", output, re.MULTILINE)
