@@ -1,4 +1,4 @@
-"""What code writes to standard output and standard error while it runs, in one text.
+"""Captures the text that code writes to standard output and standard error while it runs.
 
 Only what Python writes: Blender's own messages and other programs write to the terminal.
 """

@@ -264,7 +264,7 @@ def current_values(topics: list[str]) -> dict[str, Any]:
     return result
 
 
-# What Blender and the server call
+# Functions that Blender and the server call
 
 
 @persistent  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""What a queue of calls holds."""
+"""The base class of the objects that a queue of calls holds."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any

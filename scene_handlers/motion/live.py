@@ -1,4 +1,4 @@
-"""What handlers for calls in each frame share: the layout of binaries, the keys for `latest`, the update after a tick.
+"""Shared by handlers for calls in each frame: the layout of binaries, keys for `latest`, the update after a tick.
 
 Casts of these handlers stream: of those that set the same things, only the newest one runs, and they make no undo step.
 A call whose caller waits always runs, and makes an undo step if its handler does.

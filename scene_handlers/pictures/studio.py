@@ -39,7 +39,7 @@ _MOST_POINTS = 20_000_000
 
 
 class Subject(NamedTuple):
-    """What to picture. A long call keeps the names, and no references."""
+    """The subject of a picture. A long call keeps the names, and no references."""
 
     kind: str
     name: str

@@ -126,7 +126,7 @@ defmodule BeamBpy.AssetsCorpusTest do
     name
   end
 
-  # What calls have left. Each Blender has an empty folder as long as it runs.
+  # The files that calls have left. Each Blender has an empty folder as long as it runs.
   defp left(temporary) do
     paths = temporary |> Path.join("**") |> Path.wildcard(match_dot: true)
     blenders = temporary |> Path.join("blender_*") |> Path.wildcard()

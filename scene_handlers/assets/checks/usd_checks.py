@@ -42,7 +42,7 @@ def checked_usd(data: bytes, limits: Limits) -> bytes:
         _check_archive(data, limits)
         return data
     _check_layer(data, limits, packed=False)
-    # What is left are paths of pictures, which Blender would open.
+    # The other paths are those of pictures, which Blender would open.
     if data.startswith(b"#usda"):
         inner = _ASSET.sub(lambda found: _inside(found[0]), data)
         # An @ in a text could hide the beginning of a path.

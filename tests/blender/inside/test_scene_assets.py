@@ -28,7 +28,7 @@ Handlers = Any
 
 
 class Kept(NamedTuple):
-    """What a format can store."""
+    """The kinds of data that a format can store."""
 
     material: bool
     motion: bool

@@ -34,7 +34,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def check(data: bytes, **limits: Any) -> bytes:
-    """What Blender may read of a file."""
+    """The part of a file that Blender may read."""
     found = addon.scene_formats.content_of(data)
     checked: bytes = addon.scene_checks.checked(data, found, addon.scene_limits.limits(limits))
     return checked

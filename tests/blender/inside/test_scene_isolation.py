@@ -74,7 +74,7 @@ def handler(name: str) -> Any:
     return {each.__name__: each for each in addon.scene_handlers.ALL}[name]
 
 
-# What files can leave behind
+# Leftovers of files
 
 
 def state() -> dict[str, Any]:
