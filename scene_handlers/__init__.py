@@ -18,7 +18,7 @@ from . import events, motion_events, processing
 from .assets import blend_files, conversion
 from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
 from .motion import live
-from .support.temporary_folders import remove_abandoned_folders
+from .support.temporary_folders import lock_folder_of_blender, release_folder_of_blender, remove_abandoned_folders
 
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
@@ -55,6 +55,7 @@ def register(server: "BeamServer | None" = None) -> None:
         # bpy.app.handlers the bpy module does not end.
         atexit.register(events.unregister)
         atexit.register(motion_events.unregister)
+    lock_folder_of_blender()
     remove_abandoned_folders()
     for handler in READING:
         server.expose(owner=__package__)(handler)
@@ -87,6 +88,7 @@ def unregister() -> None:
     """Undo `register`. Blender calls this when the user disables the extension."""
     motion_events.unregister()
     events.unregister()
+    release_folder_of_blender()
     _server().unregister_owner(__package__)
 
 

@@ -1,7 +1,8 @@
 """Temporary folders. Those of a Blender that crashed are removed when the next one starts.
 
-A process holds a lock of each of its folders. The system releases it when the process ends, in whatever way. The number
-of the process would not do: another process can get it, and containers that share the folder have the same numbers.
+A process holds a lock of each of its folders, and of the folder in which Blender itself has temporary files. The system
+releases a lock when the process ends, in whatever way. The number of the process would not do: another process can get
+it, and containers that share the folder have the same numbers.
 """
 
 import os
@@ -15,6 +16,12 @@ from pathlib import Path
 import bpy
 
 _PREFIX = "scene_handlers_"
+
+_MARK = "scene_handlers.locked"
+"""The name of an empty file in Blender's own folder. It says that the Blender of this folder holds a lock of it."""
+
+_locks_of_blender: dict[Path, int] = {}
+"""The locks of Blender's own folders. Blender creates another one when its preferences change."""
 
 
 @contextmanager
@@ -35,30 +42,41 @@ def is_temporary(folder: Path) -> bool:
 
 def remove_abandoned_folders() -> None:
     """Remove the temporary folders of this user whose processes have ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*_*"):
-        with suppress(OSError):
-            _remove_if_abandoned(folder)
+    places = {Path(tempfile.gettempdir()), Path(bpy.app.tempdir).parent}
+    for place in places:
+        for folder in (*place.glob(f"{_PREFIX}*"), *(mark.parent for mark in place.glob(f"blender_*/{_MARK}"))):
+            with suppress(OSError):
+                _remove_if_abandoned(folder)
+
+
+def lock_folder_of_blender() -> None:
+    """Lock the folder of Blender's own temporary files, so that the next Blender removes it if this one crashes."""
+    folder = Path(bpy.app.tempdir)
+    if folder.name.startswith("blender_") and folder not in _locks_of_blender:
+        with suppress(OSError):  # Someone has removed the folder.
+            _locks_of_blender[folder] = _lock(folder)
+            (folder / _MARK).touch()
+
+
+def release_folder_of_blender() -> None:
+    """Undo `lock_folder_of_blender`."""
+    for folder, lock in _locks_of_blender.items():
+        (folder / _MARK).unlink(missing_ok=True)
+        _release(lock)
+    _locks_of_blender.clear()
 
 
 def _created() -> tuple[Path, int]:
     """Create a folder. Return it with its lock."""
-    # Blender has a folder of its own, which also remains if it crashes. So the name contains the name of that one.
-    blender = Path(bpy.app.tempdir).name
+    lock_folder_of_blender()
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{blender}_"))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         # A Blender that starts can find the folder before it is locked, and remove it.
         with suppress(FileNotFoundError):
             lock = _lock(folder)
             if folder.exists():
                 return folder, lock
             _release(lock)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder)
-    blender = folder.name.removeprefix(_PREFIX).rpartition("_")[0]
-    if blender.startswith("blender_"):
-        shutil.rmtree(folder.with_name(blender))
 
 
 if sys.platform == "win32":
@@ -88,6 +106,6 @@ else:
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
+                shutil.rmtree(folder)
         finally:
             os.close(lock)

@@ -70,6 +70,17 @@ defmodule BeamBpy.AssetsCorpusTest do
     eventually(fn -> left(temporary) == [] end)
   end
 
+  test "the folder of a Blender that is killed between two calls does not remain",
+       %{temporary: temporary} do
+    pool = start_pool(temporary, 1)
+    [os_pid] = os_pids(pool)
+    [folder] = blenders(temporary)
+    OsProcess.kill(os_pid)
+    eventually(fn -> temporary |> blenders() |> Enum.reject(&(&1 == folder)) != [] end)
+    wait_until_idle(pool, 1)
+    refute File.exists?(folder)
+  end
+
   test "the measurement of memory finds a leak", %{entries: entries, temporary: temporary} do
     handlers = Path.expand("../support/leaking.py", __DIR__)
     pool = start_pool(temporary, 1, [handlers])
@@ -126,12 +137,14 @@ defmodule BeamBpy.AssetsCorpusTest do
     name
   end
 
-  # The files that calls have left. Each Blender has an empty folder as long as it runs.
+  # The files that calls have left. Each Blender has a folder with the mark of its lock as long as it runs.
   defp left(temporary) do
     paths = temporary |> Path.join("**") |> Path.wildcard(match_dot: true)
-    blenders = temporary |> Path.join("blender_*") |> Path.wildcard()
-    paths -- Enum.take(blenders, 2)
+    blenders = temporary |> blenders() |> Enum.take(2)
+    paths -- (blenders ++ Enum.map(blenders, &Path.join(&1, "scene_handlers.locked")))
   end
+
+  defp blenders(temporary), do: temporary |> Path.join("blender_*") |> Path.wildcard()
 
   # Runs files. Returns a sentence for each wrong result, and by how many bytes the Blenders have grown for each file
   # after the first 50 or so. These are the large files and some of each format, and each Blender reads them: it keeps
