@@ -176,15 +176,19 @@ def _tick() -> float | None:
     if not len(state.streams):
         _rest(state)
         return None
-    if not wanted:
-        return LOOK
     now = time.monotonic()
-    if now < state.free or _job_runs():
-        return LOOK if now >= state.free else min(LOOK, state.free - now)
-    due = [stream for stream in wanted if now >= stream.due + (0.0 if stream.changed else STILL)]
-    if due:
-        _make(state, min(due, key=lambda stream: stream.due))
-    return min(LOOK, *(1 / stream.options.rate for stream in wanted))
+    if now >= state.free and not _job_runs():
+        due = [stream for stream in wanted if now >= stream.due + (0.0 if stream.changed else STILL)]
+        if due:
+            _make(state, min(due, key=lambda stream: stream.due))
+    return _pause(state, wanted)
+
+
+def _pause(state: _State, wanted: list[Stream[_View]]) -> float:
+    """Return the seconds until the next look: when a picture may be made, or at the rate of a view without changes."""
+    now = time.monotonic()
+    pauses = [max(stream.due - now, 0.0 if stream.changed else 1 / stream.options.rate) for stream in wanted]
+    return min(LOOK, max(state.free - now, min(pauses, default=LOOK)))
 
 
 def _make(state: _State, stream: Stream[_View]) -> None:
@@ -194,7 +198,9 @@ def _make(state: _State, stream: Stream[_View]) -> None:
     stream.due = begin + 1 / stream.options.rate
     state.drawing = True
     try:
-        state.server.publish(stream.topic, _picture(stream.options))
+        reached = state.server.publish(stream.topic, _picture(stream.options), newest=True)
+        # A subscriber that has missed the picture needs another one.
+        stream.changed = reached < stream.subscribers
         state.failed.discard(stream.topic)
     except Exception as error:  # noqa: BLE001 - Blender would remove the timer.
         # For example, the window has no 3D view now, or the camera is gone.
