@@ -181,3 +181,19 @@ def test_a_render_in_the_background_sends_each_frame(watched: Watched) -> None:
         (3, 32, 24),
     ]
     assert all(watched.pixels(f"render_{each['frame']}", each).std() > 5 for each in frames)
+
+
+def test_pictures_come_again_after_another_file_was_opened(watched: Watched) -> None:
+    before, after = watched.run(
+        """
+        Topic = Watch(#{width => 80, height => 60, format => raw}),
+        Move(0.0), Before = Picture(Topic),
+        Call(new_file, [#{discard => true}]),
+        Call(create_cube, [<<"Other">>, #{size => 5.0}]),
+        After = Another(Topic, Before),
+        Call(unsubscribe, [Topic]),
+        {Before, After}
+        """
+    )
+    first, second = watched.pixels("before", before), watched.pixels("after", after)
+    assert np.abs(first.astype(int) - second).max() > 20
