@@ -654,12 +654,19 @@ class BeamServer:
 
     # -- events
 
-    def publish(self, topic: str, payload: Any) -> int:
+    def publish(self, topic: str, payload: Any, *, newest: bool = False) -> int:
         """Send `{beam_bpy_event, Node, Topic, Payload}` to every BEAM process that has subscribed to the topic.
 
         A process subscribes with a call, `:erpc.call(node, Blender, :subscribe, [topic])`; the subscription ends with
         the process. A process whose node has more than `Limits.max_unsent` bytes to read misses events until the node
         has read half of them. Then it gets `{beam_bpy_events_missed, Node, Topic, Count}`. From any thread.
+
+        Args:
+            topic: any text.
+            payload: any value.
+            newest: True: a process misses this event if its node has not yet read what it was sent before. For
+                pictures and other large values of which only the newest one matters. It gets the number of missed
+                events before the next event. Default False.
 
         Returns:
             The number of receivers; 0 while the server does not run.
@@ -670,7 +677,7 @@ class BeamServer:
             ValueError: the topic holds half of a surrogate pair, which no text may.
         """
         check_topic(topic)
-        return self._router.subscriptions.publish(topic, payload) if self._running is not None else 0
+        return self._router.subscriptions.publish(topic, payload, newest=newest) if self._running is not None else 0
 
     def subscribers(self, topic: str) -> int:
         """The number of processes that have subscribed to a topic. With none, there is no need to make a payload."""

@@ -6,7 +6,8 @@ Each handler is a function with positional arguments. Arguments and results cont
 properties, and no references to them. After an undo, or after a file is loaded, Python's references are invalid, but
 the names are still valid.
 
-The extension also publishes events of Blender; see `events` and `motion_events`.
+The extension also publishes events of Blender; see `events` and `motion_events`; and pictures, see
+`pictures.viewport` and `pictures.render_pictures`.
 """
 
 import atexit
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from . import events, motion_events, processing
 from .assets import blend_files, conversion
-from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, Handlers
+from .groups import CHANGING, INSPECTING, LIVE, LOADING, LONGEST_WAIT, READING, RENDERING, STREAMING, WATCHING, Handlers
 from .motion import live
+from .pictures import render_pictures, viewport
 from .support.temporary_folders import lock_folder_of_blender, release_folder_of_blender, remove_abandoned_folders
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ OPENING: Handlers = (
 )
 """Handlers that replace the current file. They make no undo step, because Blender's undo ends where a file begins."""
 
-ALL: Handlers = (*READING, *INSPECTING, *RENDERING, *CHANGING, *LOADING, *LIVE, *STREAMING, *OPENING)
+ALL: Handlers = (*READING, *WATCHING, *INSPECTING, *RENDERING, *CHANGING, *LOADING, *LIVE, *STREAMING, *OPENING)
+
+_PUBLISHERS = (events, motion_events, viewport, render_pictures)
+"""The modules that publish events."""
 
 
 def register(server: "BeamServer | None" = None) -> None:
@@ -53,12 +58,14 @@ def register(server: "BeamServer | None" = None) -> None:
     else:
         # Blender disables its extensions when it ends. In a program nobody does, and with functions in
         # bpy.app.handlers the bpy module does not end.
-        atexit.register(events.unregister)
-        atexit.register(motion_events.unregister)
+        for part in _PUBLISHERS:
+            atexit.register(part.unregister)
     lock_folder_of_blender()
     remove_abandoned_folders()
     for handler in READING:
         server.expose(owner=__package__)(handler)
+    for handler in WATCHING:
+        server.expose(owner=__package__, safe_during_jobs=True)(handler)
     for handler in INSPECTING:
         server.expose(owner=__package__, binaries=memoryview)(handler)
     for handler in RENDERING:
@@ -80,14 +87,14 @@ def register(server: "BeamServer | None" = None) -> None:
         )(handler)
     for handler in OPENING:
         server.expose(owner=__package__, changes_scene=True, binaries=memoryview)(handler)
-    events.register(server)
-    motion_events.register(server)
+    for part in _PUBLISHERS:
+        part.register(server)
 
 
 def unregister() -> None:
     """Undo `register`. Blender calls this when the user disables the extension."""
-    motion_events.unregister()
-    events.unregister()
+    for part in reversed(_PUBLISHERS):
+        part.unregister()
     release_folder_of_blender()
     _server().unregister_owner(__package__)
 

@@ -7,7 +7,7 @@ from . import motion_events
 from .assets import blend_files, inspection, resources, transfer
 from .meshes import geometry, mesh_edits
 from .motion import animation, armatures, curves, live, recording, transforms
-from .pictures import baking, image, passes, render, screenshots, thumbnails
+from .pictures import baking, image, passes, render, render_pictures, screenshots, thumbnails, viewport
 from .scenes import cameras, descriptions, lights, materials, node_inputs, objects, properties
 
 Handlers = tuple[Callable[..., Any], ...]
@@ -30,6 +30,9 @@ READING: Handlers = (
     motion_events.current_values,
 )
 """Handlers that do not change the scene."""
+
+WATCHING: Handlers = (viewport.watch_viewport, render_pictures.watch_render)
+"""Handlers that return topics of pictures. They can be called while Blender renders."""
 
 INSPECTING: Handlers = (inspection.inspect_bytes,)
 """Handlers that read a binary and do not change the scene."""

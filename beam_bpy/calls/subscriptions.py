@@ -4,6 +4,9 @@ A subscriber gets `{beam_bpy_event, Node, Topic, Payload}`. It is monitored, and
 its connection. While its node is over `Limits.max_unsent`, the subscriber misses events, so that no publisher waits and
 memory does not grow. When its node has read enough, it gets their number, `{beam_bpy_events_missed, Node, Topic,
 Count}`.
+
+Of events whose older values are worth nothing, such as pictures, a subscriber misses those for which others would have
+to wait. It gets their number before the next event.
 """
 
 import threading
@@ -40,7 +43,7 @@ class Subscriptions(PermanentProcess):
         encoder: turns payloads into terms.
     """
 
-    __slots__ = ("_encoder", "_gaps", "_lock", "_name_ext", "_subscribers", "_topics")
+    __slots__ = ("_encoder", "_gaps", "_lock", "_name_ext", "_skipped", "_subscribers", "_topics")
 
     node: Node
 
@@ -52,6 +55,7 @@ class Subscriptions(PermanentProcess):
         self._topics: dict[str, dict[bytes, tuple[Pid, Peer]]] = {}
         self._subscribers: dict[bytes, tuple[Peer, Reference]] = {}
         self._gaps: dict[tuple[str, bytes], _Gap] = {}
+        self._skipped: dict[tuple[str, bytes], int] = {}
 
     def subscribe(self, topic: str, pid: Pid) -> None:
         """Send the events of `topic` to `pid` from now on; once, however often it subscribes.
@@ -84,8 +88,13 @@ class Subscriptions(PermanentProcess):
         """The number of subscribers of `topic`."""
         return len(self._topics.get(topic, ()))
 
-    def publish(self, topic: str, payload: Any) -> int:
+    def publish(self, topic: str, payload: Any, *, newest: bool = False) -> int:
         """Send `payload` to all subscribers of `topic`; from any thread. Returns the number of receivers.
+
+        Args:
+            topic: the topic.
+            payload: any value.
+            newest: see `BeamServer.publish`.
 
         Raises:
             EncodeError: it has no term.
@@ -95,7 +104,8 @@ class Subscriptions(PermanentProcess):
         if not subscribers:
             return 0
         message = tuple_of(_EVENT, self._name_ext, encode_term(str(topic)), self._encoder.encode_term(payload))
-        reached = [each for each in subscribers if not self._misses(topic, *each)]
+        misses = self._skips if newest else self._misses
+        reached = [each for each in subscribers if not misses(topic, *each)]
         for pid, peer in reached:
             self._tell(peer, pid, message)
         return len(reached)
@@ -117,8 +127,24 @@ class Subscriptions(PermanentProcess):
         """There is room, or the peer is gone: tell the subscriber how many events it has missed."""
         with self._lock:
             del self._gaps[gap.topic, gap.subscriber.ext]
-        topic, count = encode_term(str(gap.topic)), encode_term(gap.count)
-        self._tell(gap.peer, gap.subscriber, tuple_of(_EVENTS_MISSED, self._name_ext, topic, count))
+        self._tell_missed(gap.topic, gap.subscriber, gap.peer, gap.count)
+
+    def _skips(self, topic: str, pid: Pid, peer: Peer) -> bool:
+        """Count an event that would have to wait; otherwise tell how many did not come before it, and return False."""
+        key = topic, pid.ext
+        with self._lock:
+            if not peer.load.all_sent():
+                if pid.ext in self._topics.get(topic, ()):
+                    self._skipped[key] = self._skipped.get(key, 0) + 1
+                return True
+            count = self._skipped.pop(key, 0)
+        if count:
+            self._tell_missed(topic, pid, peer, count)
+        return False
+
+    def _tell_missed(self, topic: str, pid: Pid, peer: Peer, count: int) -> None:
+        numbers = encode_term(str(topic)), encode_term(count)
+        self._tell(peer, pid, tuple_of(_EVENTS_MISSED, self._name_ext, *numbers))
 
     def _tell(self, peer: Peer, pid: Pid, message: bytes) -> None:
         peer.send(control_writer.send(peer.flags, self.pid, pid, message), self.pid)
@@ -132,6 +158,7 @@ class Subscriptions(PermanentProcess):
                     self._forget(topic, monitor.target)
 
     def _forget(self, topic: str, pid: Pid) -> None:
+        self._skipped.pop((topic, pid.ext), None)
         subscribers = self._topics.get(topic, {})
         subscribers.pop(pid.ext, None)
         if not subscribers:

@@ -104,6 +104,7 @@ class Connection:
         stall_time = max(limits.stalled_peer_timeout, tick_time)
         self._backpressure = Backpressure(self, stream, self._load, limits, stall_time)
         self._load.writable = self._backpressure.is_writable
+        self._load.all_sent = lambda: not stream.unsent
         self._load.parked = lambda: loop.call_soon(self._call_was_parked)
 
     def open(self, rest: bytes) -> None:

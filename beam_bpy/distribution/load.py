@@ -13,11 +13,15 @@ class Load:
         in_flight: calls that wait or run.
         overloaded: why no further call of the peer is accepted, as a sentence; None when calls are accepted.
         writable: returns True if the peer has read enough to be sent more; from any thread.
+        all_sent: returns True if no bytes wait for the peer to read; from any thread.
         parked: called from any thread after a call was parked.
         latest: the casts of the peer that a newer cast can replace; None until there is one (`calls.latest`).
     """
 
-    __slots__ = ("__weakref__", "_lock", "_parked", "in_flight", "latest", "overloaded", "parked", "writable")
+    __slots__ = (
+        *("__weakref__", "_lock", "_parked"),
+        *("all_sent", "in_flight", "latest", "overloaded", "parked", "writable"),
+    )
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,6 +29,7 @@ class Load:
         self.in_flight = 0
         self.overloaded: str | None = None
         self.writable: Callable[[], bool] = _always
+        self.all_sent: Callable[[], bool] = _always
         self.parked: Callable[[], None] = _nothing
         self.latest: Any = None
 

@@ -1,1 +1,1 @@
-"""Handlers for images: renders, passes, thumbnails, baked images and screenshots."""
+"""Handlers for images: renders, passes, thumbnails, baked images, screenshots, and pictures for subscribers."""

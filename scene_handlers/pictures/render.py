@@ -299,7 +299,14 @@ def _set_views(change: Changes, rendered: bpy.types.Scene, picture: Picture) -> 
 
 
 def _set_file(change: Changes, rendered: bpy.types.Scene, part: Path, picture: Picture) -> None:
-    render, format_ = rendered.render, picture.format
+    set_format(change, rendered, picture.format, picture.depth)
+    change.set(rendered.render, "use_file_extension", False)
+    change.set(rendered.render, "filepath", _escaped(str(part)))
+
+
+def set_format(change: Changes, rendered: bpy.types.Scene, format_: Format, depth: int) -> None:
+    """Set the format in which Blender writes the pictures of a scene."""
+    render = rendered.render
     settings: Any = render.image_settings
     # Blender changes other settings with the format, such as the depth, and the codec of videos.
     change.keep(render.ffmpeg, settings)
@@ -310,14 +317,12 @@ def _set_file(change: Changes, rendered: bpy.types.Scene, part: Path, picture: P
     except TypeError:
         raise ValueError(f"this Blender cannot write the format {format_.identifier}") from None
     settings.color_mode = format_.color_mode
-    settings.color_depth = str(picture.depth)
+    settings.color_depth = str(depth)
     settings.color_management = "FOLLOW_SCENE"
     settings.views_format = "INDIVIDUAL"
     settings.exr_codec = format_.exr_codec
     for name, value in _QUALITY.items():
         setattr(settings, name, value)
-    change.set(render, "use_file_extension", False)
-    change.set(render, "filepath", _escaped(str(part)))
 
 
 def _escaped(path: str) -> str:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from ..support.arguments import Options, choice, integer, options
 from ..support.files import absolute, written
 from ..support.temporary_folders import temporary_folder
+from .encoding import PNG_START, png
 
 _LARGEST_SIDE = 65536
 
 _FEWEST_ROWS = 4
 """A picture of a window has more different rows of pixels than a picture of one colour has in a PNG file."""
-
-_START = b"\x89PNG\r\n\x1a\n"
 
 
 def screenshot(given: Options = None) -> bytes | str:
@@ -52,8 +51,8 @@ def screenshot(given: Options = None) -> bytes | str:
     target = absolute(chosen["path"], "the path") if "path" in chosen else None
     if target is not None and target.suffix.lower() != ".png":
         raise ValueError(f"the picture is a PNG file: the name of its file has to end with .png, not {target.name!r}")
-    window = _window(number)
-    area = None if type_ is None else _area(window, type_)
+    window = numbered_window(number)
+    area = None if type_ is None else largest_area(window, type_)
     with temporary_folder() as folder:
         picture = folder / "window.png"
         _draw(window, picture)
@@ -66,7 +65,13 @@ def screenshot(given: Options = None) -> bytes | str:
     return str(target)
 
 
-def _window(number: int) -> Any:
+def numbered_window(number: int) -> Any:
+    """Return a window of Blender.
+
+    Raises:
+        ValueError: this Blender has no window.
+        LookupError: it has fewer windows.
+    """
     windows: Any = () if bpy.app.background else bpy.data.window_managers[0].windows
     if not windows:
         raise ValueError("this Blender has no window: render_still and thumbnail make pictures without one")
@@ -75,7 +80,12 @@ def _window(number: int) -> Any:
     return windows[number]
 
 
-def _area(window: Any, type_: str) -> Any:
+def largest_area(window: Any, type_: str) -> Any:
+    """Return the largest area of a type in a window.
+
+    Raises:
+        ValueError: the window has no area of this type.
+    """
     areas = list(window.screen.areas)
     found = [each for each in areas if each.type == type_]
     if not found:
@@ -97,7 +107,7 @@ def _draw(window: Any, picture: Path) -> None:
         # the window, whose pixels are still in the memory of the graphics card.
         bpy.ops.wm.redraw_timer(type="DRAW_WIN", iterations=1)
         try:
-            picture.write_bytes(_png(_pixels(window.width, window.height)))
+            picture.write_bytes(png(_pixels(window.width, window.height)))
         except ValueError as error:
             raise RuntimeError(f"Blender could not read the pixels of the window: {_said(error)}") from error
     if _is_empty(picture.read_bytes()):
@@ -117,22 +127,10 @@ def _pixels(width: int, height: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[::-1, :, :3])
 
 
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a PNG file with these pixels. https://www.w3.org/TR/png-3/#5DataRep"""
-    height, width, _ = pixels.shape
-    # Each row begins with the number of its filter; 0 is none.
-    rows = np.pad(pixels.reshape(height, -1), ((0, 0), (1, 0)))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
-    return _START + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-
-
 def _is_empty(data: bytes) -> bool:
     """Tell whether a PNG file shows a single colour."""
     pieces: list[bytes] = []
-    at = len(_START)
+    at = len(PNG_START)
     (height,) = struct.unpack_from(">I", data, at + 12)
     while at < len(data):
         length, kind = struct.unpack_from(">I4s", data, at)

@@ -624,6 +624,25 @@ class TestPeers:
 
         assert heard == list(range(300))
 
+    def test_a_subscriber_that_reads_nothing_for_a_while_then_gets_the_newest_of_large_events(self, make):
+        server = make()
+        assert server.start(), server.last_error
+        with Client(server, "slow@127.0.0.1") as slow:
+            slow.ask("subscribe", ["pictures"])
+            slow.event()
+            slow.event()
+
+            reached = [server.publish("pictures", [number, bytes(500_000)], newest=True) for number in range(100)]
+            sent = sum(reached)
+            assert reached == [1] * sent + [0] * (100 - sent)
+            assert 0 < sent < 100
+            assert [slow.event().payload[3][0] for _ in range(sent)] == list(range(sent))
+            eventually(lambda: server.publish("pictures", ["newest", b""], newest=True))
+            missed, newest = slow.event().payload[3], slow.event().payload[3]
+
+        assert missed >= 100 - sent
+        assert newest == ["newest", ""]
+
     def test_who_claims_the_name_of_a_node_holds_up_our_call_to_it_no_longer_than_a_handshake(self, make, monkeypatch):
         """Only the handshake tells who it is. Until then the protocol has the call wait, as on the BEAM."""
         monkeypatch.setattr("beam_bpy.distribution.connection_setup.SETUP_TIME", 0.5)

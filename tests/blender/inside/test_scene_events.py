@@ -93,7 +93,7 @@ def test_events_are_published_after_another_file_was_loaded(served: None) -> Non
 def test_disabling_leaves_nothing_behind(server: BeamServer) -> None:
     before = app_handlers()
     assert in_blender.enable(in_blender.SCENE_HANDLERS)
-    assert len(app_handlers()) == len(before) + 12
+    assert len(app_handlers()) == len(before) + 13
     events = addon.scene_events
 
     in_blender.disable(in_blender.SCENE_HANDLERS)

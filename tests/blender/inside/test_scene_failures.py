@@ -532,6 +532,21 @@ FAILING: dict[str, Calls] = {
         (),
         ({"path": "x.png"},),
     ],
+    "watch_viewport": [
+        *with_options(
+            (),
+            width=[*NOT_INTEGERS, 3, 4097],
+            height=[*NOT_INTEGERS, 3, 4097],
+            rate=[*NOT_NUMBERS, 0, 61],
+            format=[*NAMES, "gif", "exr"],
+            quality=[*NOT_INTEGERS, 0, 101],
+            window=[*NOT_INTEGERS, -1],
+            camera=[*ABSENT_AND_NOT_ALL, "Cube"],
+        ),
+        (),
+        ({"camera": "Camera"},),
+    ],
+    "watch_render": with_options((), largest_side=[*NOT_INTEGERS, 0, 65537], format=[*NAMES, "gif", "raw"]),
     "move_vertices": [
         *with_names(ABSENT, [0.0] * 24),
         *[("Cube", wrong) for wrong in [[0.0] * 23, [0.0] * 27, [math.nan] * 24, [math.inf] * 24, None, "1234", b"1"]],

@@ -248,6 +248,56 @@ class TestOneThatDoesNotRead:
         assert events.publish("t", 2) == 0
 
 
+class TestOnlyTheNewest:
+    """Events that are not sent while a node has not read what came before."""
+
+    @pytest.fixture
+    def read(self, caller):
+        read = threading.Event()
+        caller.peer.load.all_sent = read.is_set
+        return read
+
+    def test_are_missed_while_others_wait_and_their_number_comes_before_the_next(self, local, caller, events, read):
+        for topic in "ab":
+            subscribe(local, caller, topic)
+
+        assert [events.publish(topic, n, newest=True) for n, topic in enumerate("abaa")] == [0] * 4
+        assert caller.heard() == []
+        read.set()
+        assert [events.publish(topic, n, newest=True) for n, topic in ((4, "a"), (5, "a"), (6, "b"))] == [1] * 3
+        assert payloads(caller) == [
+            (caller.pid, each) for each in (missed("a", 3), event("a", 4), event("a", 5), missed("b", 1), event("b", 6))
+        ]
+
+    def test_others_get_each(self, local, caller, events, read):
+        other = Caller(local.node, "other@127.0.0.1")
+        for each in (caller, other):
+            subscribe(local, each, "t")
+
+        assert events.publish("t", 1, newest=True) == 1
+        assert (payloads(caller), payloads(other)) == ([], [(other.pid, event("t", 1))])
+
+    def test_do_not_keep_other_events_from_being_sent(self, local, caller, events, read):
+        subscribe(local, caller, "t")
+
+        assert events.publish("t", 1, newest=True) == 0
+        assert events.publish("t", 2) == 1
+        assert payloads(caller) == [(caller.pid, event("t", 2))]
+
+    @pytest.mark.parametrize("end", ["unsubscribe", "disconnect"])
+    def test_leave_nothing_behind(self, local, caller, events, read, end):
+        subscribe(local, caller, "t")
+        events.publish("t", 1, newest=True)
+        if end == "unsubscribe":
+            unsubscribe(local, caller, "t")
+        else:
+            caller.disconnect()
+
+        assert events._skipped == {}
+        assert events.publish("t", 2, newest=True) == 0
+        assert events._skipped == {}
+
+
 class TestForgetting:
     def test_who_unsubscribes(self, local, caller, events):
         [monitor] = subscribe(local, caller, "t")
