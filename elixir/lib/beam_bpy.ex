@@ -20,6 +20,16 @@ defmodule BeamBpy do
   A pool or a worker of another node is `{name, node}`, or a pid.
 
   A call runs a handler: a Python function that a handlers file or an add-on has registered. `handlers/1` lists them.
+
+  ## Which function?
+
+    * `call/4` waits for the result.
+    * `cast/4` does not. To a worker or a node, it is for values that change many times in a second: casts arrive in
+      order, and of a handler with the option `latest`, only the newest cast waits.
+    * `stream/4` also has the progress of a long handler, and can be stopped.
+    * `subscribe/2` gets the events of a Blender.
+    * `batch/3` makes several calls in one message, with one undo step.
+    * `checkout/3` has a Blender of a pool for itself for several calls and casts.
   """
 
   alias BeamBpy.{Call, Error, Lease, Progress, Remote, Subscription, Telemetry}
@@ -83,7 +93,7 @@ defmodule BeamBpy do
     * Casts of a handler with the option `latest`, such as `set_pose`, replace the older ones that wait: only the newest
       value runs, so a sender may be faster than Blender.
     * While a worker starts, its casts wait, and they run before the calls that wait.
-    * If the node does not run, the cast is lost.
+    * If there is no such node or worker, or it ends, the cast is lost.
     * The only option is `:module`. The others of `call/4` have no effect.
 
   To a pool or a group, a cast is a call whose result is dropped. It waits for a Blender and has it for itself, with all
