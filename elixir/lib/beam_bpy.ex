@@ -20,6 +20,16 @@ defmodule BeamBpy do
   A pool or a worker of another node is `{name, node}`, or a pid.
 
   A call runs a handler: a Python function that a handlers file or an add-on has registered. `handlers/1` lists them.
+
+  ## Which function?
+
+    * `call/4` waits for the result.
+    * `cast/4` does not. To a worker or a node, it is for values that change many times in a second: casts arrive in
+      order, and of a handler with the option `latest`, only the newest cast waits.
+    * `stream/4` also has the progress of a long handler, and can be stopped.
+    * `subscribe/2` gets the events of a Blender.
+    * `batch/3` makes several calls in one message, with one undo step.
+    * `checkout/3` has a Blender of a pool for itself for several calls and casts.
   """
 
   alias BeamBpy.{Call, Error, Lease, Progress, Remote, Subscription, Telemetry}
@@ -72,15 +82,42 @@ defmodule BeamBpy do
   @doc """
   Calls a handler without waiting for its result, and returns at once.
 
-  The call waits for a Blender like any other call, also after the calling process has ended. Its result is lost; only
-  the events of `BeamBpy.Telemetry` tell whether it failed.
+      BeamBpy.cast(MyApp.Stage, :set_pose, ["Rig", rows])
+
+  The cast also runs after the calling process has ended. Nobody gets its result. If it fails, Blender shows the reason in
+  its sidebar and writes it to its log, whose lines a worker sends to `Logger`.
+
+  To a node or a worker, a cast is one message:
+
+    * Casts of one process arrive in the order in which it has sent them, and a call of this process runs after them.
+    * Casts of a handler with the option `latest`, such as `set_pose`, replace the older ones that wait: only the newest
+      value runs, so a sender may be faster than Blender.
+    * While a worker starts, its casts wait, and they run before the calls that wait.
+    * If there is no such node or worker, or it ends, the cast is lost.
+    * The only option is `:module`. The others of `call/4` have no effect.
+
+  To a pool or a group, a cast is a call whose result is dropped. It waits for a Blender and has it for itself, with all
+  options of `call/4`. Several such casts may run in any order and in different Blenders: for values that change many
+  times in a second, use a worker, a node, or `checkout/3`.
   """
   @spec cast(target(), atom(), [term()], [call_option()]) :: :ok
   def cast(target, function, args \\ [], options \\ [])
       when is_atom(function) and is_list(args) do
     {mfargs, options} = prepare(function, args, options)
-    spawn(fn -> observed(target, mfargs, fn -> Call.run(target, mfargs, options) end) end)
-    :ok
+    Telemetry.execute([:cast], %{system_time: System.system_time()}, metadata(target, mfargs))
+
+    cond do
+      match?({:group, _group}, target) ->
+        spawn(fn -> observed(target, mfargs, fn -> Call.run(target, mfargs, options) end) end)
+        :ok
+
+      Lease.node_name?(target) ->
+        Remote.cast(target, mfargs)
+
+      true ->
+        # The worker or the pool. It may run on another node.
+        GenServer.cast(target, {:cast, mfargs, options})
+    end
   end
 
   @doc """
@@ -269,10 +306,13 @@ defmodule BeamBpy do
     result
   end
 
-  defp start_span(target, {module, function, args}) do
-    metadata = %{target: target, module: module, function: function, arity: length(args)}
+  defp start_span(target, mfargs) do
+    metadata = metadata(target, mfargs)
     {Telemetry.start([:call], metadata), metadata}
   end
+
+  defp metadata(target, {module, function, args}),
+    do: %{target: target, module: module, function: function, arity: length(args)}
 
   defp stop_span({started, metadata}, outcome),
     do: Telemetry.stop([:call], started, Map.merge(metadata, outcome))

@@ -14,6 +14,22 @@ defmodule BeamBpy.Remote do
     class, reason -> {:error, error(class, reason, node, mfargs, timeout)}
   end
 
+  @doc "Casts to a handler. Waits while the connection is full, as each message to another node does."
+  @spec cast(node(), mfargs()) :: :ok
+  def cast(node, {module, function, args}), do: :erpc.cast(node, module, function, args)
+
+  @doc "Like `cast/2`, but does not wait: if the connection is full, it sends nothing and returns `:full`."
+  @spec try_cast(node(), mfargs()) :: :ok | :full
+  def try_cast(node, {module, function, args}) do
+    # A cast of `:rpc` before OTP 23. Only messages can be sent with `:nosuspend`; `:erpc.cast` spawns a process.
+    message = {:"$gen_cast", {:cast, module, function, args, :user}}
+
+    case :erlang.send({:rex, node}, message, [:nosuspend]) do
+      :ok -> :ok
+      :nosuspend -> :full
+    end
+  end
+
   @doc """
   Starts a call. Its outcome comes as a message to the calling process, see `response/4`.
 

@@ -17,6 +17,9 @@ defmodule BeamBpy.Runner do
   # Milliseconds between two looks at whether a node still lives.
   @look 500
 
+  # Milliseconds between two attempts to send a cast.
+  @pause 10
+
   @enforce_keys [:pid, :ref, :node]
   defstruct @enforce_keys
 
@@ -245,6 +248,21 @@ defmodule BeamBpy.Runner do
       {:"$gen_call", from, {:watch, _pid, :ready}} ->
         GenServer.reply(from, [lease.node])
         leased(state)
+
+      {:"$gen_cast", {:cast, mfargs, _options}} ->
+        cast(mfargs, state)
+        leased(Map.put(state, :lent?, true))
+    end
+  end
+
+  # It must not wait for a full connection when its owner has ended.
+  defp cast(mfargs, %{owner: owner, lease: lease} = state) do
+    with :full <- Remote.try_cast(lease.node, mfargs) do
+      receive do
+        {:DOWN, ^owner, :process, _pid, _reason} = down -> send(self(), down)
+      after
+        @pause -> cast(mfargs, state)
+      end
     end
   end
 

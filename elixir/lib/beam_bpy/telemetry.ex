@@ -9,11 +9,14 @@ defmodule BeamBpy.Telemetry do
   | event | metadata |
   |---|---|
   | `[:beam_bpy, :call, :start \\| :stop]` | `target`, `module`, `function`, `arity`; at the end also `result` (`:ok`, the kind of the error, or `:cancelled` for a stream that was not read to its end) and `error` |
+  | `[:beam_bpy, :cast]` | `target`, `module`, `function`, `arity`; the measurement is `system_time` |
   | `[:beam_bpy, :worker, :start \\| :stop \\| :exception]` | `node`, `pool`; `:stop` is an end on request; `:exception` is a crash or a failed start, with `error` |
   | `[:beam_bpy, :worker, :ready]` | `node`, `pool`; the measurement `duration` is the time of the start |
   | `[:beam_bpy, :pool, :queue]` | `pool`, `result` (`:ok`, `:full`, `:timeout`, `:cancelled` or `:error`); the measurements are `queue_time`, in native units, and `waiting`, the number of callers that wait now |
 
-  A call sends its events on the node of its caller; a pool and a worker send theirs on their own node.
+  A call and a cast send their events on the node of their caller; a pool and a worker send theirs on their own node.
+  Nobody waits for a cast, so its event tells only that it was sent. A cast to a pool or a group is a call there, which
+  sends the events of a call too, for a pool on the node of the pool.
   """
 
   @doc false

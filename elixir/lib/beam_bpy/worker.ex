@@ -207,9 +207,12 @@ defmodule BeamBpy.Worker do
            options: options,
            node: node,
            process: process,
-           # :booting until the line of the ready node, :connecting until the node answers, then :ready, and
-           # :reconnecting after the connection was lost.
+           # :booting until the line of the ready node, :connecting until the node answers, :reconnecting after the
+           # connection was lost. A node that answers is :ready; it is :sending first while casts that have waited are sent.
            phase: :booting,
+           # The casts that wait, the newest first.
+           casts: [],
+           sender: nil,
            # nil, or {:ask | :kill, sentence}: why the program was asked to end.
            ending: nil,
            probe: nil,
@@ -267,7 +270,7 @@ defmodule BeamBpy.Worker do
   def handle_call(:os_pid, _from, state), do: {:reply, state.process.os_pid, state}
 
   def handle_call({:watch, pid, what}, _from, state) do
-    {:reply, if(state.phase == :ready, do: [state.node], else: []), watch(state, pid, what)}
+    {:reply, if(answers?(state), do: [state.node], else: []), watch(state, pid, what)}
   end
 
   @impl true
@@ -275,11 +278,22 @@ defmodule BeamBpy.Worker do
 
   def handle_cast({:watch, pid, what}, state) do
     # The process has asked the pool, which may not know yet that this node is ready.
-    if what == :ready and state.phase == :ready,
+    if what == :ready and answers?(state),
       do: send(pid, {:beam_bpy_worker, :ready, state.node})
 
     {:noreply, watch(state, pid, what)}
   end
+
+  # This process sends the casts itself: a process that casts, and then calls, gets its lease after that.
+  def handle_cast({:cast, mfargs, _options}, %{phase: :ready} = state) do
+    case Remote.try_cast(state.node, mfargs) do
+      :ok -> {:noreply, state}
+      :full -> {:noreply, send_casts(%{state | casts: [mfargs]})}
+    end
+  end
+
+  def handle_cast({:cast, mfargs, _options}, state),
+    do: {:noreply, %{state | casts: [mfargs | state.casts]}}
 
   @impl true
   def handle_info({port, {:data, {flag, text}}}, %{process: %{port: port}} = state) do
@@ -305,14 +319,21 @@ defmodule BeamBpy.Worker do
 
   def handle_info({:probed, _old, _result}, state), do: {:noreply, state}
 
-  def handle_info({:nodedown, node}, %{node: node, ending: nil, phase: :ready} = state) do
+  def handle_info({:sent, sender}, %{sender: sender, phase: :sending} = state),
+    do: {:noreply, send_casts(state)}
+
+  def handle_info({:sent, _old}, state), do: {:noreply, state}
+
+  def handle_info({:nodedown, node}, %{node: node, ending: nil, phase: phase} = state)
+      when phase in [:ready, :sending] do
     # The connection was cut while the program may still run. The next probe connects again, or says why it cannot.
     {:noreply, probe(%{state | phase: :reconnecting})}
   end
 
   def handle_info({:nodedown, _node}, state), do: {:noreply, state}
 
-  def handle_info(:boot_timeout, %{phase: :ready} = state), do: {:noreply, state}
+  def handle_info(:boot_timeout, %{phase: phase} = state) when phase in [:ready, :sending],
+    do: {:noreply, state}
 
   def handle_info(:boot_timeout, state) do
     sentence =
@@ -441,15 +462,8 @@ defmodule BeamBpy.Worker do
     Node.monitor(state.node, true)
     Process.cancel_timer(state.boot_timer)
     if state.phase == :connecting, do: started(state)
-    state = %{state | phase: :ready}
     notify(state, :ready, {:beam_bpy_worker, :ready, state.node})
-
-    for {from, timer} <- Enum.reverse(state.waiting) do
-      timer && Process.cancel_timer(timer)
-      GenServer.reply(from, {:ok, lease(state)})
-    end
-
-    %{state | waiting: []}
+    send_casts(state)
   end
 
   # A program that has ended closes its connection first. Its exit status, which comes soon, says more than this error.
@@ -460,6 +474,30 @@ defmodule BeamBpy.Worker do
 
   defp probed(%{ending: nil} = state, {:error, error}), do: end_program(state, :kill, error.text)
   defp probed(state, _result), do: state
+
+  # The casts that wait come before the calls that wait.
+  defp send_casts(%{casts: []} = state) do
+    for {from, timer} <- Enum.reverse(state.waiting) do
+      timer && Process.cancel_timer(timer)
+      GenServer.reply(from, {:ok, lease(state)})
+    end
+
+    %{state | phase: :ready, waiting: []}
+  end
+
+  # A process of its own, because it waits while the connection is full.
+  defp send_casts(%{node: node, casts: casts} = state) do
+    {worker, sender} = {self(), make_ref()}
+
+    spawn(fn ->
+      casts |> Enum.reverse() |> Enum.each(&Remote.cast(node, &1))
+      send(worker, {:sent, sender})
+    end)
+
+    %{state | phase: :sending, casts: [], sender: sender}
+  end
+
+  defp answers?(state), do: state.phase in [:ready, :sending]
 
   defp started(state) do
     duration = System.monotonic_time() - state.started

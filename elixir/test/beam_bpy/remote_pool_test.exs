@@ -160,6 +160,25 @@ defmodule BeamBpy.RemotePoolTest do
     leaves_nothing(context.peer)
   end
 
+  test "runs the casts to a worker, and those inside a checkout, in order and before a call",
+       context do
+    [worker] = pids(context.pool, context.peer)
+    assert_ordered(worker, Path.join(context.folder, "worker"))
+    path = Path.join(context.folder, "checkout")
+    assert {:ok, :ok} = BeamBpy.checkout(context.target, &assert_ordered(&1, path))
+    idle(context.pool, context.peer)
+    assert pids(context.pool, context.peer) == [worker]
+    leaves_nothing(context.peer)
+  end
+
+  defp assert_ordered(target, path) do
+    numbers = for number <- 1..100, do: "#{number}"
+    for text <- numbers, do: :ok = BeamBpy.cast(target, :write, [path, text])
+    assert BeamBpy.call(target, :machine) == {:ok, "there"}
+    assert path |> File.read!() |> String.split() == numbers
+    :ok
+  end
+
   test "sends events of topics", context do
     for target <- [context.target, {context.pool, context.peer}] do
       {:ok, subscription} = BeamBpy.subscribe(target, "topic")

@@ -91,18 +91,82 @@ defmodule BeamBpy.Guides.LivebookTest do
     assert small < large
   end
 
+  test "live_in_livebook.livemd: sliders move bones, and the newest pose is shown" do
+    [install | cells] = Guide.blocks("live_in_livebook.livemd", "elixir")
+    assert install =~ "Mix.install"
+    {shown, binding} = run(cells)
+    results = for {:result, value} <- shown, do: value
+
+    bones = for number <- 1..5, do: "Bone #{number}"
+    assert {"Rig", bones} in results
+    assert [layout] = for({:result, {:grid, [layout, %Kino.Frame{}]}} <- shown, do: layout)
+    assert {:grid, sliders} = layout
+    assert for(slider <- sliders, do: slider.label) == bones
+
+    # The wave: some poses are left out, and the last one runs.
+    assert [replaced] = for(value <- results, is_integer(value), do: value)
+    assert replaced > 0
+    assert_turned(List.last(results), 30 * :math.sin(9))
+
+    # Many movements of one slider lead to few pictures, and the last one shows the newest pose.
+    idle(binding[:pictures])
+    before = pictures(shown ++ messages())
+    listeners = for {:listens, _input, _pid} = listener <- shown, do: listener
+    for degrees <- 1..50, listener <- listeners, do: Kino.Input.change(listener, degrees)
+
+    eventually(fn ->
+      idle(binding[:pictures])
+      turned?(pose(binding)["Bone 5"]["rotation"], 50)
+    end)
+
+    Kino.Input.change(hd(listeners), -50)
+    eventually(fn -> turned?(pose(binding)["Bone 1"]["rotation"], -50) end)
+    idle(binding[:pictures])
+    later = pictures(messages())
+    assert length(later) in 1..100
+    assert for(png <- before ++ later, uniq: true, do: size(png)) == [{320, 240}]
+    options = %{engine: "cycles", width: 320, height: 240, samples: 4}
+    newest = BeamBpy.call!(binding[:blender], :render_still, [options], timeout: 120_000)
+    assert pixels(List.last(later)) == pixels(newest)
+    assert pixels(List.last(later)) != pixels(List.last(before))
+  end
+
+  defp pictures(shown), do: for({:frame, {:image, png}} <- shown, do: png)
+
+  defp pose(binding), do: BeamBpy.call!(binding[:blender], :get_pose, [binding[:rig]])
+
+  defp assert_turned(rotation, degrees), do: assert(turned?(rotation, degrees))
+
+  defp turned?([w, x, 0.0, 0.0], degrees) do
+    half = degrees * :math.pi() / 360
+    abs(w - :math.cos(half)) < 1.0e-6 and abs(x - :math.sin(half)) < 1.0e-6
+  end
+
+  # Waits until the process that shows pictures has nothing to do.
+  defp idle(pid) do
+    eventually(
+      fn ->
+        Process.info(pid, [:current_function, :message_queue_len]) ==
+          [current_function: {Notebook.Pictures, :render, 2}, message_queue_len: 0]
+      end,
+      120_000
+    )
+  end
+
   # Livebook gives each cell the variables, aliases and imports of the cells above it, and shows the value of the cell.
-  defp show(cells) do
+  defp show(cells), do: cells |> run() |> elem(0)
+
+  defp run(cells) do
     env = Code.env_for_eval([])
 
-    {shown, _state} =
+    {shown, {binding, _env}} =
       Enum.flat_map_reduce(cells, {[], env}, fn cell, {binding, env} ->
         quoted = Code.string_to_quoted!(cell)
         {result, binding, env} = Code.eval_quoted_with_env(quoted, binding, env)
         {messages() ++ [{:result, result}], {binding, env}}
       end)
 
-    shown
+    {shown, binding}
   end
 
   defp messages do
@@ -116,5 +180,10 @@ defmodule BeamBpy.Guides.LivebookTest do
   defp size(png) do
     {:ok, image} = Image.from_png(png)
     {image.width, image.height}
+  end
+
+  defp pixels(png) do
+    {:ok, image} = Image.from_png(png)
+    image.pixels
   end
 end

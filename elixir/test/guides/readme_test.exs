@@ -21,7 +21,9 @@ defmodule BeamBpy.Guides.ReadmeTest do
   end
 
   test "the examples run", %{folder: folder} do
-    [children, picture, _path, _git, calls, files] = Guide.blocks("../README.md", "elixir")
+    [children, picture, _path, _git, calls, stage, live, files] =
+      Guide.blocks("../README.md", "elixir")
+
     {children, _binding} = Code.eval_string(children)
 
     File.cd!(folder, fn ->
@@ -38,6 +40,11 @@ defmodule BeamBpy.Guides.ReadmeTest do
       end)
 
       assert File.ls!("frames") |> Enum.sort() == ~w(0001.png 0002.png 0003.png)
+
+      {[worker], _binding} = Code.eval_string(stage)
+      start_supervised!(worker)
+      {_value, binding} = Code.eval_string(live)
+      assert binding[:x] == 1.0
 
       plate = {:bytes, Models.plates(["Plate"])}
       Assets.convert!(MyApp.Blender, plate, "chair.fbx")

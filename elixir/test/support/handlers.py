@@ -28,6 +28,8 @@ def register(server: BeamServer) -> None:
     for handler in (crash_once, note_and_fail, note_process):
         server.expose(handler)
     server.expose(module="Other")(whole_name)
+    server.expose(wait_for_file)
+    server.expose(note, name="note_newest", latest=lambda path, _text: path)
 
 
 def echo(value: Any) -> Any:
@@ -60,6 +62,14 @@ def wait(seconds: float) -> str:
     """Do nothing for a while."""
     time.sleep(seconds)
     return "waited"
+
+
+def wait_for_file(path: str) -> bool:
+    """Wait until a file exists, at most a minute."""
+    end = time.monotonic() + 60
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.01)
+    return os.path.exists(path)
 
 
 def wait_and_note(seconds: float, path: str, text: str) -> None:

@@ -5,6 +5,22 @@ defmodule Kino do
   The process that runs the code of a notebook gets a message `{:kino, shown}` for each thing that the notebook shows.
   """
 
+  defmodule Input do
+    @moduledoc false
+    defstruct [:label, :options]
+
+    def range(label, options \\ []) when is_binary(label) do
+      [] = Keyword.keys(options) -- [:min, :max, :step, :default, :debounce]
+      %__MODULE__{label: label, options: options}
+    end
+
+    @doc "A user moves a slider, to which a process listens."
+    def change({:listens, input, pid}, value) do
+      true = value >= input.options[:min] and value <= input.options[:max]
+      send(pid, {:change, input, %{type: :change, origin: "user", value: value}})
+    end
+  end
+
   def render(term) do
     send(self(), {:kino, term})
     term
@@ -15,6 +31,21 @@ defmodule Kino do
   def start_child!(spec) do
     {:ok, pid} = start_child(spec)
     pid
+  end
+
+  @doc "Calls a function for each event of an input. The test sends the events, see `Kino.Input.change/2`."
+  def listen(%Kino.Input{} = input, function) when is_function(function, 1) do
+    {:ok, pid} = start_child({Task, fn -> serve(input, function) end})
+    send(self(), {:kino, {:listens, input, pid}})
+    :ok
+  end
+
+  defp serve(input, function) do
+    receive do
+      {:change, ^input, event} -> function.(event)
+    end
+
+    serve(input, function)
   end
 
   # Livebook has one supervisor for each notebook. Here, the test starts it, and puts it into its dictionary.

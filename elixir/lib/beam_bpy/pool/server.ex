@@ -106,6 +106,11 @@ defmodule BeamBpy.Pool.Server do
     end
   end
 
+  def handle_cast({:cast, {module, function, args}, options}, state) do
+    spawn(BeamBpy, :call, [state.name, function, args, [module: module] ++ options])
+    {:noreply, state}
+  end
+
   @impl true
   def handle_info({:DOWN, ref, :process, _pid, reason}, state) do
     cond do
