@@ -199,6 +199,7 @@ class CallRouter:
         replaced = latest.replace(key, call)
         if replaced is not None:
             self.context.statistics.replaced += 1
+            reply.peer.load.replaced += 1
             replaced.drop()
         elif (refusal := self._overload(mfa, reply.peer)) is not None:
             self._refuse(mfa, reply, refusal)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from beam_bpy.distribution.backpressure import Backpressure
+from beam_bpy.distribution.backpressure import TURN, Backpressure
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.limits import Limits
@@ -153,14 +153,19 @@ class Connection:
         log.log(level, "%s has disconnected: %s", self.peer.name, reason, fields={"node": self.peer.name})
 
     def _handle_frames(self, frames: list[Frame]) -> None:
-        if self._backpressure.paused:
+        if self._backpressure.holds_frames:
             self._backpressure.queue(frames)
             return
         load, stream = self._load, self._stream
+        turn_ends = monotonic() + TURN
         for number, frame in enumerate(frames, 1):
             if frame:
                 self.handle(frame)
-            if load.in_flight >= self._max_in_flight or stream.unsent > self._max_unsent:
+            if (
+                load.in_flight >= self._max_in_flight
+                or stream.unsent > self._max_unsent
+                or (monotonic() >= turn_ends and number < len(frames))
+            ):
                 self._backpressure.queue(frames[number:])
                 return
 

@@ -15,18 +15,20 @@ class Load:
         writable: returns True if the peer has read enough to be sent more; from any thread.
         all_sent: returns True if no bytes wait for the peer to read; from any thread.
         parked: called from any thread after a call was parked.
+        replaced: the casts of the peer that have never run, because a newer one has replaced them.
         latest: the casts of the peer that a newer cast can replace; None until there is one (`calls.latest`).
     """
 
     __slots__ = (
         *("__weakref__", "_lock", "_parked"),
-        *("all_sent", "in_flight", "latest", "overloaded", "parked", "writable"),
+        *("all_sent", "in_flight", "latest", "overloaded", "parked", "replaced", "writable"),
     )
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._parked: deque[tuple[Any, Callable[[Any], None]]] = deque()
         self.in_flight = 0
+        self.replaced = 0
         self.overloaded: str | None = None
         self.writable: Callable[[], bool] = _always
         self.all_sent: Callable[[], bool] = _always

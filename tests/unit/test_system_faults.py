@@ -631,6 +631,8 @@ class TestPeers:
             slow.ask("subscribe", ["pictures"])
             slow.event()
             slow.event()
+            (connection,) = connections_of(server)
+            eventually(lambda: unsent(connection) == 0)
 
             reached = [server.publish("pictures", [number, bytes(500_000)], newest=True) for number in range(100)]
             sent = sum(reached)

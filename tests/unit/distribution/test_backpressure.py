@@ -6,11 +6,23 @@ import struct
 import threading
 
 import pytest
-from support import COOKIE, TIMEOUT, Client, connections_of, eventually, hung_up, is_paused, pending_of, send_name
+from support import (
+    COOKIE,
+    TIMEOUT,
+    Client,
+    connections_of,
+    eventually,
+    headed,
+    hung_up,
+    is_paused,
+    pending_of,
+    send_name,
+)
 
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.dispatch.worker import Worker
+from beam_bpy.distribution import backpressure, connection
 from beam_bpy.distribution.load import Load
 from beam_bpy.limits import Limits
 from beam_bpy.protocol import ProtocolError
@@ -20,6 +32,7 @@ from beam_bpy.protocol.framing import FrameReader, framed
 from beam_bpy.protocol.handshake import Acceptor, HandshakeError
 from beam_bpy.transport.addresses import network_of
 from beam_bpy.transport.refusal_log import RefusalLog
+from vendor_term_codec import Atom
 
 FIRST, NEXT = 69, 70
 
@@ -308,6 +321,70 @@ class TestUnread:
             assert greedy.closed()
         with Client(server, "other@127.0.0.1") as other:
             assert other.call("echo", 1) == [1]
+
+
+class TestTurns:
+    """A peer that sends much at once shares the network thread with the others."""
+
+    @pytest.fixture(autouse=True)
+    def _shortest_turns(self, monkeypatch):
+        for module in (backpressure, connection):
+            monkeypatch.setattr(module, "TURN", 0.0)
+
+    def burst(self, client, function, count):
+        """Send many casts in one write."""
+        casts = [
+            headed((6, client.pid, Atom(""), Atom("beam_bpy")), (Atom("$gen_cast"), (Atom(function), number)))
+            for number in range(count)
+        ]
+        client.socket.sendall(b"".join(framed(cast) for cast in casts))
+
+    def test_others_are_served_between_two_messages_of_a_burst(self, make):
+        server = start(make)
+        noted, entered, gate = [], threading.Event(), threading.Event()
+
+        def note(args):
+            entered.set()
+            assert gate.wait(TIMEOUT)
+            noted.append(args[0])
+
+        server.register_handler("note", note, inline=True)
+        server.register_handler("noted", lambda args: len(noted), inline=True)
+
+        with Client(server) as greedy, Client(server, "other@127.0.0.1") as other:
+            self.burst(greedy, "note", 50)
+            assert entered.wait(TIMEOUT)
+            other.tell(*other.erpc("noted", []))
+            gate.set()
+            other.event()  # The answer to the spawn request.
+            assert 0 < other.event().reason[2] < 50
+            assert greedy.call("noted") == 50
+        assert noted == list(range(50))
+
+    def test_casts_that_replace_one_another_are_read_slowly(self, make, monkeypatch):
+        monkeypatch.setattr(backpressure, "REST", 2 * TIMEOUT)
+        server = start(make)
+        ran, gate = [], threading.Event()
+        server.register_handler("pose", lambda args: ran.append(args[0]) or gate.wait(TIMEOUT), latest="pose")
+        server.register_handler("inline", lambda args: args[0], inline=True)
+
+        with Client(server) as greedy, Client(server, "other@127.0.0.1") as other:
+            self.burst(greedy, "pose", 1000)
+            eventually(lambda: server.activity.replaced)
+            assert other.call("inline", 1) == 1
+            assert server.activity.replaced < 10
+            gate.set()
+
+    def test_the_last_of_casts_that_replace_one_another_runs(self, make, monkeypatch):
+        monkeypatch.setattr(backpressure, "REST", 0.001)
+        server = start(make)
+        ran = []
+        server.register_handler("pose", lambda args: ran.append(args[0]), latest="pose")
+
+        with Client(server) as greedy:
+            self.burst(greedy, "pose", 200)
+            eventually(lambda: ran and ran[-1] == 199)
+        assert ran == sorted(ran)
 
 
 class TestOverload:
