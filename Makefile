@@ -93,7 +93,7 @@ bench: $(VENV)/ready $(BENCH)/ready zip ## Measure the figures of the documentat
 	PYTHONPATH=. $(PY) bench/without.py
 	PYTHONPATH=. $(PY) bench/elixir_calls.py
 	$(BLENDER_HERE) && export BLENDER BLENDER_ROOT && PYTHONPATH=. $(PY) bench/assets.py
-	PYTHONPATH=. $(PY) bench/live.py
+	$(BLENDER_HERE) && export BLENDER BLENDER_ROOT && PYTHONPATH=. $(PY) bench/live.py
 	$(BLENDER_HERE) PYTHONPATH=. $(PY) bench/calls_report.py
 
 bench-without: $(VENV)/ready ## Measure the value of each optimisation: switch off one at a time

@@ -59,6 +59,8 @@ class Window:
         name: the short name of the node.
         tree: the checkout of this repository whose bench/calls_window.py runs.
         package: the zip file of the extension; by default the one in dist/.
+        modules: files and folders that the scripts import.
+        script: another script, which runs after bench/calls_window.py.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class Window:
         name: str = "bench_window",
         tree: Path = HERE.parent,
         package: Path | None = None,
+        modules: Iterable[Path] = (),
+        script: Path | None = None,
     ) -> None:
         self._folder = rig.folder / name
         self._folder.mkdir()
@@ -81,12 +85,15 @@ class Window:
             "BENCH_ORDER": system.seen(self._folder / "order"),
         }
         self._install(package or built_package())
-        for script in ("calls_server.py", "calls_window.py"):
-            shutil.copy(tree / "bench" / script, self._folder)
+        scripts = [tree / "bench" / "calls_window.py", *([script] if script else [])]
+        for path in (tree / "bench" / "calls_server.py", *scripts, *modules):
+            copy = shutil.copytree if path.is_dir() else shutil.copy
+            copy(path, self._folder / path.name)
         self._screen = Screen(system)
         command = system.command(system.blender, "--python-use-system-env")
         command += ["--window-geometry", "0", "0", str(WIDTH), str(HEIGHT)]
-        command += ["--python", system.seen(self._folder / "calls_window.py")]
+        for path in scripts:
+            command += ["--python", system.seen(self._folder / path.name)]
         own = {"DISPLAY": self._screen.display, "LIBGL_ALWAYS_SOFTWARE": "1"}
         with (self._folder / "blender.log").open("w") as log:
             self.process = subprocess.Popen(

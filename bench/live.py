@@ -1,9 +1,12 @@
-"""Measure poses that many BEAM nodes stream to a Blender without a window; write docs/bench/live.md and live.json.
+"""Measure poses that many BEAM nodes stream to a Blender; write docs/bench/live.md and live.json.
 
 Each peer is a BEAM node that casts the pose of an armature of its own, sixty times a second. The age of a pose is the
 time from the cast until Blender's dependency graph is up to date with it. The same peers then cast to a BEAM node,
 which only takes the time. Then one of the peers misbehaves: it stops reading, casts 10 000 poses a second, or is
 killed. The ages of the others are compared with those of a time without a fault, right before.
+
+If BLENDER names a Blender, or BLENDER_ROOT the folder of a system that has one (see bench/calls_blender.py), the same
+poses are streamed to a Blender with a window, too. There, a pose is also on its way until the window shows it.
 """
 
 import argparse
@@ -18,9 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from calls_blender import Window, wait_for_window
 from calls_rig import COOKIE, HERE, Program, Results, Rig, percentile, resident
 
 from beam_bpy import BeamServer
+from tests.gui.window import System
 
 PEERS, RATE, BONES = 16, 60, 64
 SECONDS = 60
@@ -29,6 +34,9 @@ FLOOD = 10_000
 """The poses per second of a peer that floods."""
 
 WARM_UP = 2
+
+DRAWINGS = 20
+"""How often the window is drawn to measure how long that takes."""
 
 UNDER_WAY = 30.0
 """The longest time for which a pose that was sent may be under way, in seconds. A flood takes a while to arrive."""
@@ -55,17 +63,18 @@ class Streamed(NamedTuple):
 
 
 class Stage:
-    """A Blender without a window, the peers, and a client that asks the Blender for the figures."""
+    """A Blender, the peers, and a client that asks the Blender for the figures.
 
-    def __init__(self, rig: Rig, peers: int, bones: int) -> None:
+    Args:
+        rig: starts and ends the peers.
+        node: the name of the Blender's node.
+        pid: the process of the Blender.
+        peers, bones: how many.
+    """
+
+    def __init__(self, rig: Rig, node: str, pid: int, peers: int, bones: int) -> None:
         subprocess.run(["erlc", "-Werror", "-o", str(rig.folder), str(HERE / "live_beam.erl")], check=True, timeout=60)
-        self.rig, self.bones = rig, bones
-        handlers = ["--handlers", "scene_handlers", "--handlers", str(HERE / "live_handlers.py")]
-        command = [sys.executable, "-m", "beam_bpy.cli", "serve", *handlers, "--node", "live", "--until-stdin-closes"]
-        self.blender = rig.program(command, {"HOME": str(rig.folder)})
-        while not self.blender.said.endswith(" is ready"):
-            self.blender.said = self.blender.read()
-        self.node = self.blender.said.partition(":")[0]
+        self.rig, self.node, self.pid, self.bones = rig, node, pid, bones
         os.environ.update({name: rig.environment[name] for name in ("ERL_EPMD_PORT", "HOME")})
         self.client = BeamServer("live_client", cookie=COOKIE)
         self.client.start()
@@ -154,16 +163,26 @@ def kill(peer: Program) -> None:
     peer.process.kill()
 
 
+def start_blender(rig: Rig) -> tuple[str, int]:
+    """Start a Blender without a window. Return the name of its node, and its process."""
+    handlers = ["--handlers", "scene_handlers", "--handlers", str(HERE / "live_handlers.py")]
+    command = [sys.executable, "-m", "beam_bpy.cli", "serve", *handlers, "--node", "live", "--until-stdin-closes"]
+    blender = rig.program(command, {"HOME": str(rig.folder)})
+    while not blender.said.endswith(" is ready"):
+        blender.said = blender.read()
+    return blender.said.partition(":")[0], blender.process.pid
+
+
 def measure(peers: int, bones: int, seconds: int, fault_seconds: int) -> Results:
     """Return all figures."""
     load = os.getloadavg()[0]
     with Rig() as rig:
-        stage = Stage(rig, peers, bones)
+        stage = Stage(rig, *start_blender(rig), peers, bones)
         try:
             stage.stream(WARM_UP)
-            before = resident(stage.blender.process.pid)
+            before = resident(stage.pid)
             main = stage.stream(seconds)
-            after = resident(stage.blender.process.pid)
+            after = resident(stage.pid)
             beam = stage.stream_to_beam(fault_seconds)
             faults = {
                 name: compared(stage.stream(fault_seconds), stage.stream(fault_seconds, rate, fault), peers)
@@ -181,6 +200,35 @@ def measure(peers: int, bones: int, seconds: int, fault_seconds: int) -> Results
         "blender": {**figures(all_of(main.ages)), **counts(main), "memory": {"begin": before, "end": after}},
         "beam": figures(beam),
         "faults": faults,
+    } | ({"window": measure_window(peers, bones, seconds)} if {"BLENDER", "BLENDER_ROOT"} & set(os.environ) else {})
+
+
+def measure_window(peers: int, bones: int, seconds: int) -> Results:
+    """Return the figures of a Blender with a window."""
+    system = System.from_environment()
+    with Rig(system.root / "tmp") as rig:
+        modules = (HERE / "live_handlers.py", HERE.parent / "scene_handlers")
+        window = Window(rig, system, name="live_window", modules=modules, script=HERE / "live_window.py")
+        try:
+            wait_for_window(window)
+            stage = Stage(rig, window.start_server()[0], window.process.pid, peers, bones)
+            try:
+                stage.stream(WARM_UP)
+                drawing = stage.ask("drawing_time", DRAWINGS)
+                stage.ask("begin_ticks")
+                streamed = stage.stream(seconds)
+                ticks = json.loads(stage.ask("end_ticks"))
+                drawn = stage.ask("drawn")
+            finally:
+                stage.client.stop()
+        finally:
+            window.stop()
+    return {
+        **figures(all_of(streamed.ages)),
+        **counts(streamed),
+        "drawn": figures(drawn),
+        "drawing_ms": round(1000 * drawing, 3),
+        "ticks_ms": {"p50": round(ticks[0], 3), "p99": round(ticks[1], 3)},
     }
 
 
@@ -229,13 +277,14 @@ def document(results: Results) -> str:
         "Written by `make bench` (`bench/live.py`); all figures: `live.json`.",
         "",
         f"{results['peers']} BEAM nodes cast {results['poses_per_second']} poses a second each, of {results['bones']} "
-        f"bones, for {results['seconds']} s, to a Blender without a window. The age of a pose is the time from the "
+        f"bones, for {results['seconds']} s, to a Blender. The age of a pose is the time from the "
         "cast until Blender's dependency graph is up to date with it. The BEAM node only takes the time. "
         f"Processors: {results['cpus']}; other programs ran (load {results['load'][0]:.1f} at the beginning).",
         "",
         "| age of a pose | p50 | p99 | longest |",
         "|---|--:|--:|--:|",
-        f"| in Blender | {cells(blender)} |",
+        f"| in a Blender without a window | {cells(blender)} |",
+        *window_rows(results),
         f"| at a BEAM node | {cells(beam)} |",
         *[f"| while one peer {name}, the others | {cells(row['during'])} |" for name, row in faults.items()],
         *[f"| the same peers right before it {name} | {cells(row['without'])} |" for name, row in faults.items()],
@@ -243,8 +292,35 @@ def document(results: Results) -> str:
         f"Of {blender['sent']} casts, {blender['replaced']} were replaced by a newer one. Armatures without their last "
         f"pose: {lost}. Memory of the Blender: {megabytes[0]:.0f} MB at the beginning, {megabytes[1]:.0f} MB at the "
         "end.",
+        *window_text(results),
     ]
     return "\n".join(lines) + "\n"
+
+
+def window_rows(results: Results) -> list[str]:
+    """Return the rows of the Blender with a window, if there was one."""
+    window = results.get("window")
+    if window is None:
+        return []
+    return [
+        f"| in a Blender with a window | {cells(window)} |",
+        f"| the same, until the window shows the pose | {cells(window['drawn'])} |",
+    ]
+
+
+def window_text(results: Results) -> list[str]:
+    """Return what else was measured in the Blender with a window, if there was one."""
+    window = results.get("window")
+    if window is None:
+        return []
+    ticks = window["ticks_ms"]
+    return [
+        "",
+        f"To draw the window once took {window['drawing_ms']:.1f} ms: software draws it, without a graphics card. Its "
+        f"ticks took {ticks['p50']:.1f} ms (p50) and {ticks['p99']:.1f} ms (p99). Of {window['sent']} casts, "
+        f"{window['replaced']} were replaced by a newer one. Armatures without their last pose: "
+        f"{', '.join(window['last_pose_lost']) or 'none'}.",
+    ]
 
 
 def cells(row: Results) -> str:

@@ -18,6 +18,12 @@ _applied: list[tuple[str, float]] = []
 _ages: "dict[str, array[float]]" = {}
 """The ages of the poses of each armature when they were up to date, in seconds."""
 
+_not_drawn: list[float] = []
+"""The sender's times of the poses that the window does not show yet."""
+
+_drawn: "array[float]" = array("d")
+"""The ages of the poses when the window showed them, in seconds."""
+
 
 def pose(name: Any, rows: Any, given: dict[str, float]) -> None:
     """Set the pose of an armature. `at` is the Unix time at which it was sent."""
@@ -31,7 +37,16 @@ def displayed() -> None:
     now = time.time()
     for name, at in _applied:
         _ages.setdefault(name, array("d")).append(now - at)
+    if not bpy.app.background:
+        _not_drawn.extend(at for _name, at in _applied)
     _applied.clear()
+
+
+def draw() -> None:
+    """Note the ages of the poses that the 3D view shows from now on. Blender calls this when it has drawn the view."""
+    now = time.time()
+    _drawn.extend(now - at for at in _not_drawn)
+    _not_drawn.clear()
 
 
 def add_rigs(count: int, bones: int) -> None:
@@ -54,6 +69,19 @@ def add_rigs(count: int, bones: int) -> None:
 def begin_ages() -> None:
     """Forget all ages."""
     _ages.clear()
+    del _drawn[:]
+
+
+def drawn() -> list[float]:
+    """Return the ages of the poses when the window showed them, since `begin_ages`."""
+    return _drawn.tolist()
+
+
+def drawing_time(times: int) -> float:
+    """Draw the window so many times. Return the seconds for one."""
+    begin = time.perf_counter()
+    bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=times)
+    return (time.perf_counter() - begin) / times
 
 
 def ages() -> dict[str, list[float]]:
@@ -69,6 +97,8 @@ def last_poses() -> dict[str, float]:
 
 def register(server: BeamServer) -> None:
     """Register the handlers."""
+    if not bpy.app.background:
+        bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
     server.expose(undo=True, binaries=memoryview, latest=live.pose_key, after_tick=displayed)(pose)
-    for handler in (add_rigs, begin_ages, ages, last_poses):
+    for handler in (add_rigs, begin_ages, ages, drawn, drawing_time, last_poses):
         server.expose(handler)

@@ -23,10 +23,15 @@ _FLOAT = np.dtype("<f4")
 
 
 def update() -> None:
-    """Update the dependency graph, once for all calls of a tick."""
+    """Update the dependency graph, and let Blender draw its 3D views again, once for all calls of a tick."""
     layer = bpy.context.view_layer
     if layer is not None:
         layer.update()
+    # `foreach_set` and `update_tag` do not redraw, and an undo step, which does, is not made for casts.
+    managers: Any = bpy.data.window_managers
+    for area in (area for manager in managers for window in manager.windows for area in window.screen.areas):
+        if area.type == "VIEW_3D":
+            area.tag_redraw()
 
 
 # Binaries

@@ -49,8 +49,9 @@ class Watched:
 
     def run(self, code: str) -> Any:
         """Run Erlang code with the functions of `HEAD`."""
-        head = HEAD.format(node=f"{self._environment['BPY_BEAM_NODE']}@127.0.0.1")
-        return erl(f"{head} {code}", self._environment)
+        node = f"{self._environment['BPY_BEAM_NODE']}@127.0.0.1"
+        head = HEAD.format(node=node)
+        return erl(f"{head} {code.replace('{node}', node)}", self._environment)
 
     def pixels(self, name: str, picture: dict[str, Any]) -> Any:
         """The pixels of a picture, from top to bottom. A file is out/gui/NAME.FORMAT then."""
@@ -104,6 +105,34 @@ def test_each_subscriber_gets_its_size_and_format_and_each_change(watched: Watch
         assert np.abs(old.astype(int) - new).max() > 50
     # Both formats show the same.
     assert np.abs(first[0].astype(int) - first[1]).mean() < 4
+
+
+def test_each_cast_of_the_live_handlers_draws_the_view(watched: Watched) -> None:
+    found = watched.run(
+        """
+        Views = fun() -> #{<<"views">> := Count} = Call(drawn, []), Count end,
+        Still = fun Again(Before) ->
+            timer:sleep(1000),
+            case Views() of Before -> Before; More -> Again(More) end
+        end,
+        Drawn = fun Again(Before) ->
+            timer:sleep(20),
+            case Views() of Before -> Again(Before); _ -> drawn end
+        end,
+        Row = fun(Numbers) -> << <<Number:32/float-little>> || Number <- Numbers >> end,
+        Cast = fun(Request) ->
+            Before = Still(Views()),
+            gen_server:cast({beam_bpy, '{node}'}, Request),
+            Drawn(Before)
+        end,
+        Call(add_rig, []),
+        [Cast({set_pose, <<"Rig">>, Row([0, 0.5, 0, 1, 0, 0, 0])}),
+         Cast({set_transforms, [<<"Cube">>], Row([0, 0.5, 0, 1, 0, 0, 0])}),
+         Cast({set_shape_keys, <<"Cube">>, Row([1])}),
+         Cast({move_vertices, <<"Cube">>, Row([X || _ <- lists:seq(1, 8), X <- [0.1, 0.2, 0.3]])})]
+        """
+    )
+    assert found == ["drawn"] * 4
 
 
 def test_one_draw_serves_all_subscribers_of_the_same_options(watched: Watched) -> None:

@@ -26,6 +26,20 @@ def drawn() -> dict[str, int]:
     return counts
 
 
+def add_rig() -> None:
+    """Add the armature Rig with the bone Bone, and a shape key Up to the cube."""
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
+        bpy.ops.object.mode_set(mode="EDIT")
+        rig.data.edit_bones.new("Bone").tail = (0, 0, 1)
+        bpy.ops.object.mode_set(mode="OBJECT")
+    cube = bpy.data.objects["Cube"]
+    for name in ("Basis", "Up"):
+        cube.shape_key_add(name=name)
+
+
 def render_in_the_background(last: int) -> None:
     """Render the frames 1 to `last` as the user does, at a small size."""
     scene = bpy.context.scene
@@ -40,6 +54,7 @@ def render_in_the_background(last: int) -> None:
 viewport._pixels = counted
 bpy.types.SpaceView3D.draw_handler_add(view_drawn, (), "WINDOW", "POST_PIXEL")
 get_beam_server().expose(drawn)
+get_beam_server().expose(add_rig)
 get_beam_server().expose(render_in_the_background)
 # With anti-aliasing, Blender draws a view that has changed many times.
 bpy.context.preferences.system.viewport_aa = "OFF"
