@@ -115,7 +115,7 @@ def test_each_cast_of_the_live_handlers_draws_the_view(watched: Watched) -> None
             timer:sleep(1000),
             case Views() of Before -> Before; More -> Again(More) end
         end,
-        Drawn = fun Again(Before) ->
+        Redrawn = fun Again(Before) ->
             timer:sleep(20),
             case Views() of Before -> Again(Before); _ -> drawn end
         end,
@@ -123,7 +123,7 @@ def test_each_cast_of_the_live_handlers_draws_the_view(watched: Watched) -> None
         Cast = fun(Request) ->
             Before = Still(Views()),
             gen_server:cast({beam_bpy, '{node}'}, Request),
-            Drawn(Before)
+            Redrawn(Before)
         end,
         Call(add_rig, []),
         [Cast({set_pose, <<"Rig">>, Row([0, 0.5, 0, 1, 0, 0, 0])}),
