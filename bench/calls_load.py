@@ -1,4 +1,4 @@
-"""Measure memory and throughput of a server with many connections and queued calls, and check that it loses no call.
+"""Measure a server with many connections, queued calls and waiting handlers, and check that it loses no call.
 
 The server is a Python program that runs its handlers on its worker thread. The caller is another Python program with
 many connections (`bench/calls_connections.py`), because this computer cannot run 200 BEAM nodes. The caller limits the
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import linear_regression, median
 
-from calls_rig import HERE, Program, Results, Rig, figure, main, ratio, resident
+from calls_rig import HERE, Program, Results, Rig, cpu_time, figure, main, ratio, resident
 
 ROUNDS = 5
 STEPS = (1, 10, 100)
@@ -22,6 +22,10 @@ CALLS = 3000
 IDLE = (100, 120, 140, 160, 180, 200)
 """The numbers of connections for the memory of one connection."""
 QUEUED = (0, 1500, 3000, 4500, 6000, 7500, 9000)
+WAITING = 1000
+"""The number of `async def` handlers that wait."""
+QUIET = 5.0
+"""The time for which the processor time of an idle node is measured, in seconds."""
 CALLERS, EACH = 100, 300
 """The callers, and the calls of each, on each of 100 connections; see `crowd`."""
 
@@ -105,6 +109,41 @@ def crowd(rig: Rig) -> Results:
     return {"connections": STEPS[-1], "callers_each": CALLERS, "calls": made, "lost": lost, "resident_bytes": grown}
 
 
+def waiting(rig: Rig, rounds: int) -> Results:
+    """Measure sequential calls to the main thread while many `async def` handlers wait there, and without them."""
+    servers = {name: rig.python(f"bench_{name}", "main") for name in ("none", "waiting")}
+    caller = rig.beam("bench_waiting_caller")
+    nodes = {name: server.node for name, server in servers.items()}
+    sizes = [resident(servers["waiting"].process.pid)]
+    for _ in range(WAITING):
+        caller.cast(nodes["waiting"], "wait")
+    while caller.value(nodes["waiting"], "waiting") < WAITING:
+        time.sleep(0.02)
+    sizes.append(resident(servers["waiting"].process.pid))
+    found: dict[str, list[float]] = {name: [] for name in nodes}
+    for _ in range(rounds):
+        for name, node in nodes.items():
+            found[name].append(caller.rate("erpc", node, "echo", 1, CALLS))
+    threads = {name: caller.value(node, "threads") for name, node in nodes.items()}
+    cpu = {name: cpu_share(server.process.pid) for name, server in servers.items()}
+    for program in (caller, *servers.values()):
+        program.stop()
+    return {
+        "handlers": WAITING,
+        "ratio": round(ratio(found["waiting"], found["none"]), 3),
+        "threads": threads,
+        "idle_cpu": cpu,
+        "bytes_per_handler": round((sizes[1] - sizes[0]) / WAITING),
+    }
+
+
+def cpu_share(pid: int) -> float:
+    """Return the processor time of a process to which nobody talks, as a share of one processor."""
+    before = cpu_time(pid)
+    time.sleep(QUIET)
+    return round((cpu_time(pid) - before) / QUIET, 4)
+
+
 def connections(rig: Rig, server: Program) -> Program:
     """Start the program that connects to a server."""
     return rig.program([sys.executable, str(Path(HERE, "calls_connections.py")), server.node, str(server.port)])
@@ -123,7 +162,13 @@ def slope(steps: Sequence[int], go_to: Callable[[int], None], pid: int) -> float
 def measure(rounds: int) -> Results:
     """Measure everything in this module."""
     with Rig() as rig:
-        return {"rounds": rounds, "rates": rates(rig, rounds), "memory": memory(rig), "crowd": crowd(rig)}
+        return {
+            "rounds": rounds,
+            "rates": rates(rig, rounds),
+            "memory": memory(rig),
+            "crowd": crowd(rig),
+            "waiting": waiting(rig, rounds),
+        }
 
 
 def megabytes(size: float) -> str:
@@ -134,6 +179,7 @@ def megabytes(size: float) -> str:
 def report(results: Results) -> str:
     """Return this part of the document, in Markdown."""
     steps, memory_, crowd_ = results["rates"]["steps"], results["memory"], results["crowd"]
+    waiting_ = results["waiting"]
     rows = [
         f"| {step['connections']} | {figure(step['ratio'])} x ({figure(step['per_second'])}) "
         f"| {step['resident_bytes'] / steps[0]['resident_bytes']:.2f} x ({megabytes(step['resident_bytes'])}) |"
@@ -155,6 +201,12 @@ def report(results: Results) -> str:
         f"{crowd_['connections']} connections with {crowd_['callers_each']} callers each made {crowd_['calls']} calls: "
         f"{crowd_['lost']} were lost. The memory after the connecting and after each third of the calls: "
         f"{', '.join(map(megabytes, sizes))}.",
+        f"While {waiting_['handlers']} `async def` handlers wait on the main thread, sequential calls run at "
+        f"{figure(waiting_['ratio'])} x the rate without them. The handlers take "
+        f"{waiting_['threads']['waiting'] - waiting_['threads']['none']} threads, "
+        f"{waiting_['bytes_per_handler'] / 1000:.1f} kB of memory each, and "
+        f"{100 * waiting_['idle_cpu']['waiting']:.1f} % of a processor; without them the idle node takes "
+        f"{100 * waiting_['idle_cpu']['none']:.1f} %.",
     ]
     return "\n\n".join(parts)
 

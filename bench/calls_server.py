@@ -12,6 +12,7 @@ bench/optimisations.py.
 """
 
 import argparse
+import asyncio
 import json
 import socket
 import sys
@@ -22,6 +23,8 @@ from typing import Any
 from beam_bpy import BeamServer
 
 TIMEOUT = 60.0
+LONG = 600.0
+"""How long `wait` waits, in seconds: longer than a measurement."""
 
 
 def size_of(data: memoryview) -> int:
@@ -59,6 +62,19 @@ def register_gate(server: BeamServer) -> None:
     server.expose(inline=True)(holding)
     server.expose(inline=True)(release)
     server.expose(inline=True)(queued)
+
+
+def register_waiting(server: BeamServer) -> None:
+    """Register an `async def` handler that waits for a long time, and the numbers of such calls and of threads."""
+    waiting: list[None] = []
+
+    async def wait() -> None:
+        waiting.append(None)
+        await asyncio.sleep(LONG)
+
+    server.expose(wait)
+    server.expose(name="waiting", inline=True)(lambda: len(waiting))
+    server.expose(name="threads", inline=True)(threading.active_count)
 
 
 def register_blender(server: BeamServer) -> None:
@@ -159,6 +175,7 @@ def serve(name: str, mode: str) -> int:
     server = BeamServer(name, epmd="host")
     register(server)
     register_gate(server)
+    register_waiting(server)
     if mode == "bpy":
         register_blender(server)
     if not server.start():
