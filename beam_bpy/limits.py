@@ -20,12 +20,12 @@ class Limits:
         max_connections: all connections, pending ones included; 256. More are refused.
         max_half_open: accepted connections whose handshake is not finished; 128. For one more, the oldest is closed.
         max_half_open_per_address: the same for each address (of IPv6, each network of 64 bits); 64.
-        max_queued: calls that wait for the thread that runs handlers; 10 000. One more fails with the reason
-            `{overload, <<"sentence">>}`.
-        max_in_flight: calls of one peer that wait or run; 1000. Above it, nothing is read from that peer, so calls of
-            inline handlers wait too. While a call
-            from here to that peer has no answer, reading continues, because a handler may wait for that answer; further
-            calls of that peer then fail with `{overload, <<"sentence">>}`.
+        max_queued: calls that wait for the thread that runs handlers, and `async def` handlers that have not ended;
+            10 000. One more fails with the reason `{overload, <<"sentence">>}`.
+        max_in_flight: calls of one peer that wait or run; 1000. `async def` handlers that have begun do not count.
+            Above it, nothing is read from that peer, so calls of inline handlers wait too. While a call from here to
+            that peer has no answer, reading continues, because a handler may wait for that answer; further calls of
+            that peer then fail with `{overload, <<"sentence">>}`.
         max_unsent: bytes that wait for one peer to read them; 64 MiB. Above it, nothing is read from that peer, and its
             queued calls are parked until it has read half of the bytes.
         stalled_peer_timeout: seconds after which a peer is disconnected that is over `max_unsent` and reads nothing;

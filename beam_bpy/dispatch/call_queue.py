@@ -330,7 +330,9 @@ class CallQueue:
             # asyncio takes a while to import, and most programs have no such handlers.
             from beam_bpy.dispatch.tasks import Tasks
 
-            self._tasks = Tasks(self.wake, _end)
+            self._tasks = Tasks(self.wake)
+        # A task that waits is no work, so its peer may make other calls. `Limits.max_queued` limits the tasks.
+        _end(call)
         self._tasks.start(call, rest)
 
     def _tasks_left(self) -> float:

@@ -138,12 +138,10 @@ class Tasks:
 
     Args:
         wake: see `CallQueue.wake`.
-        ended: called with each call that has ended.
     """
 
-    def __init__(self, wake: Callable[[], object], ended: Callable[[Runnable], object]) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         self._loop = _SteppedLoop(wake)
-        self._ended = ended
         self._tasks: dict[Runnable, asyncio.Task[None]] = {}
         self._next_check = 0.0
         self._closing = False
@@ -173,7 +171,7 @@ class Tasks:
             self._next_check = self._loop.time() + CHECK
         task = self._loop.create_task(coroutine, name=call.name)
         self._tasks[call] = task
-        task.add_done_callback(lambda _task: self._end(call))
+        task.add_done_callback(lambda _task: self._tasks.pop(call, None))
 
     def cancel(self, call: Runnable) -> bool:
         """Cancel the task of a call. Return False if it has ended."""
@@ -209,11 +207,6 @@ class Tasks:
                 self._loop.run_until_complete(asyncio.sleep(0.0))
         for task in asyncio.all_tasks(self._loop):
             log.warning("a task of a handler does not end, although it was cancelled: %r", task.get_coro())
-        for call in self.calls:
-            self._end(call)
+        self._tasks.clear()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-
-    def _end(self, call: Runnable) -> None:
-        if self._tasks.pop(call, None) is not None:
-            self._ended(call)

@@ -457,7 +457,7 @@ def test_an_async_handler_calls_back_the_process_that_has_called_it(server: Beam
     assert answer == "answer"
 
 
-def test_calls_are_answered_while_a_thousand_async_handlers_wait(server: BeamServer, erl: Erl) -> None:
+def test_calls_are_answered_while_two_thousand_async_handlers_of_one_node_wait(server: BeamServer, erl: Erl) -> None:
     gate = asyncio.Event()
 
     async def wait(args: list[int]) -> int:
@@ -470,13 +470,13 @@ def test_calls_are_answered_while_a_thousand_async_handlers_wait(server: BeamSer
     server.register_handler("wait", wait)
     server.register_handler("open_gate", open_gate)
     total = erl.eval(
-        "Requests = [erpc:send_request(N, m, wait, [I]) || I <- lists:seq(1, 900)],"
+        "Requests = [erpc:send_request(N, m, wait, [I]) || I <- lists:seq(1, 2000)],"
         "[[1] = erpc:call(N, m, echo, [1]) || _ <- lists:seq(1, 100)],"
         "erpc:call(N, m, open_gate, []),"
         "lists:sum([erpc:receive_response(Request, 20000) || Request <- Requests])",
         timeout=60.0,
     )
-    assert total == sum(range(901))
+    assert total == sum(range(2001))
 
 
 def test_an_async_handler_is_cancelled_when_its_caller_dies_or_gives_up(server: BeamServer, erl: Erl) -> None:
