@@ -23,8 +23,11 @@ from beam_bpy.limits import Limits
 from beam_bpy.protocol.framing import Frame
 from beam_bpy.transport.stream import Stream
 
-TURN = 0.001
+TURN = 0.004
 """The longest time for which the frames of one peer are processed before those of the others, in seconds."""
+
+LATER_TURN = 0.001
+"""The same for frames that were queued, because the peer had its turn already."""
 
 REST = 0.01
 """The time until the next turn of a peer that sends faster than its casts can run, in seconds.
@@ -108,7 +111,7 @@ class Backpressure:
         excess = self._exceeded_limit()
         awaited = excess is not None and self._connection.awaits_answer()
         handled, replaced = 0, load.replaced
-        turn_ends = time.monotonic() + TURN
+        turn_ends = time.monotonic() + LATER_TURN
         while self._frames and (excess is None or awaited) and (not handled or time.monotonic() < turn_ends):
             # A handler may wait for an answer behind these frames.
             load.overloaded = excess

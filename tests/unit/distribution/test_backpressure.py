@@ -328,8 +328,8 @@ class TestTurns:
 
     @pytest.fixture(autouse=True)
     def _shortest_turns(self, monkeypatch):
-        for module in (backpressure, connection):
-            monkeypatch.setattr(module, "TURN", 0.0)
+        monkeypatch.setattr(connection, "TURN", 0.0)
+        monkeypatch.setattr(backpressure, "LATER_TURN", 0.0)
 
     def burst(self, client, function, count):
         """Send many casts in one write."""
