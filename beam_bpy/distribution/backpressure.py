@@ -26,18 +26,18 @@ from beam_bpy.transport.stream import Stream
 TURN = 0.004
 """The longest time for which the frames of one peer are processed before those of the others, in seconds."""
 
-LATER_TURN = 0.001
-"""The same for frames that were queued, because the peer had its turn already."""
+SHORT_TURN = 0.001
+"""The same for a peer that sends faster than its casts can run."""
 
 REST = 0.01
-"""The time until the next turn of a peer that sends faster than its casts can run, in seconds.
+"""The time until the next turn of such a peer, in seconds.
 
 Without turns and rests, a peer that casts 10 000 poses a second makes the poses of the others three times as old
 (bench/live.py).
 """
 
 _MOST = 0.75
-"""A peer rests if this share of the frames of its turn were casts that newer ones have replaced (`calls.latest`)."""
+"""A peer is too fast if this share of the frames of its turn were casts that newer ones replaced (`calls.latest`)."""
 
 _CHECK_TIME = 0.01
 """Seconds between two checks of a paused peer."""
@@ -73,6 +73,7 @@ class Backpressure:
         stall_time: seconds without reading after which the peer is disconnected.
 
     Attributes:
+        turn: the length of the peer's next turn, in seconds.
         paused: True from above the high-water mark to below the low-water mark.
     """
 
@@ -88,6 +89,7 @@ class Backpressure:
         self._sent_before = 0
         self._sent_at = 0.0
         self._turn_follows = False
+        self.turn = TURN
         self.paused = False
 
     def is_writable(self) -> bool:
@@ -111,14 +113,16 @@ class Backpressure:
         excess = self._exceeded_limit()
         awaited = excess is not None and self._connection.awaits_answer()
         handled, replaced = 0, load.replaced
-        turn_ends = time.monotonic() + LATER_TURN
+        turn_ends = time.monotonic() + self.turn
         while self._frames and (excess is None or awaited) and (not handled or time.monotonic() < turn_ends):
             # A handler may wait for an answer behind these frames.
             load.overloaded = excess
             self._connection.handle(self._frames.popleft())
             handled += 1
             excess = self._exceeded_limit()
-        self._end_turn(excess, awaited, REST if load.replaced - replaced > handled * _MOST else 0.0)
+        too_fast = load.replaced - replaced > handled * _MOST
+        self.turn = SHORT_TURN if too_fast else TURN
+        self._end_turn(excess, awaited, REST if too_fast else 0.0)
 
     def _end_turn(self, excess: str | None, awaited: bool, rest: float = 0.0) -> None:
         self._load.overloaded = excess if awaited else None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from beam_bpy.distribution.backpressure import TURN, Backpressure
+from beam_bpy.distribution.backpressure import Backpressure
 from beam_bpy.distribution.node import Node
 from beam_bpy.distribution.peer import Peer
 from beam_bpy.limits import Limits
@@ -157,7 +157,7 @@ class Connection:
             self._backpressure.queue(frames)
             return
         load, stream = self._load, self._stream
-        turn_ends = monotonic() + TURN
+        turn_ends = monotonic() + self._backpressure.turn
         for number, frame in enumerate(frames, 1):
             if frame:
                 self.handle(frame)

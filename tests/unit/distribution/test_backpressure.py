@@ -22,7 +22,7 @@ from support import (
 from beam_bpy.dispatch.call_queue import CallQueue
 from beam_bpy.dispatch.runnable import Runnable
 from beam_bpy.dispatch.worker import Worker
-from beam_bpy.distribution import backpressure, connection
+from beam_bpy.distribution import backpressure
 from beam_bpy.distribution.load import Load
 from beam_bpy.limits import Limits
 from beam_bpy.protocol import ProtocolError
@@ -328,8 +328,8 @@ class TestTurns:
 
     @pytest.fixture(autouse=True)
     def _shortest_turns(self, monkeypatch):
-        monkeypatch.setattr(connection, "TURN", 0.0)
-        monkeypatch.setattr(backpressure, "LATER_TURN", 0.0)
+        for name in ("TURN", "SHORT_TURN"):
+            monkeypatch.setattr(backpressure, name, 0.0)
 
     def burst(self, client, function, count):
         """Send many casts in one write."""
