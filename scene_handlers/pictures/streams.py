@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from beam_bpy import BeamServer
 
-PATIENCE = 60.0
+FORGET_AFTER = 60.0
 """A topic that has had no subscribers for this time is forgotten, in seconds."""
 
 Options = TypeVar("Options", bound=NamedTuple)
@@ -68,7 +68,7 @@ class Streams(Generic[Options]):
             stream.subscribers = count
             if count:
                 stream.wanted_at = now
-            elif now - stream.wanted_at > PATIENCE:
+            elif now - stream.wanted_at > FORGET_AFTER:
                 del self._all[stream.topic]
         return [stream for stream in self._all.values() if stream.subscribers]
 

@@ -3,8 +3,8 @@
 A timer draws at most one picture each time, and none without subscribers. It runs only while there are topics.
 
 Blender calls a draw handler when it has drawn a 3D view. A picture is drawn only after that, because otherwise it would
-be the same as the last one. To be on the safe side, a view that does not change is drawn again after `STILL` seconds:
-for a subscriber that has missed the last picture, and for a window that the system does not show.
+be the same as the last one. A view that does not change is drawn again after `REDRAW_TIME` seconds: for a subscriber
+that has missed the last picture, and for a window that the system does not show.
 
 After a picture, the timer leaves Blender as much time as the picture has taken, and several times as much while the
 user works with a tool or an animation plays. So a slow computer gets fewer pictures, and its window remains usable.
@@ -38,14 +38,14 @@ SMALLEST, LARGEST = 4, 4096
 SLOWEST, FASTEST = 0.1, 60.0
 """The limits of the rate, in pictures per second."""
 
-STILL = 5.0
+REDRAW_TIME = 5.0
 """A view that does not change is drawn again after this time, in seconds."""
 
-REST, REST_AT_WORK = 1.0, 4.0
+PAUSE, PAUSE_AT_WORK = 1.0, 4.0
 """Blender's own time after a picture, in multiples of the time for the picture."""
 
-LOOK = 0.1
-"""The longest time between two looks for new subscribers, in seconds."""
+CHECK_TIME = 0.1
+"""The longest time between two checks for new subscribers, in seconds."""
 
 _FORMATS = ("jpeg", "png", "raw")
 
@@ -73,18 +73,18 @@ class _State:
     Attributes:
         server: publishes.
         streams: the topics.
-        seen: the draw handler; None while the timer does not run.
+        draw_handler: None while the timer does not run.
         drawing: True while a picture is drawn.
-        free: when the next picture may be drawn.
+        next_time: when the next picture may be drawn.
         failed: the topics whose last picture failed.
     """
 
     def __init__(self, server: "BeamServer") -> None:
         self.server = server
         self.streams: Streams[_View] = Streams(server, "viewport")
-        self.seen: Any = None
+        self.draw_handler: Any = None
         self.drawing = False
-        self.free = 0.0
+        self.next_time = 0.0
         self.failed: set[str] = set()
 
 
@@ -124,7 +124,7 @@ def watch_viewport(given: Options = None) -> str:
     largest_area(numbered_window(view.window), "VIEW_3D")
     assert _state is not None
     topic = _state.streams.add(view)
-    _run(_state)
+    _start_timer(_state)
     return topic
 
 
@@ -139,7 +139,7 @@ def unregister() -> None:
     """Undo `register`."""
     global _state
     if _state is not None:
-        _rest(_state)
+        _stop_timer(_state)
         if bpy.app.timers.is_registered(_tick):
             bpy.app.timers.unregister(_tick)
     _state = None
@@ -148,16 +148,16 @@ def unregister() -> None:
 # The timer
 
 
-def _run(state: _State) -> None:
-    if state.seen is None:
-        state.seen = bpy.types.SpaceView3D.draw_handler_add(_drawn, (), "WINDOW", "POST_PIXEL")
+def _start_timer(state: _State) -> None:
+    if state.draw_handler is None:
+        state.draw_handler = bpy.types.SpaceView3D.draw_handler_add(_drawn, (), "WINDOW", "POST_PIXEL")
         bpy.app.timers.register(_tick, persistent=True)
 
 
-def _rest(state: _State) -> None:
-    if state.seen is not None:
-        bpy.types.SpaceView3D.draw_handler_remove(state.seen, "WINDOW")
-        state.seen = None
+def _stop_timer(state: _State) -> None:
+    if state.draw_handler is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(state.draw_handler, "WINDOW")
+        state.draw_handler = None
 
 
 def _drawn() -> None:
@@ -168,27 +168,27 @@ def _drawn() -> None:
 
 
 def _tick() -> float | None:
-    """Draw the picture that has waited longest; returns the seconds until the next look."""
+    """Draw the picture that has waited longest; returns the seconds until the next check."""
     state = _state
     if state is None:
         return None
     wanted = state.streams.wanted()
     if not len(state.streams):
-        _rest(state)
+        _stop_timer(state)
         return None
     now = time.monotonic()
-    if now >= state.free and not _job_runs():
-        due = [stream for stream in wanted if now >= stream.due + (0.0 if stream.changed else STILL)]
+    if now >= state.next_time and not _job_runs():
+        due = [stream for stream in wanted if now >= stream.due + (0.0 if stream.changed else REDRAW_TIME)]
         if due:
             _make(state, min(due, key=lambda stream: stream.due))
     return _pause(state, wanted)
 
 
 def _pause(state: _State, wanted: list[Stream[_View]]) -> float:
-    """Return the seconds until the next look: when a picture may be made, or at the rate of a view without changes."""
+    """Return the seconds until the next check: when a picture may be made, or at the rate of a view without changes."""
     now = time.monotonic()
     pauses = [max(stream.due - now, 0.0 if stream.changed else 1 / stream.options.rate) for stream in wanted]
-    return min(LOOK, max(state.free - now, min(pauses, default=LOOK)))
+    return min(CHECK_TIME, max(state.next_time - now, min(pauses, default=CHECK_TIME)))
 
 
 def _make(state: _State, stream: Stream[_View]) -> None:
@@ -210,7 +210,7 @@ def _make(state: _State, stream: Stream[_View]) -> None:
     finally:
         state.drawing = False
     end = time.monotonic()
-    state.free = end + (end - begin) * (REST_AT_WORK if _user_works() else REST)
+    state.next_time = end + (end - begin) * (PAUSE_AT_WORK if _user_works() else PAUSE)
 
 
 def _job_runs() -> bool:
@@ -267,11 +267,13 @@ def _pixels(view: _View, window: Any, area: Any) -> NDArray[np.uint8]:
     space = area.spaces.active
     # Of four views, the last one has the data of the space.
     region = [each for each in area.regions if each.type == "WINDOW"][-1]
-    seen, projection = _matrices(view, window, space, region)
+    view_matrix, projection = _matrices(view, window, space, region)
     make: Any = gpu.types.GPUOffScreen
     buffer = make(view.width, view.height)
     try:
-        buffer.draw_view3d(window.scene, window.view_layer, space, region, seen, projection, do_color_management=True)
+        buffer.draw_view3d(
+            window.scene, window.view_layer, space, region, view_matrix, projection, do_color_management=True
+        )
         data = buffer.texture_color.read()
     finally:
         buffer.free()
@@ -284,8 +286,8 @@ def _matrices(view: _View, window: Any, space: Any, region: Any) -> tuple[Matrix
     if view.camera is not None:
         camera: Any = _camera(view.camera)
         depsgraph = window.view_layer.depsgraph
-        seen: Any = camera.evaluated_get(depsgraph).matrix_world
-        return seen.normalized().inverted(), camera.calc_matrix_camera(depsgraph, x=view.width, y=view.height)
+        matrix: Any = camera.evaluated_get(depsgraph).matrix_world
+        return matrix.normalized().inverted(), camera.calc_matrix_camera(depsgraph, x=view.width, y=view.height)
     found = space.region_3d
     projection: Any = found.window_matrix.copy()
     # A picture with other proportions shows all of the view, and more at two of its sides.

@@ -153,7 +153,7 @@ def test_a_topic_without_subscribers_is_forgotten(served: None, monkeypatch: pyt
     second = pictures.watch_render({"largest_side": 11})
     assert first != second
     assert len(pictures._state.streams) == 2
-    monkeypatch.setattr(streams, "PATIENCE", 0.0)
+    monkeypatch.setattr(streams, "FORGET_AFTER", 0.0)
     third = pictures.watch_render({"largest_side": 12})
     assert third not in (first, second)
     assert len(pictures._state.streams) == 1
