@@ -51,6 +51,7 @@ _PATHS = {
     "scene_checks": f"{SCENE_HANDLERS}.assets.checks.file_checks",
     "scene_formats": f"{SCENE_HANDLERS}.assets.file_formats",
     "scene_limits": f"{SCENE_HANDLERS}.assets.limits",
+    "scene_temporary_folders": f"{SCENE_HANDLERS}.support.temporary_folders",
     "scene_thumbnails": f"{SCENE_HANDLERS}.pictures.thumbnails",
     "scene_viewport": f"{SCENE_HANDLERS}.pictures.viewport",
     "scene_events": f"{SCENE_HANDLERS}.events",
