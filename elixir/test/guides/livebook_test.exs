@@ -137,9 +137,10 @@ defmodule BeamBpy.Guides.LivebookTest do
 
   defp assert_turned(rotation, degrees), do: assert(turned?(rotation, degrees))
 
-  defp turned?([w, x, 0.0, 0.0], degrees) do
+  defp turned?(rotation, degrees) do
     half = degrees * :math.pi() / 360
-    abs(w - :math.cos(half)) < 1.0e-6 and abs(x - :math.sin(half)) < 1.0e-6
+    expected = [:math.cos(half), :math.sin(half), 0, 0]
+    rotation |> Enum.zip(expected) |> Enum.all?(fn {a, b} -> abs(a - b) < 1.0e-6 end)
   end
 
   # Waits until the process that shows pictures has nothing to do.
