@@ -86,7 +86,7 @@ defmodule BeamBpy.CastTest do
     for number <- 1..128, do: BeamBpy.cast(worker, :note, [path, "#{number} #{text}"])
     # The worker has read all casts when it answers this.
     assert is_integer(Worker.os_pid(worker))
-    assert %{phase: :sending, casts: [_ | _]} = :sys.get_state(worker)
+    assert %{phase: :sending} = :sys.get_state(worker)
     File.touch!(flag)
     assert BeamBpy.call(worker, :echo, [1]) == {:ok, 1}
     assert length(lines(path)) == 128
