@@ -49,6 +49,9 @@ class PausedConnection(Protocol):
     def handle(self, frame: Frame) -> None:
         """Process one frame."""
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after the events of the other connections; an exception in it closes the connection."""
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> object:
         """Call `callback` after `delay` seconds; an exception in it closes the connection."""
 
@@ -113,8 +116,8 @@ class Backpressure:
         excess = self._exceeded_limit()
         awaited = excess is not None and self._connection.awaits_answer()
         handled, replaced = 0, load.replaced
-        turn_ends = time.monotonic() + self.turn
-        while self._frames and (excess is None or awaited) and (not handled or time.monotonic() < turn_ends):
+        turn_ends = time.perf_counter() + self.turn
+        while self._frames and (excess is None or awaited) and (not handled or time.perf_counter() < turn_ends):
             # A handler may wait for an answer behind these frames.
             load.overloaded = excess
             self._connection.handle(self._frames.popleft())
@@ -133,7 +136,10 @@ class Backpressure:
         self._set_reading(processing and not self._frames)
         if processing and self._frames and not self._turn_follows:
             self._turn_follows = True
-            self._connection.call_later(rest, self._next_turn)
+            if rest:
+                self._connection.call_later(rest, self._next_turn)
+            else:
+                self._connection.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_follows = False

@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Protocol
 
 from beam_bpy.distribution.backpressure import Backpressure
@@ -157,14 +157,14 @@ class Connection:
             self._backpressure.queue(frames)
             return
         load, stream = self._load, self._stream
-        turn_ends = monotonic() + self._backpressure.turn
+        turn_ends = perf_counter() + self._backpressure.turn
         for number, frame in enumerate(frames, 1):
             if frame:
                 self.handle(frame)
             if (
                 load.in_flight >= self._max_in_flight
                 or stream.unsent > self._max_unsent
-                or (monotonic() >= turn_ends and number < len(frames))
+                or (perf_counter() >= turn_ends and number < len(frames))
             ):
                 self._backpressure.queue(frames[number:])
                 return
@@ -207,14 +207,20 @@ class Connection:
         """See `PausedConnection`."""
         return self._owner.awaits_answer(self.peer.name)
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """See `PausedConnection`."""
+        self._loop.call_soon(self._while_connected(callback))
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """See `PausedConnection`."""
+        return self._loop.call_later(delay, self._while_connected(callback))
 
+    def _while_connected(self, callback: Callable[[], None]) -> Callable[[], None]:
         def connected() -> None:
             if self.peer.connected:
                 self._run_guarded(callback)
 
-        return self._loop.call_later(delay, connected)
+        return connected
 
     def _run_guarded(self, callback: Callable[[], None]) -> None:
         try:
