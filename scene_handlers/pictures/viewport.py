@@ -68,7 +68,7 @@ class _View(NamedTuple):
 
 
 class _State:
-    """What the timer needs.
+    """The data of the timer.
 
     Attributes:
         server: publishes.
