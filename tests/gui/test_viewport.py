@@ -125,11 +125,13 @@ def test_each_cast_of_the_live_handlers_draws_the_view(watched: Watched) -> None
             gen_server:cast({beam_bpy, '{node}'}, Request),
             Redrawn(Before)
         end,
+        Sides = [0.9, -0.9],
+        Cube = [Number || X <- Sides, Y <- Sides, Z <- Sides, Number <- [X, Y, Z]],
         Call(add_rig, []),
         [Cast({set_pose, <<"Rig">>, Row([0, 0.5, 0, 1, 0, 0, 0])}),
          Cast({set_transforms, [<<"Cube">>], Row([0, 0.5, 0, 1, 0, 0, 0])}),
          Cast({set_shape_keys, <<"Cube">>, Row([1])}),
-         Cast({move_vertices, <<"Cube">>, Row([X || _ <- lists:seq(1, 8), X <- [0.1, 0.2, 0.3]])})]
+         Cast({move_vertices, <<"Cube">>, Row(Cube)})]
         """
     )
     assert found == ["drawn"] * 4
